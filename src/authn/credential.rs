@@ -1,0 +1,152 @@
+//! Credentials as presented: where a request carries a bearer token.
+
+use http::{HeaderMap, HeaderName, header};
+
+use crate::reason::Denial;
+
+/// One place a bearer token may stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenSource {
+    /// `Authorization: Bearer …` (RFC 6750 2.1); the scheme's case does not matter.
+    Authorization,
+    /// The whole value of another header, an optional `Bearer ` before it.
+    Header(HeaderName),
+    /// A cookie's value.
+    Cookie(String),
+}
+
+/// The bearer token a request presents, if any. One header or cookie twice, or two sources at once:
+/// [`Denial::CredentialAmbiguous`]. Another scheme in `Authorization` is no bearer token.
+pub fn bearer<'h>(
+    headers: &'h HeaderMap,
+    sources: &[TokenSource],
+) -> Result<Option<&'h str>, Denial> {
+    let mut found = None;
+    for source in sources {
+        let token = match source {
+            TokenSource::Authorization => match one(headers, &header::AUTHORIZATION)? {
+                Some(value) => after_scheme(value),
+                None => None,
+            },
+            TokenSource::Header(name) => {
+                one(headers, name)?.map(|value| after_scheme(value).unwrap_or(value))
+            }
+            TokenSource::Cookie(name) => cookie(headers, name)?,
+        };
+        if token.is_some() && found.is_some() {
+            return Err(Denial::CredentialAmbiguous);
+        }
+        found = found.or(token);
+    }
+    Ok(found)
+}
+
+fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Denial> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(Denial::CredentialAmbiguous);
+    }
+    // bytes above ASCII stand in no token
+    value
+        .to_str()
+        .map(Some)
+        .map_err(|_opaque| Denial::TokenMalformed)
+}
+
+/// What follows `Bearer` and at least one space.
+fn after_scheme(value: &str) -> Option<&str> {
+    let (scheme, rest) = value.split_at_checked(6)?;
+    let token = rest.trim_start_matches(' ');
+    (scheme.eq_ignore_ascii_case("bearer") && (rest.is_empty() || token.len() < rest.len()))
+        .then_some(token)
+}
+
+fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Denial> {
+    let mut found = None;
+    for value in headers.get_all(header::COOKIE) {
+        let Ok(list) = value.to_str() else { continue };
+        for pair in list.split(';') {
+            let Some((key, token)) = pair.trim().split_once('=') else {
+                continue;
+            };
+            if key == name {
+                if found.is_some() {
+                    return Err(Denial::CredentialAmbiguous);
+                }
+                found = Some(token);
+            }
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(list: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in list {
+            headers.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            );
+        }
+        headers
+    }
+
+    #[test]
+    fn a_bearer_token_is_found_in_any_case() {
+        for value in ["Bearer abc", "bearer abc", "BEARER   abc"] {
+            let headers = headers(&[("authorization", value)]);
+            assert_eq!(
+                bearer(&headers, &[TokenSource::Authorization]),
+                Ok(Some("abc")),
+                "{value}"
+            );
+        }
+        for value in ["Basic abc", "Bearerabc", "abc", "Bear", ""] {
+            let headers = headers(&[("authorization", value)]);
+            assert_eq!(
+                bearer(&headers, &[TokenSource::Authorization]),
+                Ok(None),
+                "{value}"
+            );
+        }
+        // a scheme without a token was an attempt: it must not pass as "nothing presented"
+        let empty = headers(&[("authorization", "Bearer")]);
+        assert_eq!(bearer(&empty, &[TokenSource::Authorization]), Ok(Some("")));
+    }
+
+    #[test]
+    fn one_kind_twice_is_ambiguous() {
+        let twice = headers(&[("authorization", "Bearer a"), ("authorization", "Bearer a")]);
+        assert_eq!(
+            bearer(&twice, &[TokenSource::Authorization]),
+            Err(Denial::CredentialAmbiguous)
+        );
+        let other = TokenSource::Header(HeaderName::from_static("mlflow_tracking_token"));
+        let both = headers(&[
+            ("authorization", "Bearer a"),
+            ("mlflow_tracking_token", "b"),
+        ]);
+        let sources = [TokenSource::Authorization, other.clone()];
+        assert_eq!(bearer(&both, &sources), Err(Denial::CredentialAmbiguous));
+        let one = headers(&[("authorization", "Basic x"), ("mlflow_tracking_token", "b")]);
+        assert_eq!(bearer(&one, &sources), Ok(Some("b")));
+        let cookies = headers(&[("cookie", "t=a; u=b"), ("cookie", "t=c")]);
+        assert_eq!(
+            bearer(&cookies, &[TokenSource::Cookie("t".to_owned())]),
+            Err(Denial::CredentialAmbiguous)
+        );
+        assert_eq!(
+            bearer(&cookies, &[TokenSource::Cookie("u".to_owned())]),
+            Ok(Some("b"))
+        );
+    }
+}

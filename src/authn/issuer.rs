@@ -1,0 +1,181 @@
+//! What an issuer's tokens must satisfy, and how its claims map to a principal.
+
+use std::sync::Arc;
+
+use crate::authn::claims::ClaimPath;
+
+/// A signature algorithm of RFC 7518 / RFC 8037. `none` does not exist here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names are the registry's")]
+pub enum Algorithm {
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    ES256,
+    ES384,
+    ES512,
+    EdDSA,
+    HS256,
+    HS384,
+    HS512,
+}
+
+impl Algorithm {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::RS256,
+        Self::RS384,
+        Self::RS512,
+        Self::PS256,
+        Self::PS384,
+        Self::PS512,
+        Self::ES256,
+        Self::ES384,
+        Self::ES512,
+        Self::EdDSA,
+        Self::HS256,
+        Self::HS384,
+        Self::HS512,
+    ];
+
+    /// The registered name, compared byte for byte.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RS256 => "RS256",
+            Self::RS384 => "RS384",
+            Self::RS512 => "RS512",
+            Self::PS256 => "PS256",
+            Self::PS384 => "PS384",
+            Self::PS512 => "PS512",
+            Self::ES256 => "ES256",
+            Self::ES384 => "ES384",
+            Self::ES512 => "ES512",
+            Self::EdDSA => "EdDSA",
+            Self::HS256 => "HS256",
+            Self::HS384 => "HS384",
+            Self::HS512 => "HS512",
+        }
+    }
+
+    /// The algorithm of that registered name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.as_str() == name)
+    }
+
+    /// Whether it is an HMAC, which only `kind = "jwt"` with a `secret` may use.
+    #[must_use]
+    pub fn is_hmac(self) -> bool {
+        matches!(self, Self::HS256 | Self::HS384 | Self::HS512)
+    }
+}
+
+/// Which audiences (or, for Cognito, clients) are accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// `"any"`, spelled out and warned of.
+    Any,
+    /// One of these, byte for byte.
+    OneOf(Vec<String>),
+}
+
+impl Accepted {
+    /// Whether `value` is accepted.
+    #[must_use]
+    pub fn accepts(&self, value: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::OneOf(list) => list.iter().any(|accepted| accepted == value),
+        }
+    }
+}
+
+/// A kind of Cognito token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenUse {
+    /// `token_use = "access"`
+    Access,
+    /// `token_use = "id"`
+    Id,
+}
+
+impl TokenUse {
+    /// The claim's value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Access => "access",
+            Self::Id => "id",
+        }
+    }
+}
+
+/// The rules a preset adds to the registered claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// Amazon Cognito user pool: `token_use`; access tokens by `client_id` (and `aud` where
+    /// `audiences` are configured), ID tokens by `aud`.
+    Cognito {
+        /// Accepted app clients.
+        client_ids: Accepted,
+        /// Accepted audiences of an access token that carries `aud` (resource binding); empty:
+        /// not asked.
+        audiences: Vec<String>,
+        /// Accepted kinds of token.
+        token_use: Vec<TokenUse>,
+    },
+    /// Microsoft Entra ID, one tenant: v1 and v2 issuers, `tid`, key `issuer`.
+    Entra {
+        /// The tenant's GUID.
+        tenant_id: String,
+        /// Accepted `aud`.
+        audiences: Accepted,
+    },
+    /// Any OAuth 2.0 / OpenID Connect issuer of JWTs.
+    Generic {
+        /// Accepted `aud`.
+        audiences: Accepted,
+    },
+}
+
+/// Where each part of a principal stands in the claims. `None`: the preset knows no such claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is named after the part it maps")]
+pub struct ClaimMap {
+    pub user_id: Option<ClaimPath>,
+    pub tenant: Option<ClaimPath>,
+    pub client_id: Option<ClaimPath>,
+    pub name: Option<ClaimPath>,
+    pub email: Option<ClaimPath>,
+    pub groups: Option<ClaimPath>,
+    pub roles: Option<ClaimPath>,
+    pub permissions: Option<ClaimPath>,
+    pub scopes: Option<ClaimPath>,
+}
+
+/// One `[issuers.NAME]` table, as meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer {
+    /// The configured name.
+    pub name: Arc<str>,
+    /// Accepted values of `iss`, byte for byte. Never empty.
+    pub accepted_iss: Vec<String>,
+    /// Allowed algorithms. Never empty; HMACs and signatures are never mixed.
+    pub algorithms: Vec<Algorithm>,
+    /// Allowed clock difference for `exp`, `nbf` and `iat`, in seconds.
+    pub leeway: u64,
+    /// Longest time since `iat`, in seconds.
+    pub max_token_age: Option<u64>,
+    /// Claims that must have one of these values.
+    pub required_claims: Vec<(ClaimPath, Vec<String>)>,
+    /// Where a principal's parts stand.
+    pub claims: ClaimMap,
+    /// What the preset adds.
+    pub preset: Preset,
+}

@@ -1,0 +1,20 @@
+//! Credential → principal. Pure: the caller brings the keys and the time.
+//!
+//! A bearer token walks [`credential`] (found in the request) → [`jws`] (split, header checked) →
+//! [`jwk`] (key found, signature verified) → [`jwt`] (claims checked for its [`issuer`]) →
+//! [`principal`].
+
+pub mod claims;
+pub mod cognito;
+pub mod credential;
+pub mod entra;
+pub mod issuer;
+pub mod jwk;
+pub mod jws;
+pub mod jwt;
+pub mod principal;
+
+pub use self::issuer::Issuer;
+pub use self::jwk::KeySet;
+pub use self::jwt::VerifiedToken;
+pub use self::principal::{Principal, PrincipalKind};

@@ -1,0 +1,76 @@
+//! A principal: who was proven.
+
+use std::sync::Arc;
+
+use crate::authn::claims::Claims;
+
+/// A person, or a program acting for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrincipalKind {
+    /// A person.
+    User,
+    /// A program with its own credential (client credentials, app-only).
+    Service,
+}
+
+impl PrincipalKind {
+    /// `user` or `service`, as in `X-Principal-Kind`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Service => "service",
+        }
+    }
+}
+
+/// A set of names that a token states, or says is kept elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// These, exactly. Order as in the token.
+    Known(Vec<String>),
+    /// The token does not carry them (Entra groups overage): no rule on them can be decided.
+    Unresolved,
+}
+
+impl Names {
+    /// The names, none if unresolved.
+    #[must_use]
+    pub fn known(&self) -> &[String] {
+        match self {
+            Self::Known(names) => names,
+            Self::Unresolved => &[],
+        }
+    }
+}
+
+/// Who was proven, with everything a rule may ask. Scopes, groups, roles and permissions are four
+/// different sets, never merged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// A person or a program.
+    pub kind: PrincipalKind,
+    /// The configured name of the issuer that proved it.
+    pub issuer: Arc<str>,
+    /// Cognito `sub`, Entra `oid`; the client id for a Cognito service. Never empty, no control
+    /// characters.
+    pub user_id: String,
+    /// The tenant, if the issuer's tokens name one.
+    pub tenant_id: Option<String>,
+    /// The OAuth client the token was issued to.
+    pub client_id: Option<String>,
+    /// Display name.
+    pub name: Option<String>,
+    /// Mail address; never an identifier.
+    pub email: Option<String>,
+    /// Group names or ids.
+    pub groups: Names,
+    /// Roles.
+    pub roles: Names,
+    /// Permissions.
+    pub permissions: Names,
+    /// Scopes (RFC 6749 3.3).
+    pub scopes: Vec<String>,
+    /// All claims of the token, for rules on claims.
+    pub claims: Claims,
+}

@@ -1,0 +1,156 @@
+//! Identity headers: what the upstream is told about a principal (DESIGN §6).
+
+use std::fmt::Write as _;
+
+use http::{HeaderName, HeaderValue};
+
+use crate::authn::principal::Principal;
+use crate::request::IdentityNames;
+
+/// How a list stands in one header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ListFormat {
+    /// `a,b`; a comma inside a name is `%2C`.
+    #[default]
+    Comma,
+    /// `["a","b"]`, everything outside visible ASCII as `\u` escapes.
+    Json,
+}
+
+/// Renders a principal's identity headers, those with a value only. `X-Request-ID` is not among
+/// them: it belongs to the request.
+#[must_use]
+pub fn render(
+    names: &IdentityNames,
+    lists: ListFormat,
+    principal: &Principal,
+) -> Vec<(HeaderName, HeaderValue)> {
+    let mut headers = Vec::with_capacity(8);
+    let mut put = |name: &Option<HeaderName>, value: Option<String>| {
+        let (Some(name), Some(value)) = (name, value.filter(|value| !value.is_empty())) else {
+            return;
+        };
+        // every value was encoded to visible ASCII, so this cannot fail
+        if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(value)) {
+            headers.push((name.clone(), value));
+        }
+    };
+    put(&names.user_id, Some(encode(&principal.user_id)));
+    put(&names.tenant_id, principal.tenant_id.as_deref().map(encode));
+    put(&names.user_name, principal.name.as_deref().map(encode));
+    put(&names.user_email, principal.email.as_deref().map(encode));
+    put(&names.user_groups, join(principal.groups.known(), lists));
+    put(&names.user_roles, join(principal.roles.known(), lists));
+    put(
+        &names.user_permissions,
+        join(principal.permissions.known(), lists),
+    );
+    put(&names.issuer, Some(encode(&principal.issuer)));
+    put(&names.client_id, principal.client_id.as_deref().map(encode));
+    put(
+        &names.principal_kind,
+        Some(principal.kind.as_str().to_owned()),
+    );
+    headers
+}
+
+/// Percent-encodes everything outside visible ASCII, and `%`.
+#[must_use]
+pub fn encode(text: &str) -> String {
+    encode_bytes(text, false)
+}
+
+fn encode_bytes(text: &str, list_item: bool) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && byte != b'%' && !(list_item && byte == b',') {
+            encoded.push(char::from(byte));
+        } else {
+            // writing to a String cannot fail
+            let _infallible = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+fn join(names: &[String], lists: ListFormat) -> Option<String> {
+    if names.is_empty() {
+        return None;
+    }
+    Some(match lists {
+        ListFormat::Comma => names
+            .iter()
+            .map(|name| encode_bytes(name, true))
+            .collect::<Vec<_>>()
+            .join(","),
+        ListFormat::Json => ascii_json(names),
+    })
+}
+
+fn ascii_json(names: &[String]) -> String {
+    let json = serde_json::Value::from(names).to_string();
+    let mut ascii = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character == ' ' || character.is_ascii_graphic() {
+            ascii.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _infallible = write!(ascii, "\\u{unit:04x}");
+            }
+        }
+    }
+    ascii
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::authn::claims::Claims;
+    use crate::authn::principal::{Names, PrincipalKind};
+
+    fn odd() -> Principal {
+        Principal {
+            kind: PrincipalKind::User,
+            issuer: Arc::from("users"),
+            user_id: "u-1".to_owned(),
+            tenant_id: None,
+            client_id: None,
+            name: Some("Zoë 100%".to_owned()),
+            email: None,
+            groups: Names::Known(vec!["a,b".to_owned(), "c\r\nX-Evil: 1".to_owned()]),
+            roles: Names::Unresolved,
+            permissions: Names::Known(vec![]),
+            scopes: vec![],
+            claims: Claims::default(),
+        }
+    }
+
+    #[test]
+    fn odd_values_are_encoded_and_empty_ones_left_out() {
+        let rendered = render(&IdentityNames::default(), ListFormat::Comma, &odd());
+        let shown: Vec<_> = rendered
+            .iter()
+            .map(|(n, v)| format!("{n}: {}", v.to_str().unwrap()))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "x-user-id: u-1",
+                "x-user-name: Zo%C3%AB%20100%25",
+                "x-user-groups: a%2Cb,c%0D%0AX-Evil:%201",
+                "x-auth-issuer: users",
+                "x-principal-kind: user",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_json_list_is_ascii_json() {
+        let names = ["ä".to_owned(), "😀".to_owned(), "a,b".to_owned()];
+        let json = join(&names, ListFormat::Json).unwrap();
+        assert_eq!(json, r#"["\u00e4","\ud83d\ude00","a,b"]"#);
+        assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), names);
+    }
+}

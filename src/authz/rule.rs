@@ -1,0 +1,339 @@
+//! `require`: what a verified principal must also be. Exact element match, no patterns.
+
+use crate::authn::claims::ClaimPath;
+use crate::authn::principal::{Names, Principal, PrincipalKind};
+use crate::reason::Denial;
+use crate::steps::Steps;
+
+/// A condition on one set of names. All three parts must hold; an empty list asks nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetRule {
+    /// At least one of these.
+    pub any: Vec<String>,
+    /// Every one of these.
+    pub all: Vec<String>,
+    /// Not one of these.
+    pub none: Vec<String>,
+}
+
+impl SetRule {
+    fn holds(&self, names: &[String]) -> bool {
+        let has = |name: &String| names.contains(name);
+        (self.any.is_empty() || self.any.iter().any(has))
+            && self.all.iter().all(has)
+            && !self.none.iter().any(has)
+    }
+}
+
+/// One route's `require` table. Every part that is given must hold; the default asks nothing more
+/// than a verified principal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// A person or a program.
+    pub principal: Option<PrincipalKind>,
+    /// Accepted client ids.
+    pub clients: Option<Vec<String>>,
+    /// On groups.
+    pub groups: Option<SetRule>,
+    /// On roles.
+    pub roles: Option<SetRule>,
+    /// On permissions.
+    pub permissions: Option<SetRule>,
+    /// On scopes.
+    pub scopes: Option<SetRule>,
+    /// Claims that must have, or hold as an element, one of these values.
+    pub claims: Vec<(ClaimPath, Vec<String>)>,
+}
+
+impl Rule {
+    /// Evaluates the rule, cheapest part first. A set the token does not carry is
+    /// [`Denial::GroupsUnresolved`], never a pass.
+    pub fn evaluate(&self, principal: &Principal, steps: &mut impl Steps) -> Result<(), Denial> {
+        let Self {
+            principal: kind,
+            clients,
+            groups,
+            roles,
+            permissions,
+            scopes,
+            claims,
+        } = self;
+        if let Some(kind) = kind {
+            steps.step("rule principal", || {
+                format!("wants {}, is {}", kind.as_str(), principal.kind.as_str())
+            });
+            if *kind != principal.kind {
+                return Err(Denial::PrincipalKindRefused);
+            }
+        }
+        if let Some(clients) = clients {
+            steps.step("rule clients", || {
+                format!("wants one of {clients:?}, is {:?}", principal.client_id)
+            });
+            if !principal
+                .client_id
+                .as_ref()
+                .is_some_and(|client| clients.contains(client))
+            {
+                return Err(Denial::ClientRefused);
+            }
+        }
+        for (what, rule, names, denial) in [
+            (
+                "rule groups",
+                groups,
+                &principal.groups,
+                Denial::GroupMissing,
+            ),
+            ("rule roles", roles, &principal.roles, Denial::RoleMissing),
+            (
+                "rule permissions",
+                permissions,
+                &principal.permissions,
+                Denial::PermissionMissing,
+            ),
+        ] {
+            let Some(rule) = rule else { continue };
+            steps.step(what, || {
+                format!("wants {}, has {}", show(rule), show_names(names))
+            });
+            match names {
+                Names::Unresolved => return Err(Denial::GroupsUnresolved),
+                Names::Known(names) if rule.holds(names) => {}
+                Names::Known(_missing) => return Err(denial),
+            }
+        }
+        if let Some(rule) = scopes {
+            steps.step("rule scopes", || {
+                format!("wants {}, has {:?}", show(rule), principal.scopes)
+            });
+            if !rule.holds(&principal.scopes) {
+                return Err(Denial::ScopeMissing);
+            }
+        }
+        for (path, accepted) in claims {
+            let value = path.find(&principal.claims);
+            steps.step("rule claim", || {
+                format!(
+                    "{path} wants one of {accepted:?}, {}",
+                    if value.is_some() {
+                        "is present"
+                    } else {
+                        "is absent"
+                    }
+                )
+            });
+            if !value.is_some_and(|value| value_matches(value, accepted)) {
+                return Err(Denial::ClaimMismatch);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a claim's value is one of `accepted`, or a list that holds one. Numbers and booleans
+/// compare by their JSON text; objects and null match nothing.
+#[must_use]
+pub fn value_matches(value: &serde_json::Value, accepted: &[String]) -> bool {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => accepted.contains(text),
+        Value::Bool(_) | Value::Number(_) => accepted.contains(&value.to_string()),
+        Value::Array(items) => items
+            .iter()
+            .any(|item| !item.is_array() && value_matches(item, accepted)),
+        Value::Null | Value::Object(_) => false,
+    }
+}
+
+fn show(rule: &SetRule) -> String {
+    let SetRule { any, all, none } = rule;
+    [("any of", any), ("all of", all), ("none of", none)]
+        .into_iter()
+        .filter(|(_, names)| !names.is_empty())
+        .map(|(word, names)| format!("{word} {names:?}"))
+        .collect::<Vec<_>>()
+        .join(" and ")
+}
+
+fn show_names(names: &Names) -> String {
+    match names {
+        Names::Known(names) => format!("{names:?}"),
+        Names::Unresolved => "a token that does not carry them (overage)".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::authn::claims::Claims;
+
+    fn list(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    fn ada() -> Principal {
+        Principal {
+            kind: PrincipalKind::User,
+            issuer: Arc::from("users"),
+            user_id: "ada".to_owned(),
+            tenant_id: None,
+            client_id: Some("web".to_owned()),
+            name: None,
+            email: None,
+            groups: Names::Known(list(&["admins", "readers"])),
+            roles: Names::Known(vec![]),
+            permissions: Names::Known(list(&["orders.read"])),
+            scopes: list(&["orders/read"]),
+            claims: Claims::default(),
+        }
+    }
+
+    fn groups(any: &[&str], all: &[&str], none: &[&str]) -> Rule {
+        Rule {
+            groups: Some(SetRule {
+                any: list(any),
+                all: list(all),
+                none: list(none),
+            }),
+            ..Rule::default()
+        }
+    }
+
+    #[test]
+    fn no_requirement_is_any_verified_principal() {
+        assert_eq!(Rule::default().evaluate(&ada(), &mut ()), Ok(()));
+    }
+
+    #[test]
+    fn groups_match_whole_and_exact() {
+        for (rule, outcome) in [
+            (groups(&["admins", "x"], &[], &[]), Ok(())),
+            (groups(&["admin"], &[], &[]), Err(Denial::GroupMissing)),
+            (groups(&["Admins"], &[], &[]), Err(Denial::GroupMissing)),
+            (
+                groups(&["admins,readers"], &[], &[]),
+                Err(Denial::GroupMissing),
+            ),
+            (groups(&["*"], &[], &[]), Err(Denial::GroupMissing)),
+            (groups(&[], &["admins", "readers"], &[]), Ok(())),
+            (
+                groups(&[], &["admins", "x"], &[]),
+                Err(Denial::GroupMissing),
+            ),
+            (
+                groups(&["admins"], &[], &["readers"]),
+                Err(Denial::GroupMissing),
+            ),
+            (groups(&[], &[], &["x"]), Ok(())),
+        ] {
+            assert_eq!(rule.evaluate(&ada(), &mut ()), outcome, "{rule:?}");
+        }
+    }
+
+    #[test]
+    fn unresolved_groups_decide_nothing() {
+        let mut overage = ada();
+        overage.groups = Names::Unresolved;
+        for rule in [groups(&["admins"], &[], &[]), groups(&[], &[], &["banned"])] {
+            assert_eq!(
+                rule.evaluate(&overage, &mut ()),
+                Err(Denial::GroupsUnresolved)
+            );
+        }
+        assert_eq!(Rule::default().evaluate(&overage, &mut ()), Ok(()));
+    }
+
+    #[test]
+    fn each_part_has_its_own_reason() {
+        let set = |name: &str| {
+            Some(SetRule {
+                any: list(&[name]),
+                ..SetRule::default()
+            })
+        };
+        for (rule, denial) in [
+            (
+                Rule {
+                    principal: Some(PrincipalKind::Service),
+                    ..Rule::default()
+                },
+                Denial::PrincipalKindRefused,
+            ),
+            (
+                Rule {
+                    clients: Some(list(&["cli"])),
+                    ..Rule::default()
+                },
+                Denial::ClientRefused,
+            ),
+            (
+                Rule {
+                    roles: set("r"),
+                    ..Rule::default()
+                },
+                Denial::RoleMissing,
+            ),
+            (
+                Rule {
+                    permissions: set("orders.write"),
+                    ..Rule::default()
+                },
+                Denial::PermissionMissing,
+            ),
+            (
+                Rule {
+                    scopes: set("orders/write"),
+                    ..Rule::default()
+                },
+                Denial::ScopeMissing,
+            ),
+            (
+                Rule {
+                    claims: vec![(ClaimPath::name("plan"), list(&["gold"]))],
+                    ..Rule::default()
+                },
+                Denial::ClaimMismatch,
+            ),
+        ] {
+            assert_eq!(rule.evaluate(&ada(), &mut ()), Err(denial));
+        }
+    }
+
+    #[test]
+    fn a_claim_matches_by_value_or_element() {
+        use serde_json::json;
+        let accepted = list(&["gold", "7", "true"]);
+        for value in [json!("gold"), json!(["x", "gold"]), json!(7), json!(true)] {
+            assert!(value_matches(&value, &accepted), "{value}");
+        }
+        for value in [
+            json!("golden"),
+            json!(["x"]),
+            json!([["gold"]]),
+            json!({"gold": 1}),
+            json!(null),
+            json!(7.5),
+        ] {
+            assert!(!value_matches(&value, &accepted), "{value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn more_conditions_never_admit_more(
+            any in proptest::collection::vec("[a-c]", 0..3),
+            all in proptest::collection::vec("[a-c]", 0..3),
+            none in proptest::collection::vec("[a-c]", 0..3),
+            has in proptest::collection::vec("[a-c]", 0..3),
+        ) {
+            let full = SetRule { any: any.clone(), all, none };
+            let less = SetRule { any, ..SetRule::default() };
+            prop_assert!(!full.holds(&has) || less.holds(&has));
+        }
+    }
+}

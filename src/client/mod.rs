@@ -1,0 +1,8 @@
+//! Whom we call: issuers for keys, token endpoints, upstreams and egress targets.
+
+pub mod egress;
+pub mod jwks;
+pub mod outgoing;
+pub mod tls;
+pub mod token;
+pub mod upstream;

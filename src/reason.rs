@@ -1,0 +1,163 @@
+//! Why a request was refused: the stable reason codes of log, metric, audit and `explain`.
+//!
+//! [`Denial`]: policy said no (4xx). [`Failure`]: we could not tell or could not carry the request
+//! (5xx). They are two types so that an outage can never be written as a denial.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::Method;
+
+/// Policy said no. Each variant is one stable reason code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// The token's `alg` is not allowed for its issuer or key.
+    AlgorithmRefused,
+    /// `aud` names none of the configured audiences.
+    AudienceMismatch,
+    /// The body is larger than `max_body_bytes`.
+    BodyTooLarge,
+    /// A required or rule claim has another value, or none.
+    ClaimMismatch,
+    /// `client_id` / `azp` / `appid` is not an accepted client.
+    ClientRefused,
+    /// The same kind of credential was presented more than once.
+    CredentialAmbiguous,
+    /// Nothing was presented.
+    CredentialMissing,
+    /// The egress listener does not serve this target, host or browser.
+    EgressTargetRefused,
+    /// None of the required groups.
+    GroupMissing,
+    /// The token says that its groups are elsewhere (Entra overage).
+    GroupsUnresolved,
+    /// `Host` / `:authority` is missing, doubled, malformed or contradicted.
+    HostInvalid,
+    /// `iss` is not one this route accepts.
+    IssuerUnknown,
+    /// A key set fetched after this `kid` was first seen does not hold it.
+    KeyUnknown,
+    /// The winning path pattern has no route for this method; these it has.
+    MethodNotAllowed(Vec<Method>),
+    /// No route matches.
+    NoRoute,
+    /// The path could be read in two ways.
+    PathAmbiguous,
+    /// The peer may not state an original request.
+    PeerUntrusted,
+    /// None of the required permissions.
+    PermissionMissing,
+    /// A user where a service is required, or the other way round.
+    PrincipalKindRefused,
+    /// The request contradicts itself or lacks what its dialect requires.
+    RequestMalformed,
+    /// None of the required roles.
+    RoleMissing,
+    /// None of the required scopes.
+    ScopeMissing,
+    /// The signature does not verify.
+    SignatureInvalid,
+    /// The subject, tenant or client id is empty or holds control characters.
+    SubjectInvalid,
+    /// `exp` has passed.
+    TokenExpired,
+    /// Not a compact JWS of a JSON claims object.
+    TokenMalformed,
+    /// `nbf` or `iat` lies ahead.
+    TokenNotYetValid,
+    /// The token is longer than we read.
+    TokenTooLarge,
+    /// `typ` names another kind of token, or the token is bound to a proof.
+    TokenTypeRefused,
+    /// `token_use` is not accepted here.
+    TokenUseMismatch,
+}
+
+impl Denial {
+    /// The stable reason code.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::AlgorithmRefused => "algorithm_refused",
+            Self::AudienceMismatch => "audience_mismatch",
+            Self::BodyTooLarge => "body_too_large",
+            Self::ClaimMismatch => "claim_mismatch",
+            Self::ClientRefused => "client_refused",
+            Self::CredentialAmbiguous => "credential_ambiguous",
+            Self::CredentialMissing => "credential_missing",
+            Self::EgressTargetRefused => "egress_target_refused",
+            Self::GroupMissing => "group_missing",
+            Self::GroupsUnresolved => "groups_unresolved",
+            Self::HostInvalid => "host_invalid",
+            Self::IssuerUnknown => "issuer_unknown",
+            Self::KeyUnknown => "key_unknown",
+            Self::MethodNotAllowed(_) => "method_not_allowed",
+            Self::NoRoute => "no_route",
+            Self::PathAmbiguous => "path_ambiguous",
+            Self::PeerUntrusted => "peer_untrusted",
+            Self::PermissionMissing => "permission_missing",
+            Self::PrincipalKindRefused => "principal_kind_refused",
+            Self::RequestMalformed => "request_malformed",
+            Self::RoleMissing => "role_missing",
+            Self::ScopeMissing => "scope_missing",
+            Self::SignatureInvalid => "signature_invalid",
+            Self::SubjectInvalid => "subject_invalid",
+            Self::TokenExpired => "token_expired",
+            Self::TokenMalformed => "token_malformed",
+            Self::TokenNotYetValid => "token_not_yet_valid",
+            Self::TokenTooLarge => "token_too_large",
+            Self::TokenTypeRefused => "token_type_refused",
+            Self::TokenUseMismatch => "token_use_mismatch",
+        }
+    }
+}
+
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+/// We could not tell, or could not carry the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No usable credential for an egress target; nothing was sent.
+    EgressTokenUnavailable {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// A bug of ours; the request ends, the process goes on.
+    InternalError,
+    /// A known issuer has no usable key right now.
+    KeysUnavailable {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The upstream answered something that is not HTTP, or broke off before its head.
+    UpstreamProtocol,
+    /// No response head within the route's timeout.
+    UpstreamTimeout,
+    /// No connection to the upstream.
+    UpstreamUnreachable,
+}
+
+impl Failure {
+    /// The stable reason code.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::EgressTokenUnavailable { .. } => "egress_token_unavailable",
+            Self::InternalError => "internal_error",
+            Self::KeysUnavailable { .. } => "keys_unavailable",
+            Self::UpstreamProtocol => "upstream_protocol",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}

@@ -1,0 +1,292 @@
+//! Which headers are whose: single-valued access, hop-by-hop headers, and the headers Gatepost
+//! owns. The only header scrubber.
+
+use std::collections::HashSet;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::reason::Denial;
+
+/// The value of a header that may occur once. Two of them: [`Denial::RequestMalformed`].
+pub fn single<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'h HeaderValue>, Denial> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next();
+    if values.next().is_some() {
+        return Err(Denial::RequestMalformed);
+    }
+    Ok(value)
+}
+
+/// The names of the identity headers (DESIGN §6). `None` stops writing one, never stripping it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each field is named after the header it names")]
+pub struct IdentityNames {
+    pub user_id: Option<HeaderName>,
+    pub request_id: Option<HeaderName>,
+    pub tenant_id: Option<HeaderName>,
+    pub user_name: Option<HeaderName>,
+    pub user_email: Option<HeaderName>,
+    pub user_groups: Option<HeaderName>,
+    pub user_roles: Option<HeaderName>,
+    pub user_permissions: Option<HeaderName>,
+    pub issuer: Option<HeaderName>,
+    pub client_id: Option<HeaderName>,
+    pub principal_kind: Option<HeaderName>,
+}
+
+impl Default for IdentityNames {
+    fn default() -> Self {
+        let name = |text| Some(HeaderName::from_static(text));
+        Self {
+            user_id: name("x-user-id"),
+            request_id: name("x-request-id"),
+            tenant_id: name("x-tenant-id"),
+            user_name: name("x-user-name"),
+            user_email: name("x-user-email"),
+            user_groups: name("x-user-groups"),
+            user_roles: name("x-user-roles"),
+            user_permissions: name("x-user-permissions"),
+            issuer: name("x-auth-issuer"),
+            client_id: name("x-client-id"),
+            principal_kind: name("x-principal-kind"),
+        }
+    }
+}
+
+impl IdentityNames {
+    /// The configured names that are written.
+    pub fn iter(&self) -> impl Iterator<Item = &HeaderName> {
+        let Self {
+            user_id,
+            request_id,
+            tenant_id,
+            user_name,
+            user_email,
+            user_groups,
+            user_roles,
+            user_permissions,
+            issuer,
+            client_id,
+            principal_kind,
+        } = self;
+        [
+            user_id,
+            request_id,
+            tenant_id,
+            user_name,
+            user_email,
+            user_groups,
+            user_roles,
+            user_permissions,
+            issuer,
+            client_id,
+            principal_kind,
+        ]
+        .into_iter()
+        .flatten()
+    }
+}
+
+/// The headers no client may set: identity headers by default and configured name, `X-Auth-*`,
+/// `x-amzn-oidc-*`, and the route-independent `strip` list, each in every spelling that folds to
+/// it (case, `-`, `_`, `.`), because WSGI and CGI apps read them all as one.
+#[derive(Clone, Debug)]
+pub struct OwnedHeaders {
+    folded: HashSet<Box<[u8]>>,
+}
+
+/// Prefixes owned whole.
+const OWNED_PREFIXES: [&[u8]; 2] = [b"x-auth-", b"x-amzn-oidc-"];
+
+/// Method and URL overrides: they would let the upstream see another request than was judged.
+const OVERRIDES: [&str; 5] = [
+    "x-original-url",
+    "x-rewrite-url",
+    "x-http-method-override",
+    "x-method-override",
+    "x-http-method",
+];
+
+impl OwnedHeaders {
+    /// The set for these names. `pass_overrides` leaves `X-Original-URL`,
+    /// `X-HTTP-Method-Override` and their kin to the client.
+    #[must_use]
+    pub fn new(names: &IdentityNames, strip: &[HeaderName], pass_overrides: bool) -> Self {
+        let defaults = IdentityNames::default();
+        let folded = defaults
+            .iter()
+            .chain(names.iter())
+            .chain(strip)
+            .map(|name| fold(name.as_str().as_bytes()).collect())
+            .chain(
+                OVERRIDES
+                    .iter()
+                    .filter(|_name| !pass_overrides)
+                    .map(|name| name.as_bytes().into()),
+            )
+            .collect();
+        Self { folded }
+    }
+
+    /// Whether a client's header of this name is removed.
+    #[must_use]
+    pub fn owns(&self, name: &HeaderName) -> bool {
+        let bytes = name.as_str().as_bytes();
+        if bytes.iter().any(|byte| matches!(byte, b'_' | b'.')) {
+            let folded: Box<[u8]> = fold(bytes).collect();
+            self.owns_folded(&folded)
+        } else {
+            self.owns_folded(bytes)
+        }
+    }
+
+    fn owns_folded(&self, folded: &[u8]) -> bool {
+        OWNED_PREFIXES
+            .iter()
+            .any(|prefix| folded.starts_with(prefix))
+            || self.folded.contains(folded)
+    }
+}
+
+fn fold(name: &[u8]) -> impl Iterator<Item = u8> {
+    name.iter().map(|byte| match byte {
+        b'_' | b'.' => b'-',
+        other => other.to_ascii_lowercase(),
+    })
+}
+
+/// Whether a header ends at the next hop (RFC 9110 7.6.1) and is never forwarded.
+#[must_use]
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+    )
+}
+
+/// The names `Connection` lists, less those that are end-to-end whatever it says: a client may not
+/// make us drop the credential we judged, the host, cookies or the body's description.
+#[must_use]
+pub fn connection_listed(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .filter(|name| {
+            !matches!(*name, header::HOST | header::AUTHORIZATION | header::COOKIE)
+                && !name.as_str().starts_with("content-")
+        })
+        .collect()
+}
+
+/// Whether a trailer field may pass on: never one that frames, routes or authenticates
+/// (RFC 9110 6.5.1), and never one we own.
+#[must_use]
+pub fn trailer_passes(name: &HeaderName, owned: &OwnedHeaders) -> bool {
+    !(is_hop_by_hop(name)
+        || owned.owns(name)
+        || matches!(
+            *name,
+            header::HOST | header::AUTHORIZATION | header::COOKIE | header::SET_COOKIE
+        )
+        || name.as_str().starts_with("content-")
+        || name.as_str().starts_with("x-forwarded-")
+        || *name == header::FORWARDED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> HeaderName {
+        HeaderName::from_bytes(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn every_spelling_of_an_owned_header_is_owned() {
+        let owned = OwnedHeaders::new(&IdentityNames::default(), &[name("x-internal")], false);
+        for text in [
+            "X-User-ID",
+            "x_user_id",
+            "X.User.Id",
+            "x-user_ID",
+            "x_Tenant.id",
+            "X-Auth-Anything",
+            "x_auth_handle",
+            "x-amzn-oidc-data",
+            "X_Amzn.Oidc-Identity",
+            "x_internal",
+            "X-Original-URL",
+            "x_http_method_override",
+        ] {
+            assert!(owned.owns(&name(text)), "{text}");
+        }
+        for text in [
+            "mlflow_tracking_token",
+            "x-amz-security-token",
+            "x-metrics-key",
+            "authorization",
+            "x-user",
+            "x-userid",
+            "x-authority",
+            "x-api-key",
+            "traceparent",
+        ] {
+            assert!(!owned.owns(&name(text)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_renamed_identity_header_owns_both_names() {
+        let names = IdentityNames {
+            user_id: Some(name("x-subject")),
+            user_name: None,
+            ..IdentityNames::default()
+        };
+        let owned = OwnedHeaders::new(&names, &[], true);
+        for text in ["x-subject", "X_Subject", "x-user-id", "x-user-name"] {
+            assert!(owned.owns(&name(text)), "{text}");
+        }
+        assert!(!owned.owns(&name("x-http-method-override")));
+    }
+
+    #[test]
+    fn connection_cannot_name_away_what_is_end_to_end() {
+        let mut headers = HeaderMap::new();
+        headers.append(
+            header::CONNECTION,
+            HeaderValue::from_static("close, X-Thing,Authorization, cookie ,content-length, host"),
+        );
+        headers.append(header::CONNECTION, HeaderValue::from_static("x-other"));
+        assert_eq!(
+            connection_listed(&headers),
+            [name("close"), name("x-thing"), name("x-other")]
+        );
+    }
+
+    #[test]
+    fn two_values_of_a_single_header_are_malformed() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(single(&headers, &header::ORIGIN), Ok(None));
+        headers.append(header::ORIGIN, HeaderValue::from_static("a"));
+        assert!(single(&headers, &header::ORIGIN).unwrap().is_some());
+        headers.append(header::ORIGIN, HeaderValue::from_static("a"));
+        assert_eq!(
+            single(&headers, &header::ORIGIN),
+            Err(Denial::RequestMalformed)
+        );
+    }
+}

@@ -1,0 +1,136 @@
+//! The host a request names, read once and strictly (RFC 9112 3.2, RFC 9113 8.3.1).
+
+use std::borrow::Cow;
+
+use http::{HeaderMap, Uri, header};
+
+use crate::reason::Denial;
+
+/// A host in lower case, without port and trailing dot. An IPv6 literal keeps its brackets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host<'r>(Cow<'r, str>);
+
+impl<'r> Host<'r> {
+    /// The host of a request: `Host` and `:authority` (or the absolute form's authority) must agree
+    /// where both are given, and one of them must be.
+    pub fn of(uri: &'r Uri, headers: &'r HeaderMap) -> Result<Self, Denial> {
+        let mut named = headers.get_all(header::HOST).iter();
+        let header = named.next();
+        if named.next().is_some() {
+            return Err(Denial::HostInvalid);
+        }
+        let header = match header {
+            Some(value) => Some(value.to_str().map_err(|_opaque| Denial::HostInvalid)?),
+            None => None,
+        };
+        match (uri.authority(), header) {
+            (Some(authority), Some(header)) if !authority.as_str().eq_ignore_ascii_case(header) => {
+                Err(Denial::HostInvalid)
+            }
+            (Some(authority), _header) => Self::parse(authority.as_str()),
+            (None, Some(header)) => Self::parse(header),
+            (None, None) => Err(Denial::HostInvalid),
+        }
+    }
+
+    /// Reads `host[:port]`. No userinfo, no path, no list.
+    pub fn parse(authority: &'r str) -> Result<Self, Denial> {
+        let (host, port) = match authority.strip_prefix('[') {
+            Some(rest) => {
+                let end = rest.find(']').ok_or(Denial::HostInvalid)?;
+                let literal = rest.get(..end).ok_or(Denial::HostInvalid)?;
+                if literal.parse::<std::net::Ipv6Addr>().is_err() {
+                    return Err(Denial::HostInvalid);
+                }
+                authority.split_at(end + 2)
+            }
+            None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+        };
+        let port_valid = match port.strip_prefix(':') {
+            Some(digits) => {
+                digits.bytes().all(|digit| digit.is_ascii_digit())
+                    && (digits.is_empty() || digits.parse::<u16>().is_ok())
+            }
+            None => port.is_empty(),
+        };
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let name_valid = host.starts_with('[')
+            || host
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+        if host.is_empty() || host.len() > 255 || !name_valid || !port_valid {
+            return Err(Denial::HostInvalid);
+        }
+        Ok(Self(if host.bytes().any(|b| b.is_ascii_uppercase()) {
+            Cow::Owned(host.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(host)
+        }))
+    }
+
+    /// The host's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_host_is_lower_case_without_port_and_dot() {
+        for (raw, host) in [
+            ("API.Example.com:8443", "api.example.com"),
+            ("api.example.com.", "api.example.com"),
+            ("127.0.0.1:7400", "127.0.0.1"),
+            ("[::1]:7400", "[::1]"),
+            ("my_service.local:", "my_service.local"),
+        ] {
+            assert_eq!(Host::parse(raw).unwrap().as_str(), host);
+        }
+    }
+
+    #[test]
+    fn a_malformed_host_is_refused() {
+        for raw in [
+            "",
+            ".",
+            ":80",
+            "a@b",
+            "user:pw@host",
+            "a,b",
+            "a b",
+            "a/b",
+            "a:b",
+            "a:99999",
+            "[::1",
+            "[x]",
+            "[::1]x",
+            "a:80:90",
+            "a#b",
+            "a?b",
+            "a\\b",
+        ] {
+            assert_eq!(Host::parse(raw), Err(Denial::HostInvalid), "{raw}");
+        }
+    }
+
+    #[test]
+    fn missing_doubled_and_contradicting_hosts_are_refused() {
+        let mut headers = HeaderMap::new();
+        let origin: Uri = "/x".parse().unwrap();
+        assert_eq!(Host::of(&origin, &headers), Err(Denial::HostInvalid));
+        headers.append(header::HOST, HeaderValue::from_static("a.test"));
+        assert_eq!(Host::of(&origin, &headers).unwrap().as_str(), "a.test");
+        let absolute: Uri = "http://b.test/x".parse().unwrap();
+        assert_eq!(Host::of(&absolute, &headers), Err(Denial::HostInvalid));
+        let absolute: Uri = "http://A.test/x".parse().unwrap();
+        assert_eq!(Host::of(&absolute, &headers).unwrap().as_str(), "a.test");
+        headers.append(header::HOST, HeaderValue::from_static("a.test"));
+        assert_eq!(Host::of(&origin, &headers), Err(Denial::HostInvalid));
+    }
+}

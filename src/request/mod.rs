@@ -1,0 +1,27 @@
+//! What was asked. Pure: no socket, no clock, no environment.
+
+pub mod forwarded;
+pub mod headers;
+pub mod host;
+pub mod id;
+pub mod path;
+
+use http::{HeaderMap, Method};
+
+pub use self::headers::{IdentityNames, OwnedHeaders};
+pub use self::host::Host;
+pub use self::path::Path;
+
+/// Everything a decision may look at. Each front end builds it in its own way (the request line
+/// on ingress, the dialect's headers on forward auth); the decision is the same.
+#[derive(Debug)]
+pub struct RequestFacts<'r> {
+    /// The original method, as sent.
+    pub method: &'r Method,
+    /// The original host: lower case, no port.
+    pub host: Host<'r>,
+    /// The original path, normalised. Rules and upstream see these bytes.
+    pub path: Path<'r>,
+    /// Every header of the request; credentials are read from here.
+    pub headers: &'r HeaderMap,
+}

@@ -1,0 +1,136 @@
+//! Secrets: a value that cannot be printed, and where it comes from.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+/// A password, client secret, API key or token. `Debug` and `Display` show `***`; the memory is
+/// wiped on drop.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes ownership of a secret text.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// The secret itself. Every call site is a place to review.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Where a secret is kept; loaded on demand so that a rotated file is seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// `{ env = "NAME" }`
+    Env(String),
+    /// `{ file = "/run/secrets/x" }`: one trailing line break is not part of the secret
+    File(PathBuf),
+    /// `{ insecure_literal = "…" }`
+    Literal(Secret),
+}
+
+/// Why a secret could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The variable is unset or not UTF-8.
+    #[error("environment variable {0} is not set")]
+    Env(String),
+    /// The variable or file holds nothing.
+    #[error("the secret in {0} is empty")]
+    Empty(String),
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    File {
+        /// The file as configured.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+}
+
+impl SecretSource {
+    /// Loads the secret from where it is kept. Blocks on one small file read.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one reader of secrets in environment and files"
+    )]
+    pub fn load(&self) -> Result<Secret, SecretError> {
+        let (text, from) = match self {
+            Self::Env(name) => (
+                Secret::new(std::env::var(name).map_err(|_unset| SecretError::Env(name.clone()))?),
+                name.clone(),
+            ),
+            Self::File(path) => {
+                let mut text =
+                    std::fs::read_to_string(path).map_err(|source| SecretError::File {
+                        path: path.clone(),
+                        source,
+                    })?;
+                if text.ends_with('\n') {
+                    text.pop();
+                    if text.ends_with('\r') {
+                        text.pop();
+                    }
+                }
+                (Secret::new(text), path.display().to_string())
+            }
+            Self::Literal(secret) => (secret.clone(), "insecure_literal".to_owned()),
+        };
+        if text.expose().is_empty() {
+            return Err(SecretError::Empty(from));
+        }
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_cannot_be_printed() {
+        let secret = Secret::new("hunter2".to_owned());
+        let source = SecretSource::Literal(secret.clone());
+        for shown in [
+            format!("{secret}"),
+            format!("{secret:?}"),
+            format!("{source:#?}"),
+        ] {
+            assert!(!shown.contains("hunter2"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_file_secret_loses_one_line_break_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        std::fs::write(&path, "a b \n\r\n").unwrap();
+        assert_eq!(
+            SecretSource::File(path.clone()).load().unwrap().expose(),
+            "a b \n"
+        );
+        std::fs::write(&path, "\n").unwrap();
+        assert!(matches!(
+            SecretSource::File(path).load(),
+            Err(SecretError::Empty(_))
+        ));
+    }
+}

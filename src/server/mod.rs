@@ -1,0 +1,17 @@
+//! Who calls us: ingress, forward auth, egress, health, admin.
+//!
+//! Each plane builds facts from what it was sent, asks the gate, and spends the decision. Errors
+//! leave through [`respond`] only.
+
+pub mod accept;
+pub mod admin;
+pub mod body;
+pub mod egress;
+pub mod forward_auth;
+pub mod handles;
+pub mod health;
+pub mod ingress;
+pub mod respond;
+pub mod world;
+
+pub use self::world::World;

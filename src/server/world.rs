@@ -1,0 +1,48 @@
+//! Everything one request needs, built from one config and replaced whole on reload.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::client::egress::Targets;
+use crate::client::jwks::KeyEngine;
+use crate::client::token::Credentials;
+use crate::client::upstream::Upstreams;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::gate::Gate;
+use crate::request::OwnedHeaders;
+use crate::server::handles::Handles;
+use crate::telemetry::Telemetry;
+
+/// One config, brought to life. A request keeps the world it began with.
+#[derive(Debug)]
+pub struct World {
+    /// 1 at start, one more with each reload.
+    pub generation: u64,
+    /// The config it was built from.
+    pub config: Arc<Config>,
+    /// Decides.
+    pub gate: Gate,
+    /// Keys, for `/jwks` and readiness. The gate holds the same engine.
+    pub keys: Arc<KeyEngine>,
+    /// Pools to the upstreams.
+    pub upstreams: Arc<Upstreams>,
+    /// Egress credentials.
+    pub credentials: Arc<Credentials>,
+    /// Pools to the egress targets.
+    pub targets: Arc<Targets>,
+    /// Headers no client may set, for routes that do not pass overrides.
+    pub owned: OwnedHeaders,
+    /// The same for routes with `pass_overrides`.
+    pub owned_passing_overrides: OwnedHeaders,
+    /// `X-Auth-Handle` → user; outlives reloads.
+    pub handles: Arc<Handles>,
+    /// Log and metrics; outlives reloads.
+    pub telemetry: Arc<Telemetry>,
+    /// Wall time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The world in force. Load it once per request.
+pub type Current = Arc<ArcSwap<World>>;
