@@ -437,8 +437,8 @@ fn common_method(a: &[Method], b: &[Method]) -> Option<String> {
     if a.is_empty() && b.is_empty() {
         return Some("every method".to_owned());
     }
-    let all = if a.is_empty() { b } else { a };
-    all.iter()
+    let mut named = a.iter().chain(b);
+    named
         .find(|method| serves(a, method) && serves(b, method))
         .map(ToString::to_string)
 }
