@@ -40,7 +40,7 @@ pub enum Access {
     /// `auth = "none"`: no credential is asked for or looked at.
     Public,
     /// A verified principal.
-    Protected(Protected),
+    Protected(Box<Protected>),
 }
 
 /// What a protected route asks.
@@ -211,20 +211,6 @@ impl PathPattern {
             segments,
         })
     }
-
-    /// Whether a path with these segments matches.
-    #[must_use]
-    pub fn matches<'p>(&self, mut path: impl Iterator<Item = &'p str>) -> bool {
-        for segment in &self.segments {
-            match (segment, path.next()) {
-                (Segment::Rest, _any) => return true,
-                (Segment::Parameter | Segment::One, Some(_any)) => {}
-                (Segment::Literal(literal), Some(text)) if literal == text => {}
-                _mismatch => return false,
-            }
-        }
-        path.next().is_none()
-    }
 }
 
 /// Two routes that no request could tell apart.
@@ -353,21 +339,18 @@ impl RouteTable {
     }
 
     fn slot(&self, host: &str, path: &Path<'_>) -> Option<&[Arc<Route>]> {
-        if let Some(found) = self
-            .exact
-            .get(host)
-            .and_then(|node| node.find(path.segments()))
-        {
+        if let Some(found) = self.exact.get(host).and_then(|node| node.find(path)) {
             return Some(found);
         }
         for (suffix, node) in &self.wildcard {
-            if host.len() > suffix.len() && host.ends_with(suffix.as_str()) {
-                if let Some(found) = node.find(path.segments()) {
-                    return Some(found);
-                }
+            if host.len() > suffix.len()
+                && host.ends_with(suffix.as_str())
+                && let Some(found) = node.find(path)
+            {
+                return Some(found);
             }
         }
-        self.any.as_ref()?.find(path.segments())
+        self.any.as_ref()?.find(path)
     }
 }
 
@@ -385,7 +368,7 @@ impl Node {
     }
 
     /// Depth first in the order of specificity, so the first slot found is the most specific.
-    fn find<'p>(&self, mut path: impl Iterator<Item = &'p str> + Clone) -> Option<&[Arc<Route>]> {
+    fn find(&self, path: &Path<'_>) -> Option<&[Arc<Route>]> {
         // `dyn`-free recursion over a cloned iterator: a path is a handful of segments
         fn walk<'n, 'p, I: Iterator<Item = &'p str> + Clone>(
             node: &'n Node,
@@ -410,7 +393,7 @@ impl Node {
             };
             found.or_else(|| (!node.rest.is_empty()).then_some(node.rest.as_slice()))
         }
-        walk(self, &mut path)
+        walk(self, &mut path.segments())
     }
 }
 

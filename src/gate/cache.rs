@@ -61,8 +61,8 @@ struct ByWeight {
 }
 
 impl quick_cache::Weighter<(TokenDigest, u32), Arc<Entry>> for ByWeight {
-    fn weight(&self, _key: &(TokenDigest, u32), entry: &Arc<Entry>) -> u64 {
-        entry.weight.max(self.least)
+    fn weight(&self, _key: &(TokenDigest, u32), val: &Arc<Entry>) -> u64 {
+        val.weight.max(self.least)
     }
 }
 

@@ -308,17 +308,14 @@ impl Gate {
             return Err(Denial::TokenTooLarge.into());
         }
         let digest = cache::digest(token);
-        let (issuer, entry) = match self.find_verified(&digest, accepted) {
-            Some(found) => {
-                evidence.cached = Some(true);
-                steps.step("signature", || "verified before, keys unchanged".to_owned());
-                found
-            }
-            None => {
-                evidence.cached = Some(false);
-                evidence.token = Some(self.cache.fingerprint(&digest));
-                self.verify(token, digest, accepted, now, steps).await?
-            }
+        let found = self.find_verified(&digest, accepted);
+        evidence.cached = Some(found.is_some());
+        let (issuer, entry) = if let Some(found) = found {
+            steps.step("signature", || "verified before, keys unchanged".to_owned());
+            found
+        } else {
+            evidence.token = Some(self.cache.fingerprint(&digest));
+            self.verify(token, digest, accepted, now, steps).await?
         };
         evidence.token = Some(entry.fingerprint);
         evidence.principal = Some(Arc::clone(&entry.token.principal));

@@ -18,7 +18,7 @@ impl RequestId {
         good.then(|| Self(value.clone()))
     }
 
-    /// An id the edge made (a UUIDv7). `None` if it is not a header value.
+    /// An id the edge made (UUID version 7). `None` if it is not a header value.
     #[must_use]
     pub fn made(id: &str) -> Option<Self> {
         HeaderValue::from_str(id).ok().map(Self)

@@ -12,15 +12,21 @@ pub struct Path<'r> {
     encoded_slash: bool,
 }
 
-/// Bytes that need no second look: unreserved and sub-delims of RFC 3986, `:` and `@`. Not `.`,
-/// `/`, `%` or `;`.
+/// Bytes with one reading: unreserved, sub-delims, `:`, `@` and `/` of RFC 3986, and the ASCII marks
+/// it does not know but clients leave as they are. Not `%`, `;`, `\`, `#`, `?`, space, control bytes
+/// or anything above ASCII.
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
-    let set = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~!$&'()*+,=:@";
-    let mut i = 0;
-    while i < set.len() {
-        plain[set[i] as usize] = true;
-        i += 1;
+    let mut rest: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~.!$&'()*+,=:@/\"<>[]^`{|}";
+    while let [byte, more @ ..] = rest {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "a byte indexes 256 places, at compile time"
+        )]
+        {
+            plain[*byte as usize] = true
+        };
+        rest = more;
     }
     plain
 };
@@ -39,14 +45,9 @@ impl<'r> Path<'r> {
         for &byte in bytes {
             match byte {
                 b'/' if previous == b'/' => return Err(Denial::PathAmbiguous),
-                b'/' | b'.' => {}
                 b'%' => encoded = true,
-                // browsers and clients leave these unescaped; RFC 3986 does not know them, yet
-                // they have one reading
-                b'"' | b'<' | b'>' | b'[' | b']' | b'^' | b'`' | b'{' | b'|' | b'}' => {}
                 other if PLAIN.get(usize::from(other)) == Some(&true) => {}
-                // `;`, `\`, `#`, `?`, control bytes, spaces and raw non-ASCII
-                _other => return Err(Denial::PathAmbiguous),
+                _ambiguous => return Err(Denial::PathAmbiguous),
             }
             previous = byte;
         }

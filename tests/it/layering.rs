@@ -1,0 +1,213 @@
+//! The import rule (src/lib.rs), read from the source: a breach fails with file and line.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each folder or file under `src/` and the crate's own modules it may name.
+const MAY_IMPORT: [(&str, &[&str]); 11] = [
+    ("request", &["reason", "request"]),
+    (
+        "authn",
+        &["authn", "clock", "reason", "request", "secret", "steps"],
+    ),
+    (
+        "authz",
+        &["authn", "authz", "clock", "reason", "request", "steps"],
+    ),
+    (
+        "gate",
+        &[
+            "authn", "authz", "clock", "gate", "reason", "request", "steps",
+        ],
+    ),
+    (
+        "telemetry",
+        &["authn", "clock", "config", "reason", "request", "telemetry"],
+    ),
+    ("config", &["authn", "authz", "config", "request", "secret"]),
+    (
+        "client",
+        &[
+            "authn",
+            "authz",
+            "client",
+            "clock",
+            "config",
+            "gate",
+            "reason",
+            "request",
+            "secret",
+            "telemetry",
+        ],
+    ),
+    (
+        "server",
+        &[
+            "authn",
+            "authz",
+            "client",
+            "clock",
+            "config",
+            "gate",
+            "reason",
+            "request",
+            "secret",
+            "server",
+            "steps",
+            "telemetry",
+        ],
+    ),
+    ("reason", &[]),
+    ("secret", &[]),
+    ("steps", &[]),
+];
+
+/// What the pure folders never name: runtimes, sockets, the environment, the disk, clocks.
+const IMPURE: [&str; 11] = [
+    "tokio",
+    "hyper",
+    "reqwest",
+    "rustls",
+    "figment",
+    "std::env",
+    "std::fs",
+    "std::thread",
+    "SystemTime",
+    "Instant",
+    "SystemClock",
+];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The code of a line: without comments and text in quotes.
+fn code(line: &str) -> String {
+    let mut text = String::new();
+    let mut quoted = false;
+    let mut characters = line.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' if quoted => {
+                characters.next();
+            }
+            '"' => quoted = !quoted,
+            '/' if !quoted && characters.peek() == Some(&'/') => break,
+            other if !quoted => text.push(other),
+            _text => {}
+        }
+    }
+    text
+}
+
+fn names(code: &str, word: &str) -> bool {
+    code.match_indices(word).any(|(at, _)| {
+        let edge =
+            |character: Option<char>| !character.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        edge(code.split_at(at).0.chars().next_back())
+            && edge(code.split_at(at + word.len()).1.chars().next())
+    })
+}
+
+/// Breaches in one file, as `file:line: what`.
+fn breaches(layer: &str, file: &str, source: &str) -> Vec<String> {
+    let (_, allowed) = MAY_IMPORT.iter().find(|(name, _)| *name == layer).unwrap();
+    let pure = matches!(layer, "request" | "authn" | "authz");
+    let mut found = Vec::new();
+    for (number, line) in source.lines().enumerate() {
+        // tests may use what they need
+        if line.starts_with("#[cfg(test)]") {
+            break;
+        }
+        let code = code(line);
+        for (at, _) in code.match_indices("crate::") {
+            let module: String = code
+                .split_at(at + 7)
+                .1
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
+            if module.is_empty() {
+                found.push(format!(
+                    "{file}:{}: name one module after `crate::`",
+                    number + 1
+                ));
+            } else if !allowed.contains(&module.as_str()) {
+                found.push(format!(
+                    "{file}:{}: {layer} may not import {module}",
+                    number + 1
+                ));
+            }
+        }
+        for word in IMPURE.iter().filter(|_| pure) {
+            if names(&code, word) {
+                found.push(format!(
+                    "{file}:{}: {layer} is pure and may not name {word}",
+                    number + 1
+                ));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "it reads the source")]
+fn imports_point_down_only() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    for (layer, _) in MAY_IMPORT {
+        let mut files = Vec::new();
+        let file = root.join(layer).with_extension("rs");
+        if file.is_file() {
+            files.push(file);
+        } else {
+            sources(&root.join(layer), &mut files);
+        }
+        assert!(
+            !files.is_empty(),
+            "src/{layer} is gone: this test must be told"
+        );
+        for path in files {
+            let name = path.strip_prefix(&root).unwrap().display().to_string();
+            // a module's own test file is test code
+            if name.ends_with("tests.rs") {
+                continue;
+            }
+            found.extend(breaches(
+                layer,
+                &format!("src/{name}"),
+                &fs::read_to_string(&path).unwrap(),
+            ));
+        }
+    }
+    assert!(
+        found.is_empty(),
+        "the import rule is broken:\n{}",
+        found.join("\n")
+    );
+}
+
+#[test]
+fn a_breach_is_named_with_file_and_line() {
+    let source = "//! uses tokio\nuse http::Method;\nuse tokio::time;\nuse crate::{client, x};\nlet s = \"hyper\";\n";
+    assert_eq!(
+        breaches("authz", "src/authz/rule.rs", source),
+        [
+            "src/authz/rule.rs:3: authz is pure and may not name tokio",
+            "src/authz/rule.rs:4: name one module after `crate::`",
+        ]
+    );
+    assert_eq!(
+        breaches("gate", "src/gate/mod.rs", "\nuse crate::client::upstream;"),
+        ["src/gate/mod.rs:2: gate may not import client"]
+    );
+    assert!(breaches("request", "f", "let hyperbole = 1; // reqwest").is_empty());
+}
