@@ -15,17 +15,15 @@ pub struct Path<'r> {
 /// Bytes with one reading: unreserved, sub-delims, `:`, `@` and `/` of RFC 3986, and the ASCII marks
 /// it does not know but clients leave as they are. Not `%`, `;`, `\`, `#`, `?`, space, control bytes
 /// or anything above ASCII.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "a byte indexes 256 places, at compile time"
+)]
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
     let mut rest: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~.!$&'()*+,=:@/\"<>[]^`{|}";
     while let [byte, more @ ..] = rest {
-        #[expect(
-            clippy::indexing_slicing,
-            reason = "a byte indexes 256 places, at compile time"
-        )]
-        {
-            plain[*byte as usize] = true
-        };
+        plain[*byte as usize] = true;
         rest = more;
     }
     plain
