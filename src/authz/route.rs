@@ -230,7 +230,7 @@ pub struct RouteConflict {
 }
 
 /// All routes, ready to be searched: hosts by hash, paths by trie.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct RouteTable {
     routes: Vec<Arc<Route>>,
     exact: HashMap<String, Node>,
@@ -239,7 +239,7 @@ pub struct RouteTable {
     any: Option<Node>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Node {
     literal: HashMap<String, Self>,
     parameter: Option<Box<Self>>,
