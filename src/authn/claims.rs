@@ -1,24 +1,142 @@
-//! Claims: a JSON object in which no name occurs twice, and paths into it.
+//! Claims: a JSON object in which no name occurs twice, paths into it, and the types that
+//! RFC 7519 gives its members.
 
-use serde_json::{Map, Value};
+use std::fmt;
+use std::sync::Arc;
 
+use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use crate::authn::principal::Names;
+use crate::clock::UnixTime;
 use crate::reason::Denial;
 
-/// The claims of a token whose signature was verified.
+/// The claims of a token whose signature was verified. Cloning is cheap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claims(Map<String, Value>);
+pub struct Claims(Arc<Map<String, Value>>);
 
 impl Claims {
     /// Parses a claims object. A name that occurs twice, at any depth, or anything but one JSON
     /// object: [`Denial::TokenMalformed`].
-    pub fn parse(_json: &[u8]) -> Result<Self, Denial> {
-        todo!("strict parse")
+    pub fn parse(json: &[u8]) -> Result<Self, Denial> {
+        let object = parse_object(json).map_err(|_syntax| Denial::TokenMalformed)?;
+        Ok(Self(Arc::new(object)))
     }
 
     /// The claim of this name, at the top.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
+    }
+
+    /// A `NumericDate` (RFC 7519 2), its fraction cut off. A present claim that is not a finite
+    /// number from zero to the end of `u64`: [`Denial::TokenMalformed`].
+    pub(crate) fn date(&self, name: &str) -> Result<Option<UnixTime>, Denial> {
+        match self.find(name) {
+            None => Ok(None),
+            Some(Value::Number(number)) => match whole_seconds(number) {
+                Some(seconds) => Ok(Some(UnixTime(seconds))),
+                None => Err(Denial::TokenMalformed),
+            },
+            Some(_) => Err(Denial::TokenMalformed),
+        }
+    }
+
+    /// `aud` (RFC 7519 4.1.3): a string or a list of strings; anything else:
+    /// [`Denial::TokenMalformed`].
+    pub(crate) fn audiences(&self) -> Result<Vec<String>, Denial> {
+        match self.find("aud") {
+            None => Ok(Vec::new()),
+            Some(Value::String(one)) => Ok(vec![one.clone()]),
+            Some(Value::Array(items)) => strings(items).ok_or(Denial::TokenMalformed),
+            Some(_) => Err(Denial::TokenMalformed),
+        }
+    }
+
+    /// The first of these claims that is present, as text; `None` if it is no string.
+    pub(crate) fn text(&self, paths: &[ClaimPath]) -> Option<&str> {
+        self.first(paths).and_then(Value::as_str)
+    }
+
+    /// The first of these claims that is present.
+    pub(crate) fn first<'c>(&'c self, paths: &[ClaimPath]) -> Option<&'c Value> {
+        paths.iter().find_map(|path| path.find(self))
+    }
+
+    /// A set of names. A list of strings, or one string: a set of one, which is not split. A claim
+    /// of another shape, or one that `_claim_names` says is elsewhere (`OpenID` Connect Core 5.6.2,
+    /// Entra groups overage), leaves the set unresolved: no rule on it can be decided.
+    pub(crate) fn names(&self, paths: &[ClaimPath]) -> Names {
+        let elsewhere = self.find("_claim_names");
+        let is_elsewhere = |path: &ClaimPath| match elsewhere {
+            None => false,
+            Some(Value::Object(sources)) => path
+                .0
+                .first()
+                .is_some_and(|name| sources.contains_key(name)),
+            Some(_) => true,
+        };
+        if paths.iter().any(is_elsewhere) {
+            return Names::Unresolved;
+        }
+        match self.first(paths) {
+            None => Names::Known(Vec::new()),
+            Some(Value::String(one)) => Names::Known(vec![one.clone()]),
+            Some(Value::Array(items)) => strings(items).map_or(Names::Unresolved, Names::Known),
+            Some(_) => Names::Unresolved,
+        }
+    }
+
+    /// Scopes (RFC 8693 4.2): a space-separated string, or a list of strings. Anything else:
+    /// [`Denial::TokenMalformed`].
+    pub(crate) fn scopes(&self, paths: &[ClaimPath]) -> Result<Vec<String>, Denial> {
+        match self.first(paths) {
+            None => Ok(Vec::new()),
+            Some(Value::String(list)) => Ok(list
+                .split(' ')
+                .filter(|scope| !scope.is_empty())
+                .map(str::to_owned)
+                .collect()),
+            Some(Value::Array(items)) => strings(items).ok_or(Denial::TokenMalformed),
+            Some(_) => Err(Denial::TokenMalformed),
+        }
+    }
+}
+
+fn strings(items: &[Value]) -> Option<Vec<String>> {
+    items
+        .iter()
+        .map(|item| item.as_str().map(str::to_owned))
+        .collect()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "the range is checked first; the fraction is meant to be cut off"
+)]
+fn whole_seconds(number: &Number) -> Option<u64> {
+    if let Some(seconds) = number.as_u64() {
+        return Some(seconds);
+    }
+    let seconds = number.as_f64()?;
+    (0.0..u64::MAX as f64)
+        .contains(&seconds)
+        .then_some(seconds as u64)
+}
+
+/// Whether a claim's value is one of `accepted`, or a list that holds one. Numbers and booleans
+/// compare by their JSON text; objects and null match nothing.
+#[must_use]
+pub fn value_matches(value: &Value, accepted: &[String]) -> bool {
+    match value {
+        Value::String(text) => accepted.contains(text),
+        Value::Bool(_) | Value::Number(_) => accepted.contains(&value.to_string()),
+        Value::Array(items) => items
+            .iter()
+            .any(|item| !item.is_array() && value_matches(item, accepted)),
+        Value::Null | Value::Object(_) => false,
     }
 }
 
@@ -49,8 +167,258 @@ impl ClaimPath {
     }
 }
 
-impl std::fmt::Display for ClaimPath {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for ClaimPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("."))
+    }
+}
+
+/// Parses one JSON object, strictly: no name twice at any depth (RFC 7515 4 and RFC 7519 4 let a
+/// parser refuse them; one that keeps either could disagree with the next reader), nothing after
+/// it, and no deeper than the parser's bound of 128.
+pub(super) fn parse_object(json: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
+    let mut parser = serde_json::Deserializer::from_slice(json);
+    let value = Strict.deserialize(&mut parser)?;
+    parser.end()?;
+    match value {
+        Value::Object(object) => Ok(object),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Err(serde_json::Error::custom("not an object"))
+        }
+    }
+}
+
+/// Reads any JSON value in which no object has a name twice.
+#[derive(Clone, Copy)]
+struct Strict;
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = Value;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON in which no name occurs twice")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
+        Ok(Value::Bool(flag))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::Number(number.into()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(Value::Number(number.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Value, E> {
+        Number::from_f64(number)
+            .map(Value::Number)
+            .ok_or_else(|| E::custom("not a finite number"))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::String(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Value, E> {
+        Ok(Value::String(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element_seed(self)? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let value = map.next_value_seed(self)?;
+            if object.insert(name, value).is_some() {
+                return Err(A::Error::custom("a name occurs twice"));
+            }
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claims(json: &str) -> Claims {
+        Claims::parse(json.as_bytes()).unwrap()
+    }
+
+    fn path(name: &str) -> Vec<ClaimPath> {
+        vec![ClaimPath::name(name)]
+    }
+
+    #[test]
+    fn only_one_object_without_doubled_names_is_claims() {
+        for good in [
+            "{}",
+            " {\"a\":{\"b\":1},\"b\":[{\"a\":1},{\"a\":2}]} ",
+            "{\"a\":null,\"A\":-1.5e3,\"\\u00e9\":\"\\ud83d\\ude00\"}",
+        ] {
+            let parsed = Claims::parse(good.as_bytes()).unwrap();
+            // the strict reader reads what the ordinary one does
+            assert_eq!(
+                Value::Object((*parsed.0).clone()),
+                serde_json::from_str::<Value>(good).unwrap()
+            );
+        }
+        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(5000), "]".repeat(5000));
+        for bad in [
+            "",
+            "[]",
+            "null",
+            "\"text\"",
+            "{}x",
+            "{} {}",
+            "{\"a\":1,\"a\":1}",
+            // the same name, spelled with an escape
+            "{\"groups\":[],\"\\u0067roups\":[\"admin\"]}",
+            "{\"a\":{\"b\":1,\"b\":2}}",
+            "{\"a\":[{\"b\":1,\"b\":2}]}",
+            "{\"exp\":1e999}",
+            "{\"a\":\"\\ud800\"}",
+            "{\"a\":NaN}",
+            "{'a':1}",
+            "{\"a\":1,}",
+            "\u{feff}{}",
+            &deep,
+        ] {
+            assert_eq!(
+                Claims::parse(bad.as_bytes()),
+                Err(Denial::TokenMalformed),
+                "{}",
+                bad.get(..60).unwrap_or(bad)
+            );
+        }
+        assert_eq!(
+            Claims::parse(b"{\"a\":\"\xff\"}"),
+            Err(Denial::TokenMalformed)
+        );
+    }
+
+    #[test]
+    fn a_date_is_a_number_from_zero_on_without_its_fraction() {
+        for (json, seconds) in [
+            ("0", 0),
+            ("1700000000", 1_700_000_000),
+            ("1700000000.9", 1_700_000_000),
+            ("1.7e9", 1_700_000_000),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(
+                claims(&format!("{{\"exp\":{json}}}")).date("exp"),
+                Ok(Some(UnixTime(seconds))),
+                "{json}"
+            );
+        }
+        for json in [
+            "\"1700000000\"",
+            "true",
+            "null",
+            "[1]",
+            "{}",
+            "-1",
+            "-0.5",
+            "18446744073709551616",
+            "1e30",
+        ] {
+            assert_eq!(
+                claims(&format!("{{\"exp\":{json}}}")).date("exp"),
+                Err(Denial::TokenMalformed),
+                "{json}"
+            );
+        }
+        assert_eq!(claims("{}").date("exp"), Ok(None));
+    }
+
+    #[test]
+    fn audiences_are_a_string_or_a_list_of_strings() {
+        let read = |json: &str| claims(&format!("{{\"aud\":{json}}}")).audiences();
+        assert_eq!(read("\"a\""), Ok(vec!["a".to_owned()]));
+        assert_eq!(
+            read("[\"a\",\"b\"]"),
+            Ok(vec!["a".to_owned(), "b".to_owned()])
+        );
+        assert_eq!(claims("{}").audiences(), Ok(vec![]));
+        for bad in ["1", "null", "{\"a\":1}", "[1]", "[\"a\",null]", "[[\"a\"]]"] {
+            assert_eq!(read(bad), Err(Denial::TokenMalformed), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_of_another_shape_are_unresolved_never_empty() {
+        let known = |names: &[&str]| Names::Known(names.iter().map(|&n| n.to_owned()).collect());
+        for (json, expected) in [
+            ("{}", known(&[])),
+            ("{\"groups\":[\"a\",\"b\"]}", known(&["a", "b"])),
+            ("{\"groups\":\"a,b c\"}", known(&["a,b c"])),
+            ("{\"groups\":[[\"a\"]]}", Names::Unresolved),
+            ("{\"groups\":[\"a\",1]}", Names::Unresolved),
+            ("{\"groups\":{\"a\":true}}", Names::Unresolved),
+            ("{\"groups\":null}", Names::Unresolved),
+            (
+                "{\"_claim_names\":{\"groups\":\"src1\"}}",
+                Names::Unresolved,
+            ),
+            (
+                "{\"groups\":[\"a\"],\"_claim_names\":{\"groups\":\"src1\"}}",
+                Names::Unresolved,
+            ),
+            ("{\"_claim_names\":[\"groups\"]}", Names::Unresolved),
+            ("{\"_claim_names\":{\"wids\":\"src1\"}}", known(&[])),
+        ] {
+            assert_eq!(claims(json).names(&path("groups")), expected, "{json}");
+        }
+        assert_eq!(
+            claims("{\"_claim_names\":{\"groups\":\"s\"}}").names(&[]),
+            known(&[]),
+            "no such claim is configured"
+        );
+    }
+
+    #[test]
+    fn scopes_are_split_at_spaces_or_listed() {
+        let read = |json: &str| claims(&format!("{{\"scp\":{json}}}")).scopes(&path("scp"));
+        let two = Ok(vec!["a/read".to_owned(), "b".to_owned()]);
+        assert_eq!(read("\"a/read  b \""), two);
+        assert_eq!(read("[\"a/read\",\"b\"]"), two);
+        assert_eq!(read("\"\""), Ok(vec![]));
+        for bad in ["1", "null", "[1]", "{}"] {
+            assert_eq!(read(bad), Err(Denial::TokenMalformed), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_first_present_path_is_the_claim() {
+        let claims = claims("{\"azp\":\"web\",\"client_id\":7,\"a\":{\"b.c\":\"deep\"}}");
+        let list = |names: &[&str]| -> Vec<ClaimPath> {
+            names.iter().map(|name| ClaimPath::name(name)).collect()
+        };
+        assert_eq!(claims.text(&list(&["appid", "azp"])), Some("web"));
+        assert_eq!(claims.text(&list(&["client_id", "azp"])), None);
+        let nested = ClaimPath::nested(vec!["a".to_owned(), "b.c".to_owned()]).unwrap();
+        assert_eq!(claims.text(&[nested]), Some("deep"));
+        assert_eq!(ClaimPath::nested(vec![]), None);
     }
 }

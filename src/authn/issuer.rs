@@ -144,19 +144,76 @@ pub enum Preset {
     },
 }
 
-/// Where each part of a principal stands in the claims. `None`: the preset knows no such claim.
+/// Where each part of a principal stands in the claims: the first of these that is present. Empty:
+/// the issuer's tokens have no such claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each field is named after the part it maps")]
 pub struct ClaimMap {
-    pub user_id: Option<ClaimPath>,
-    pub tenant: Option<ClaimPath>,
-    pub client_id: Option<ClaimPath>,
-    pub name: Option<ClaimPath>,
-    pub email: Option<ClaimPath>,
-    pub groups: Option<ClaimPath>,
-    pub roles: Option<ClaimPath>,
-    pub permissions: Option<ClaimPath>,
-    pub scopes: Option<ClaimPath>,
+    pub user_id: Vec<ClaimPath>,
+    pub tenant: Vec<ClaimPath>,
+    pub client_id: Vec<ClaimPath>,
+    pub name: Vec<ClaimPath>,
+    pub email: Vec<ClaimPath>,
+    pub groups: Vec<ClaimPath>,
+    pub roles: Vec<ClaimPath>,
+    pub permissions: Vec<ClaimPath>,
+    pub scopes: Vec<ClaimPath>,
+}
+
+impl ClaimMap {
+    /// Amazon Cognito. `cognito:roles` are IAM roles, not roles of the application, so roles and
+    /// permissions come from configured claims only.
+    #[must_use]
+    pub fn cognito() -> Self {
+        Self {
+            user_id: names(&["sub"]),
+            tenant: Vec::new(),
+            client_id: names(&["client_id"]),
+            name: names(&["name", "cognito:username", "username"]),
+            email: names(&["email"]),
+            groups: names(&["cognito:groups"]),
+            roles: Vec::new(),
+            permissions: Vec::new(),
+            scopes: names(&["scope"]),
+        }
+    }
+
+    /// Microsoft Entra ID: `oid` is one person across all applications of the tenant, `sub` is
+    /// not; `azp` in v2 tokens is `appid` in v1 tokens.
+    #[must_use]
+    pub fn entra() -> Self {
+        Self {
+            user_id: names(&["oid", "sub"]),
+            tenant: names(&["tid"]),
+            client_id: names(&["azp", "appid"]),
+            name: names(&["name"]),
+            email: names(&["email"]),
+            groups: names(&["groups"]),
+            roles: names(&["roles"]),
+            permissions: Vec::new(),
+            scopes: names(&["scp"]),
+        }
+    }
+
+    /// Any issuer of JWTs: the names of RFC 7519, RFC 8693, RFC 9068 and `OpenID` Connect.
+    #[must_use]
+    pub fn generic() -> Self {
+        Self {
+            user_id: names(&["sub"]),
+            tenant: Vec::new(),
+            client_id: names(&["client_id", "azp"]),
+            name: names(&["name"]),
+            email: names(&["email"]),
+            groups: names(&["groups"]),
+            roles: names(&["roles"]),
+            permissions: names(&["permissions"]),
+            scopes: names(&["scope", "scp"]),
+        }
+    }
+}
+
+fn names(list: &[&str]) -> Vec<ClaimPath> {
+    list.iter().map(|name| ClaimPath::name(name)).collect()
 }
 
 /// One `[issuers.NAME]` table, as meant.

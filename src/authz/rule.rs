@@ -1,6 +1,6 @@
 //! `require`: what a verified principal must also be. Exact element match, no patterns.
 
-use crate::authn::claims::ClaimPath;
+use crate::authn::claims::{ClaimPath, value_matches};
 use crate::authn::principal::{Names, Principal, PrincipalKind};
 use crate::reason::Denial;
 use crate::steps::Steps;
@@ -128,21 +128,6 @@ impl Rule {
             }
         }
         Ok(())
-    }
-}
-
-/// Whether a claim's value is one of `accepted`, or a list that holds one. Numbers and booleans
-/// compare by their JSON text; objects and null match nothing.
-#[must_use]
-pub fn value_matches(value: &serde_json::Value, accepted: &[String]) -> bool {
-    use serde_json::Value;
-    match value {
-        Value::String(text) => accepted.contains(text),
-        Value::Bool(_) | Value::Number(_) => accepted.contains(&value.to_string()),
-        Value::Array(items) => items
-            .iter()
-            .any(|item| !item.is_array() && value_matches(item, accepted)),
-        Value::Null | Value::Object(_) => false,
     }
 }
 

@@ -1,0 +1,164 @@
+//! The compact JWS (RFC 7515 7.1), split and checked before any key is looked for.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use crate::authn::claims::{self, Claims};
+use crate::authn::issuer::Algorithm;
+use crate::authn::jwk::{MAX_KEY_ID_BYTES, VerificationKey};
+use crate::reason::Denial;
+
+/// The longest token that is read, in bytes.
+pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// A token in three well-formed parts. Nothing in it is proven yet: its claims come out of
+/// [`Jws::verify`] only.
+#[derive(Debug)]
+pub struct Jws<'t> {
+    /// `alg`, by its registered name.
+    pub algorithm: Algorithm,
+    /// `kid`, any text of at most 256 bytes without control characters.
+    pub key_id: Option<String>,
+    /// Header and payload as sent, joined by a dot: what is signed.
+    signing_input: &'t str,
+    /// The payload, parsed once; unproven.
+    claims: Claims,
+    /// The signature, decoded.
+    signature: Vec<u8>,
+}
+
+impl<'t> Jws<'t> {
+    /// Splits a token and checks its header: canonical unpadded base64url, no duplicate names, a
+    /// known `alg`, no `crit`, no `b64`, no `cty`, a `typ` that does not name another kind of
+    /// token. `jku`, `x5u`, `jwk` and `x5c` are never looked at. A `kid` that is no text, longer
+    /// than 256 bytes or holds control characters is no key's: [`Denial::KeyUnknown`].
+    pub fn parse(token: &'t str) -> Result<Self, Denial> {
+        let parts = Parts::split(token)?;
+        let header = Header::parse(&decode(parts.header)?)?;
+        Ok(Self {
+            algorithm: header.algorithm,
+            key_id: header.key_id,
+            signing_input: parts.signing_input,
+            claims: Claims::parse(&decode(parts.payload)?)?,
+            signature: decode(parts.signature)?,
+        })
+    }
+
+    /// `iss` as the token states it, unproven: it only chooses whose keys to try. Missing or no
+    /// string: [`Denial::IssuerUnknown`].
+    pub fn unverified_issuer(&self) -> Result<String, Denial> {
+        self.stated_issuer().map(str::to_owned)
+    }
+
+    pub(super) fn stated_issuer(&self) -> Result<&str, Denial> {
+        self.claims
+            .find("iss")
+            .and_then(Value::as_str)
+            .ok_or(Denial::IssuerUnknown)
+    }
+
+    /// Verifies the signature with this key; on success the claims are the issuer's word. The
+    /// key's algorithms do not include the token's: [`Denial::AlgorithmRefused`].
+    pub fn verify(&self, key: &VerificationKey) -> Result<Claims, Denial> {
+        key.verify(
+            self.algorithm,
+            self.signing_input.as_bytes(),
+            &self.signature,
+        )?;
+        Ok(self.claims.clone())
+    }
+}
+
+/// The three parts of a token, still encoded.
+#[derive(Debug)]
+struct Parts<'t> {
+    header: &'t str,
+    payload: &'t str,
+    signature: &'t str,
+    signing_input: &'t str,
+}
+
+impl<'t> Parts<'t> {
+    /// Bounded before anything is read; no allocation.
+    fn split(token: &'t str) -> Result<Self, Denial> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(Denial::TokenTooLarge);
+        }
+        let (signing_input, signature) = token.rsplit_once('.').ok_or(Denial::TokenMalformed)?;
+        let (header, payload) = signing_input
+            .split_once('.')
+            .filter(|(_, payload)| !payload.contains('.'))
+            .ok_or(Denial::TokenMalformed)?;
+        Ok(Self {
+            header,
+            payload,
+            signature,
+            signing_input,
+        })
+    }
+}
+
+/// Canonical base64url without padding: one text for one value, so a token has one spelling.
+fn decode(part: &str) -> Result<Vec<u8>, Denial> {
+    URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_not_base64url| Denial::TokenMalformed)
+}
+
+/// What a header may say.
+#[derive(Debug)]
+struct Header {
+    algorithm: Algorithm,
+    key_id: Option<String>,
+}
+
+impl Header {
+    fn parse(json: &[u8]) -> Result<Self, Denial> {
+        let header = claims::parse_object(json).map_err(|_syntax| Denial::TokenMalformed)?;
+        let algorithm = header
+            .get("alg")
+            .and_then(Value::as_str)
+            .and_then(Algorithm::from_name)
+            .ok_or(Denial::AlgorithmRefused)?;
+        // no extension is understood (RFC 7515 4.1.11, RFC 7797), and nested tokens are not opened
+        if ["crit", "b64", "cty"]
+            .iter()
+            .any(|name| header.contains_key(*name))
+        {
+            return Err(Denial::TokenMalformed);
+        }
+        check_type(&header)?;
+        let key_id = match header.get("kid") {
+            None => None,
+            Some(Value::String(text))
+                if text.len() <= MAX_KEY_ID_BYTES && !text.chars().any(char::is_control) =>
+            {
+                Some(text.clone())
+            }
+            Some(_) => return Err(Denial::KeyUnknown),
+        };
+        Ok(Self { algorithm, key_id })
+    }
+}
+
+/// RFC 8725 3.11: a token made for another purpose says so in `typ` (RFC 7515 4.1.9: case does not
+/// matter).
+fn check_type(header: &Map<String, Value>) -> Result<(), Denial> {
+    let Some(kind) = header.get("typ") else {
+        return Ok(());
+    };
+    let known = kind.as_str().is_some_and(|kind| {
+        ["JWT", "at+jwt", "application/at+jwt"]
+            .iter()
+            .any(|known| kind.eq_ignore_ascii_case(known))
+    });
+    if known {
+        Ok(())
+    } else {
+        Err(Denial::TokenTypeRefused)
+    }
+}
+
+#[cfg(test)]
+mod tests;
