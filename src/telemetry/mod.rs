@@ -1,14 +1,33 @@
 //! What operators see: the request log line, metrics, events.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `line` | one request as one line of JSON (docs/request-log.md) |
+//! | `log` | lines → bounded queue → one writer thread; never blocks a request |
+//! | [`metrics`] | every metric, declared in one file (docs/metrics.md) |
+//! | `recent` | refusals of the last minutes by reason, for `/status` |
+//! | `events` | what is not a request: `tracing` to stderr |
 
+mod events;
+mod line;
+mod log;
 pub mod metrics;
+mod recent;
 
+use std::cell::RefCell;
+use std::fmt;
+use std::io::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
 
+pub use self::events::init_events;
 use crate::authn::principal::Principal;
+use crate::clock::{Clock, SystemClock};
+use crate::config;
 use crate::request::id::RequestId;
 
 /// Where a request came in.
@@ -22,6 +41,21 @@ pub enum Plane {
     Egress,
 }
 
+impl Plane {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Ingress, Self::ForwardAuth, Self::Egress];
+
+    /// As in the log and in labels.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::ForwardAuth => "forward_auth",
+            Self::Egress => "egress",
+        }
+    }
+}
+
 /// What became of a request, for log and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -31,6 +65,27 @@ pub enum Outcome {
     Deny(&'static str),
     /// We could not tell or carry it; the reason code.
     Fail(&'static str),
+}
+
+impl Outcome {
+    /// `allow`, `deny` or `fail`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny(_) => "deny",
+            Self::Fail(_) => "fail",
+        }
+    }
+
+    /// The reason code of a refusal.
+    #[must_use]
+    pub fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Allow => None,
+            Self::Deny(reason) | Self::Fail(reason) => Some(reason),
+        }
+    }
 }
 
 /// One request, as the log tells it (docs/request-log.md). No token, cookie, key or query.
@@ -73,21 +128,110 @@ pub struct RequestLine {
 }
 
 /// Log and metrics of one process.
-#[derive(Debug)]
 pub struct Telemetry {
     /// Metrics.
     pub metrics: metrics::Metrics,
+    log: Option<log::Log>,
+    allowed: AtomicBool,
+    recent: recent::Recent,
+    clock: Arc<dyn Clock>,
 }
 
 impl Telemetry {
+    /// Metrics, and the request log on stdout.
+    #[must_use]
+    pub fn new(log: &config::Log, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let telemetry = Self::to_writer(Box::new(std::io::stdout()), clock);
+        telemetry.apply(log);
+        telemetry
+    }
+
+    /// Metrics, and the request log on `out`, which one thread of its own writes to.
+    #[must_use]
+    pub fn to_writer(out: Box<dyn Write + Send>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let metrics = metrics::Metrics::new();
+        let log = log::Log::start(out, metrics.log_lines_dropped());
+        Arc::new(Self {
+            metrics,
+            log: Some(log),
+            allowed: AtomicBool::new(true),
+            recent: recent::Recent::default(),
+            clock,
+        })
+    }
+
     /// Metrics without a request log, for tests and one-shot commands.
     #[must_use]
     pub fn quiet() -> Arc<Self> {
         Arc::new(Self {
-            metrics: metrics::Metrics {},
+            metrics: metrics::Metrics::new(),
+            log: None,
+            allowed: AtomicBool::new(false),
+            recent: recent::Recent::default(),
+            clock: Arc::new(SystemClock),
         })
     }
 
-    /// Counts a request and writes its line.
-    pub fn record(&self, _line: RequestLine) {}
+    /// Takes over `[log] requests` of a reloaded config.
+    pub fn apply(&self, log: &config::Log) {
+        self.allowed.store(log.requests, Ordering::Relaxed);
+    }
+
+    /// Counts a request and writes its line. Never blocks: a line that finds the queue full is
+    /// dropped and counted.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a line is recorded once: it is spent here"
+    )]
+    pub fn record(&self, line: RequestLine) {
+        self.metrics.request(&line);
+        let now = self.clock.since_epoch();
+        if let Some(reason) = line.outcome.reason() {
+            self.recent.note(reason, now);
+        }
+        let Some(log) = &self.log else { return };
+        if line.outcome == Outcome::Allow && !self.allowed.load(Ordering::Relaxed) {
+            return;
+        }
+        let written = SCRATCH.try_with(|scratch| {
+            let mut scratch = scratch.try_borrow_mut().ok()?;
+            scratch.write(&line, now);
+            log.push(scratch.bytes());
+            Some(())
+        });
+        if !matches!(written, Ok(Some(()))) {
+            log.dropped();
+        }
+    }
+
+    /// Refusals of the last 15 minutes by reason code, the most frequent first.
+    #[must_use]
+    pub fn recent_refusals(&self) -> Vec<(&'static str, u64)> {
+        self.recent.counts(self.clock.since_epoch())
+    }
+
+    /// Waits until every line recorded so far is written, two seconds at most. Blocks the thread:
+    /// for shutdown. `false` if the log's reader did not take them in time.
+    pub fn flush(&self) -> bool {
+        self.log.as_ref().is_none_or(log::Log::flush)
+    }
+
+    /// [`Self::flush`], then ends the writer thread; later lines are dropped and counted.
+    pub fn close(&self) -> bool {
+        self.log.as_ref().is_none_or(log::Log::close)
+    }
 }
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telemetry").finish_non_exhaustive()
+    }
+}
+
+thread_local! {
+    /// Lines are written here first, so that the queue is locked for a copy only.
+    static SCRATCH: RefCell<line::Scratch> = RefCell::default();
+}
+
+#[cfg(test)]
+mod tests;

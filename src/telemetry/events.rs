@@ -1,0 +1,95 @@
+//! What is not a request: start, reload, key refresh, drain. `tracing` events on stderr.
+
+use std::sync::OnceLock;
+
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt, reload};
+
+use crate::config;
+
+/// Sends events to stderr, as `[log] format` says, at `[log] level`. Called again (a reload), it
+/// takes over the level; the format stays until a restart.
+pub fn init_events(log: &config::Log) {
+    static LEVEL: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+    let filter = filter(&log.level);
+    if let Some(level) = LEVEL.get() {
+        if let Err(error) = level.reload(filter) {
+            tracing::warn!(%error, "cannot change the log level");
+        }
+        return;
+    }
+    let (filter, handle) = reload::Layer::new(filter);
+    let stderr = fmt::layer().with_writer(std::io::stderr);
+    let format = if log.json {
+        stderr
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .boxed()
+    } else {
+        stderr.boxed()
+    };
+    // an error means that somebody (a test) installed a subscriber before us, which then stays
+    let installed = tracing_subscriber::registry()
+        .with(filter)
+        .with(format)
+        .try_init();
+    if installed.is_ok() {
+        LEVEL.get_or_init(|| handle);
+    }
+}
+
+/// The configured directives; `info` if they cannot be read. Libraries that narrate every
+/// connection speak from `warn` up, unless the directives name them.
+fn filter(level: &str) -> EnvFilter {
+    let parse = |directives: &str| EnvFilter::builder().parse(directives);
+    let plain = parse(level).unwrap_or_else(|_unreadable| EnvFilter::new("info"));
+    if plain.max_level_hint() <= Some(LevelFilter::WARN) {
+        return plain;
+    }
+    // of two directives for one target the last counts
+    parse(&format!("{LIBRARIES},{plain}")).unwrap_or(plain)
+}
+
+const LIBRARIES: &str = "h2=warn,hyper=warn,hyper_util=warn,reqwest=warn,rustls=warn";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_capped_at_warn_unless_named() {
+        let cases = [
+            ("info", "hyper=warn", true),
+            ("debug", "rustls=warn", true),
+            ("debug,hyper=trace", "hyper=trace", true),
+            ("debug,hyper=trace", "hyper=warn", false),
+            ("debug,hyper=trace", "h2=warn", true),
+            ("error", "hyper=warn", false),
+            ("gatepost=loud", "info", true),
+        ];
+        for (level, directive, present) in cases {
+            let directives = filter(level).to_string();
+            assert_eq!(
+                directives.split(',').any(|one| one == directive),
+                present,
+                "{level}: {directives}"
+            );
+        }
+    }
+
+    #[test]
+    fn events_can_be_set_up_twice() {
+        for level in ["info", "warn"] {
+            init_events(&config::Log {
+                level: level.to_owned(),
+                json: true,
+                requests: true,
+            });
+        }
+    }
+}

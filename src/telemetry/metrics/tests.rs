@@ -1,0 +1,131 @@
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::*;
+use crate::telemetry::Telemetry;
+use crate::telemetry::tests::line;
+
+#[test]
+fn the_documented_metrics_are_the_declared_ones() {
+    let documented: Vec<[String; 3]> = include_str!("../../../docs/metrics.md")
+        .lines()
+        .filter(|line| line.starts_with("| `gatepost_") || line.starts_with("| `process_"))
+        .filter(|line| !line.starts_with("| `gatepost_credential_expiry_timestamp_seconds -"))
+        .map(|line| {
+            let mut cells = line.trim_matches('|').split('|').map(str::trim);
+            let mut cell = || cells.next().unwrap().trim_matches('`').to_owned();
+            [cell(), cell(), cell()]
+        })
+        .collect();
+    let declared: Vec<_> = Metrics::declare()
+        .1
+        .into_iter()
+        .map(|metric| metric.row)
+        .collect();
+    assert_eq!(documented, declared);
+}
+
+#[test]
+fn a_request_is_counted_under_its_plane_route_outcome_and_reason() {
+    let telemetry = Telemetry::quiet();
+    let metrics = &telemetry.metrics;
+    for _ in 0..3 {
+        let mut allowed = line();
+        allowed.outcome = Outcome::Allow;
+        allowed.status = StatusCode::OK;
+        telemetry.record(allowed);
+    }
+    telemetry.record(line());
+    let mut unrouted = line();
+    unrouted.route = None;
+    unrouted.plane = Plane::ForwardAuth;
+    unrouted.outcome = Outcome::Fail("keys_unavailable");
+    unrouted.status = StatusCode::SERVICE_UNAVAILABLE;
+    unrouted.decision_time = Duration::from_secs(9);
+    telemetry.record(unrouted);
+
+    let text = metrics.render();
+    for expected in [
+        r#"gatepost_decisions_total{outcome="allow",plane="ingress",reason="",route="orders-write"} 3"#,
+        r#"gatepost_decisions_total{outcome="deny",plane="ingress",reason="group_missing",route="orders-write"} 1"#,
+        r#"gatepost_decisions_total{outcome="fail",plane="forward_auth",reason="keys_unavailable",route=""} 1"#,
+        r#"gatepost_requests_total{plane="ingress",route="orders-write",status_class="2xx"} 3"#,
+        r#"gatepost_requests_total{plane="ingress",route="orders-write",status_class="4xx"} 1"#,
+        r#"gatepost_requests_total{plane="forward_auth",route="",status_class="5xx"} 1"#,
+        r#"gatepost_decision_seconds_count{plane="ingress"} 4"#,
+        r#"gatepost_decision_seconds_bucket{plane="forward_auth",le="5"} 0"#,
+        r#"gatepost_upstream_seconds_count{plane="ingress",route="orders-write"} 4"#,
+    ] {
+        assert!(
+            text.lines().any(|line| line == expected),
+            "{expected}\n{text}"
+        );
+    }
+}
+
+#[test]
+fn every_other_method_shows_in_what_is_rendered() {
+    let metrics = Metrics::new();
+    metrics.key_refresh("users", true);
+    metrics.key_refresh("users", false);
+    metrics.keys_fetched("users", UnixTime(1_700_000_000));
+    metrics.token_fetch("billing", false);
+    metrics.token_expires("billing", UnixTime(1_700_000_100));
+    metrics.token_cache(true);
+    metrics.token_cache(true);
+    metrics.token_cache(false);
+    metrics.config_reload(true, 7);
+    metrics.config_reload(false, 7);
+    metrics.connections("ingress", 1);
+    metrics.connections("ingress", 1);
+    metrics.connections("ingress", -1);
+    metrics.rejected(Plane::Egress, "request_malformed");
+    metrics.panicked();
+    metrics.log_lines_dropped().inc_by(5);
+
+    assert_eq!(metrics.open_connections(), [("ingress".to_owned(), 1)]);
+    let text = metrics.render();
+    for expected in [
+        r#"gatepost_keys_refresh_total{issuer="users",result="success"} 1"#,
+        r#"gatepost_keys_refresh_total{issuer="users",result="error"} 1"#,
+        r#"gatepost_keys_last_success_timestamp_seconds{issuer="users"} 1700000000"#,
+        r#"gatepost_credential_fetch_total{credential="billing",result="error"} 1"#,
+        r#"gatepost_credential_expiry_timestamp_seconds{credential="billing"} 1700000100"#,
+        r#"gatepost_token_cache_total{result="hit"} 2"#,
+        r#"gatepost_token_cache_total{result="miss"} 1"#,
+        "gatepost_config_generation 7",
+        r#"gatepost_config_reloads_total{result="accepted"} 1"#,
+        r#"gatepost_config_reloads_total{result="rejected"} 1"#,
+        r#"gatepost_connections{listener="ingress"} 1"#,
+        r#"gatepost_rejected_total{plane="egress",reason="request_malformed"} 1"#,
+        "gatepost_panics_total 1",
+        "gatepost_log_lines_dropped_total 5",
+    ] {
+        assert!(
+            text.lines().any(|line| line == expected),
+            "{expected}\n{text}"
+        );
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_process_reports_its_memory_files_and_start() {
+    let text = Metrics::new().render();
+    for name in [
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "process_threads",
+        "process_start_time_seconds",
+    ] {
+        let value: f64 = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!(value >= 1.0, "{name} {value}");
+    }
+    assert!(text.contains("\nprocess_cpu_seconds_total "));
+}
