@@ -86,7 +86,9 @@ impl Signals {
 async fn content(path: &Path) -> Option<u64> {
     let bytes = tokio::fs::read(path).await.ok()?;
     let sha = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
-    sha.as_ref().first_chunk().map(|first| u64::from_be_bytes(*first))
+    sha.as_ref()
+        .first_chunk()
+        .map(|first| u64::from_be_bytes(*first))
 }
 
 #[cfg(test)]
