@@ -1,1 +1,163 @@
-//! (being written)
+//! The one response body: nothing, a few bytes, or an upstream's stream, and what to do when it
+//! ends.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+
+/// A response body. Counts the bytes it hands out and tells whoever asked with
+/// [`Body::on_end`], once, when it ends or the client goes away.
+pub struct Body {
+    kind: Kind,
+    sent: u64,
+    end: Option<Box<dyn FnOnce(u64) + Send>>,
+}
+
+enum Kind {
+    Empty,
+    Full(Bytes),
+    Streamed(Incoming),
+}
+
+impl Body {
+    /// No bytes.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::of(Kind::Empty)
+    }
+
+    /// These bytes.
+    #[must_use]
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self::of(if bytes.is_empty() {
+            Kind::Empty
+        } else {
+            Kind::Full(bytes)
+        })
+    }
+
+    /// What a server we called sends, as it comes.
+    #[must_use]
+    pub fn streamed(incoming: Incoming) -> Self {
+        Self::of(Kind::Streamed(incoming))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            sent: 0,
+            end: None,
+        }
+    }
+
+    /// Calls `end` with the bytes handed out when this body is dropped: at its end, or when the
+    /// client goes away. Replaces an earlier one.
+    #[must_use]
+    pub fn on_end(mut self, end: impl FnOnce(u64) + Send + 'static) -> Self {
+        self.end = Some(Box::new(end));
+        self
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if let Some(end) = self.end.take() {
+            end(self.sent);
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.kind {
+            Kind::Empty => "empty",
+            Kind::Full(_) => "full",
+            Kind::Streamed(_) => "streamed",
+        };
+        f.debug_struct("Body")
+            .field("kind", &kind)
+            .field("sent", &self.sent)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        let frame = match &mut this.kind {
+            Kind::Empty => return Poll::Ready(None),
+            Kind::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                this.kind = Kind::Empty;
+                Some(Ok(Frame::data(bytes)))
+            }
+            Kind::Streamed(incoming) => std::task::ready!(Pin::new(incoming).poll_frame(cx)),
+        };
+        if let Some(Ok(frame)) = &frame {
+            let bytes = frame.data_ref().map_or(0, Bytes::len);
+            this.sent = this.sent.saturating_add(bytes as u64);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Full(_) => false,
+            Kind::Streamed(incoming) => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Streamed(incoming) => incoming.size_hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    fn counted(body: Body) -> (Body, Arc<AtomicU64>) {
+        let sent = Arc::new(AtomicU64::new(u64::MAX));
+        let seen = Arc::clone(&sent);
+        let body = body.on_end(move |bytes| seen.store(bytes, Ordering::SeqCst));
+        (body, sent)
+    }
+
+    #[tokio::test]
+    async fn the_end_is_told_the_bytes_handed_out() {
+        let (body, sent) = counted(Body::full("seven b"));
+        assert_eq!(body.size_hint().exact(), Some(7));
+        let bytes = body.collect().await.unwrap().to_bytes();
+        assert_eq!(bytes, "seven b");
+        assert_eq!(sent.load(Ordering::SeqCst), 7);
+    }
+
+    #[test]
+    fn a_dropped_body_ends_with_what_was_sent() {
+        let (body, sent) = counted(Body::full("never sent"));
+        drop(body);
+        assert_eq!(sent.load(Ordering::SeqCst), 0);
+        assert!(Body::full("").is_end_stream());
+    }
+}

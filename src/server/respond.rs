@@ -1,1 +1,613 @@
-//! (being written)
+//! The only writer of error responses: a [`Denial`] or [`Failure`] in, a status, a challenge and a
+//! body in the client's format out (DESIGN §6).
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+
+use crate::config::{ErrorFormat, Errors};
+use crate::reason::{Denial, Failure};
+use crate::request::id::RequestId;
+use crate::server::body::Body;
+
+/// Writes the error response to one request. Made before the request is carried on, since
+/// carrying consumes its headers.
+#[derive(Debug)]
+pub struct Responder<'w> {
+    errors: &'w Errors,
+    format: ErrorFormat,
+    head: bool,
+    request_id: Option<(&'w HeaderName, &'w RequestId)>,
+}
+
+/// How a status is told, in every format.
+struct Told {
+    title: &'static str,
+    /// `MLflow`'s name of the status: its client reports an unknown one as an internal error.
+    error_code: &'static str,
+    message: &'static str,
+    /// What the `simple` and `detail` bodies say.
+    simple: &'static str,
+}
+
+impl<'w> Responder<'w> {
+    /// For a request with this method and these headers: `Accept` chooses the body's format,
+    /// else `errors.format`.
+    #[must_use]
+    pub fn new(errors: &'w Errors, method: &Method, headers: &HeaderMap) -> Self {
+        Self {
+            errors,
+            format: accepted(headers, errors.format),
+            head: *method == Method::HEAD,
+            request_id: None,
+        }
+    }
+
+    /// The request id to echo, and in which header.
+    #[must_use]
+    pub fn with_request_id(mut self, name: Option<&'w HeaderName>, id: &'w RequestId) -> Self {
+        self.request_id = name.map(|name| (name, id));
+        self
+    }
+
+    /// The response to a denial.
+    #[must_use]
+    pub fn deny(&self, denial: &Denial) -> Response<Body> {
+        let status = status_of(denial);
+        let presented = *denial != Denial::CredentialMissing;
+        let mut response = self.respond(status, denial.reason(), presented);
+        let headers = response.headers_mut();
+        if let Some(challenge) = self.challenge(denial, status) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Denial::MethodNotAllowed(methods) = denial {
+            let list = methods
+                .iter()
+                .map(Method::as_str)
+                .collect::<Vec<_>>()
+                .join(", ");
+            if let Ok(list) = HeaderValue::from_maybe_shared(Bytes::from(list)) {
+                headers.insert(header::ALLOW, list);
+            }
+        }
+        response
+    }
+
+    /// The response to a failure: 5xx, with `Retry-After` where trying again may help.
+    #[must_use]
+    pub fn fail(&self, failure: &Failure) -> Response<Body> {
+        let (status, retry_after) = match failure {
+            Failure::KeysUnavailable { retry_after }
+            | Failure::EgressTokenUnavailable { retry_after } => {
+                (StatusCode::SERVICE_UNAVAILABLE, Some(*retry_after))
+            }
+            Failure::UpstreamUnreachable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                Some(Duration::from_secs(1)),
+            ),
+            Failure::UpstreamProtocol => (StatusCode::BAD_GATEWAY, Some(Duration::from_secs(1))),
+            Failure::UpstreamTimeout => (StatusCode::GATEWAY_TIMEOUT, Some(Duration::from_secs(1))),
+            Failure::InternalError => (StatusCode::INTERNAL_SERVER_ERROR, None),
+        };
+        let mut response = self.respond(status, failure.reason(), true);
+        if let Some(after) = retry_after {
+            // whole seconds, rounded up: never "now"
+            let seconds = after.as_millis().div_ceil(1000).max(1);
+            if let Ok(seconds) = HeaderValue::from_str(&seconds.to_string()) {
+                response.headers_mut().insert(header::RETRY_AFTER, seconds);
+            }
+        }
+        response
+    }
+
+    /// `WWW-Authenticate` of RFC 6750 3: no error code when nothing was presented.
+    fn challenge(&self, denial: &Denial, status: StatusCode) -> Option<HeaderValue> {
+        let error = if *denial == Denial::CredentialMissing {
+            ""
+        } else if *denial == Denial::ScopeMissing {
+            r#", error="insufficient_scope""#
+        } else if status == StatusCode::UNAUTHORIZED {
+            r#", error="invalid_token""#
+        } else {
+            return None;
+        };
+        let realm = self.errors.realm.to_str().unwrap_or_default();
+        let mut challenge = String::with_capacity(64);
+        challenge.push_str("Bearer realm=\"");
+        for character in realm.chars() {
+            if matches!(character, '"' | '\\') {
+                challenge.push('\\');
+            }
+            challenge.push(character);
+        }
+        challenge.push('"');
+        challenge.push_str(error);
+        HeaderValue::from_maybe_shared(Bytes::from(challenge)).ok()
+    }
+
+    fn respond(&self, status: StatusCode, reason: &'static str, presented: bool) -> Response<Body> {
+        let (content_type, body) = body(
+            self.format,
+            status,
+            presented,
+            self.errors.expose_reason.then_some(reason),
+        );
+        let length = body.len();
+        let mut response = Response::new(if self.head {
+            Body::empty()
+        } else {
+            Body::full(body)
+        });
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some((name, id)) = self.request_id {
+            headers.insert(name, id.value().clone());
+        }
+        response
+    }
+}
+
+/// The response to a request whose handling panicked: what it asked for is gone with it.
+#[must_use]
+pub fn panicked() -> Response<Body> {
+    let status = StatusCode::INTERNAL_SERVER_ERROR;
+    let (content_type, body) = body(ErrorFormat::Problem, status, true, None);
+    let mut response = Response::new(Body::full(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The status of a denial, outside forward auth's dialects.
+#[must_use]
+pub fn status_of(denial: &Denial) -> StatusCode {
+    match denial {
+        Denial::CredentialAmbiguous
+        | Denial::HostInvalid
+        | Denial::PathAmbiguous
+        | Denial::RequestMalformed => StatusCode::BAD_REQUEST,
+        Denial::AlgorithmRefused
+        | Denial::AudienceMismatch
+        | Denial::CredentialMissing
+        | Denial::IssuerUnknown
+        | Denial::KeyUnknown
+        | Denial::SignatureInvalid
+        | Denial::SubjectInvalid
+        | Denial::TokenExpired
+        | Denial::TokenMalformed
+        | Denial::TokenNotYetValid
+        | Denial::TokenTooLarge
+        | Denial::TokenTypeRefused
+        | Denial::TokenUseMismatch => StatusCode::UNAUTHORIZED,
+        Denial::ClaimMismatch
+        | Denial::ClientRefused
+        | Denial::EgressTargetRefused
+        | Denial::GroupMissing
+        | Denial::GroupsUnresolved
+        | Denial::PeerUntrusted
+        | Denial::PermissionMissing
+        | Denial::PrincipalKindRefused
+        | Denial::RoleMissing
+        | Denial::ScopeMissing => StatusCode::FORBIDDEN,
+        Denial::NoRoute => StatusCode::NOT_FOUND,
+        Denial::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+        Denial::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+    }
+}
+
+/// The format the client prefers by `Accept`: the first of ours it names, else the configured one.
+/// Wildcards choose nothing; plain JSON is `simple` unless `detail` is configured.
+fn accepted(headers: &HeaderMap, configured: ErrorFormat) -> ErrorFormat {
+    headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .filter_map(|range| {
+            let mut parts = range.split(';').map(str::trim);
+            let media_type = parts.next()?;
+            let refused = parts.any(|part| matches!(part, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+            (!refused).then_some(media_type)
+        })
+        .find_map(|media_type| {
+            let is = |name| media_type.eq_ignore_ascii_case(name);
+            if is("application/problem+json") {
+                Some(ErrorFormat::Problem)
+            } else if is("application/vnd.api+json") {
+                Some(ErrorFormat::JsonApi)
+            } else if is("application/json") {
+                Some(match configured {
+                    ErrorFormat::Detail => ErrorFormat::Detail,
+                    ErrorFormat::Problem | ErrorFormat::JsonApi | ErrorFormat::Simple => {
+                        ErrorFormat::Simple
+                    }
+                })
+            } else {
+                None
+            }
+        })
+        .unwrap_or(configured)
+}
+
+fn told(status: StatusCode, presented: bool) -> Told {
+    let (title, error_code, message, simple) = match status.as_u16() {
+        400 => (
+            "Bad Request",
+            "BAD_REQUEST",
+            "The request cannot be read in one way only.",
+            "Bad request",
+        ),
+        401 => (
+            "Unauthorized",
+            "UNAUTHENTICATED",
+            "A valid credential is required.",
+            if presented {
+                "Authentication failed"
+            } else {
+                "Authentication required"
+            },
+        ),
+        403 => (
+            "Forbidden",
+            "PERMISSION_DENIED",
+            "The credential does not permit this request.",
+            "Insufficient permissions",
+        ),
+        404 => (
+            "Not Found",
+            "ENDPOINT_NOT_FOUND",
+            "Nothing is served here.",
+            "Not found",
+        ),
+        405 => (
+            "Method Not Allowed",
+            "BAD_REQUEST",
+            "This method is not served here.",
+            "Method not allowed",
+        ),
+        413 => (
+            "Content Too Large",
+            "BAD_REQUEST",
+            "The body is too large.",
+            "Content too large",
+        ),
+        502 => (
+            "Bad Gateway",
+            "TEMPORARILY_UNAVAILABLE",
+            "The service did not answer as expected.",
+            "Service communication failed",
+        ),
+        503 => (
+            "Service Unavailable",
+            "TEMPORARILY_UNAVAILABLE",
+            "The service is temporarily unavailable.",
+            "Service unavailable",
+        ),
+        504 => (
+            "Gateway Timeout",
+            "TEMPORARILY_UNAVAILABLE",
+            "The service did not answer in time.",
+            "Service communication failed",
+        ),
+        _other => (
+            "Internal Server Error",
+            "INTERNAL_ERROR",
+            "The request could not be processed.",
+            "Internal error",
+        ),
+    };
+    Told {
+        title,
+        error_code,
+        message,
+        simple,
+    }
+}
+
+/// Media type and body. Every text is ours and needs no JSON escape.
+fn body(
+    format: ErrorFormat,
+    status: StatusCode,
+    presented: bool,
+    reason: Option<&'static str>,
+) -> (&'static str, String) {
+    let Told {
+        title,
+        error_code,
+        message,
+        simple,
+    } = told(status, presented);
+    let code = status.as_u16();
+    let mut body = String::with_capacity(192);
+    // writing to a String cannot fail
+    let (content_type, _infallible) = match format {
+        ErrorFormat::Problem => (
+            "application/problem+json",
+            write!(
+                body,
+                r#"{{"type":"about:blank","title":"{title}","status":{code},"detail":"{message}","error_code":"{error_code}","message":"{message}""#
+            )
+            .and_then(|()| member(&mut body, reason))
+            .and_then(|()| body.write_char('}')),
+        ),
+        ErrorFormat::JsonApi => (
+            "application/vnd.api+json",
+            write!(body, r#"{{"errors":[{{"status":"{code}""#)
+                .and_then(|()| match reason {
+                    Some(reason) => write!(body, r#","code":"{reason}""#),
+                    None => Ok(()),
+                })
+                .and_then(|()| write!(body, r#","title":"{title}","detail":"{message}"}}]}}"#)),
+        ),
+        ErrorFormat::Simple => (
+            "application/json",
+            write!(body, r#"{{"error":"{simple}""#)
+                .and_then(|()| member(&mut body, reason))
+                .and_then(|()| body.write_char('}')),
+        ),
+        ErrorFormat::Detail => (
+            "application/json",
+            write!(body, r#"{{"detail":"{simple}""#)
+                .and_then(|()| member(&mut body, reason))
+                .and_then(|()| body.write_char('}')),
+        ),
+    };
+    (content_type, body)
+}
+
+fn member(body: &mut String, reason: Option<&'static str>) -> std::fmt::Result {
+    match reason {
+        Some(reason) => write!(body, r#","reason":"{reason}""#),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    fn errors(format: ErrorFormat, expose_reason: bool) -> Errors {
+        Errors {
+            format,
+            expose_reason,
+            realm: HeaderValue::from_static("gate \"1\""),
+        }
+    }
+
+    fn accept(value: &'static str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static(value));
+        headers
+    }
+
+    async fn text(response: Response<Body>) -> String {
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    fn header_of(response: &Response<Body>, name: &HeaderName) -> Option<String> {
+        let mut values = response.headers().get_all(name).iter();
+        let value = values
+            .next()
+            .map(|value| value.to_str().unwrap().to_owned());
+        assert!(values.next().is_none(), "{name} twice");
+        value
+    }
+
+    #[test]
+    fn every_denial_has_its_status_and_challenge() {
+        let errors = errors(ErrorFormat::Problem, false);
+        let responder = Responder::new(&errors, &Method::GET, &HeaderMap::new());
+        let none: Option<&str> = None;
+        let bare = Some(r#"Bearer realm="gate \"1\"""#);
+        let invalid = Some(r#"Bearer realm="gate \"1\"", error="invalid_token""#);
+        let scope = Some(r#"Bearer realm="gate \"1\"", error="insufficient_scope""#);
+        for (denial, status, challenge) in [
+            (Denial::AlgorithmRefused, 401, invalid),
+            (Denial::AudienceMismatch, 401, invalid),
+            (Denial::BodyTooLarge, 413, none),
+            (Denial::ClaimMismatch, 403, none),
+            (Denial::ClientRefused, 403, none),
+            (Denial::CredentialAmbiguous, 400, none),
+            (Denial::CredentialMissing, 401, bare),
+            (Denial::EgressTargetRefused, 403, none),
+            (Denial::GroupMissing, 403, none),
+            (Denial::GroupsUnresolved, 403, none),
+            (Denial::HostInvalid, 400, none),
+            (Denial::IssuerUnknown, 401, invalid),
+            (Denial::KeyUnknown, 401, invalid),
+            (Denial::MethodNotAllowed(vec![Method::GET]), 405, none),
+            (Denial::NoRoute, 404, none),
+            (Denial::PathAmbiguous, 400, none),
+            (Denial::PeerUntrusted, 403, none),
+            (Denial::PermissionMissing, 403, none),
+            (Denial::PrincipalKindRefused, 403, none),
+            (Denial::RequestMalformed, 400, none),
+            (Denial::RoleMissing, 403, none),
+            (Denial::ScopeMissing, 403, scope),
+            (Denial::SignatureInvalid, 401, invalid),
+            (Denial::SubjectInvalid, 401, invalid),
+            (Denial::TokenExpired, 401, invalid),
+            (Denial::TokenMalformed, 401, invalid),
+            (Denial::TokenNotYetValid, 401, invalid),
+            (Denial::TokenTooLarge, 401, invalid),
+            (Denial::TokenTypeRefused, 401, invalid),
+            (Denial::TokenUseMismatch, 401, invalid),
+        ] {
+            let response = responder.deny(&denial);
+            assert_eq!(response.status(), status, "{denial}");
+            assert_eq!(
+                header_of(&response, &header::WWW_AUTHENTICATE).as_deref(),
+                challenge,
+                "{denial}"
+            );
+            assert_eq!(
+                header_of(&response, &header::CACHE_CONTROL).as_deref(),
+                Some("no-store")
+            );
+        }
+    }
+
+    #[test]
+    fn a_failure_is_5xx_and_says_when_to_try_again() {
+        let errors = errors(ErrorFormat::Problem, false);
+        let responder = Responder::new(&errors, &Method::GET, &HeaderMap::new());
+        let retry_after = Duration::from_millis(2500);
+        for (failure, status, retry) in [
+            (Failure::KeysUnavailable { retry_after }, 503, Some("3")),
+            (
+                Failure::EgressTokenUnavailable {
+                    retry_after: Duration::ZERO,
+                },
+                503,
+                Some("1"),
+            ),
+            (Failure::UpstreamUnreachable, 503, Some("1")),
+            (Failure::UpstreamProtocol, 502, Some("1")),
+            (Failure::UpstreamTimeout, 504, Some("1")),
+            (Failure::InternalError, 500, None),
+        ] {
+            let response = responder.fail(&failure);
+            assert_eq!(response.status(), status, "{failure}");
+            assert_eq!(
+                header_of(&response, &header::RETRY_AFTER).as_deref(),
+                retry,
+                "{failure}"
+            );
+            assert_eq!(header_of(&response, &header::WWW_AUTHENTICATE), None);
+        }
+    }
+
+    #[tokio::test]
+    async fn each_format_has_its_shape() {
+        for (format, exposed, media_type, body) in [
+            (
+                ErrorFormat::Problem,
+                true,
+                "application/problem+json",
+                r#"{"type":"about:blank","title":"Forbidden","status":403,"detail":"The credential does not permit this request.","error_code":"PERMISSION_DENIED","message":"The credential does not permit this request.","reason":"group_missing"}"#,
+            ),
+            (
+                ErrorFormat::JsonApi,
+                true,
+                "application/vnd.api+json",
+                r#"{"errors":[{"status":"403","code":"group_missing","title":"Forbidden","detail":"The credential does not permit this request."}]}"#,
+            ),
+            (
+                ErrorFormat::Simple,
+                false,
+                "application/json",
+                r#"{"error":"Insufficient permissions"}"#,
+            ),
+            (
+                ErrorFormat::Detail,
+                false,
+                "application/json",
+                r#"{"detail":"Insufficient permissions"}"#,
+            ),
+        ] {
+            let errors = errors(format, exposed);
+            let responder = Responder::new(&errors, &Method::GET, &HeaderMap::new());
+            let response = responder.deny(&Denial::GroupMissing);
+            assert_eq!(
+                header_of(&response, &header::CONTENT_TYPE).as_deref(),
+                Some(media_type)
+            );
+            assert_eq!(text(response).await, body);
+        }
+    }
+
+    #[tokio::test]
+    async fn every_body_is_json_and_names_its_reason_only_if_exposed() {
+        for exposed in [false, true] {
+            for format in [
+                ErrorFormat::Problem,
+                ErrorFormat::JsonApi,
+                ErrorFormat::Simple,
+                ErrorFormat::Detail,
+            ] {
+                let errors = errors(format, exposed);
+                let responder = Responder::new(&errors, &Method::GET, &HeaderMap::new());
+                for (response, reason) in [
+                    (responder.deny(&Denial::TokenExpired), "token_expired"),
+                    (responder.deny(&Denial::PathAmbiguous), "path_ambiguous"),
+                    (responder.deny(&Denial::NoRoute), "no_route"),
+                    (responder.deny(&Denial::BodyTooLarge), "body_too_large"),
+                    (
+                        responder.deny(&Denial::MethodNotAllowed(vec![])),
+                        "method_not_allowed",
+                    ),
+                    (
+                        responder.fail(&Failure::UpstreamTimeout),
+                        "upstream_timeout",
+                    ),
+                    (
+                        responder.fail(&Failure::UpstreamProtocol),
+                        "upstream_protocol",
+                    ),
+                    (responder.fail(&Failure::InternalError), "internal_error"),
+                ] {
+                    let text = text(response).await;
+                    serde_json::from_str::<serde_json::Value>(&text).expect(&text);
+                    assert_eq!(text.contains(reason), exposed, "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn accept_chooses_the_format() {
+        use ErrorFormat::{Detail, JsonApi, Problem, Simple};
+        for (value, configured, format) in [
+            ("*/*", Simple, Simple),
+            ("text/html, */*;q=0.1", Problem, Problem),
+            ("application/json", Problem, Simple),
+            ("application/json", Detail, Detail),
+            ("Application/Problem+JSON; charset=utf-8", Simple, Problem),
+            ("text/html, application/vnd.api+json", Simple, JsonApi),
+            (
+                "application/json;q=0, application/problem+json",
+                Simple,
+                Problem,
+            ),
+        ] {
+            assert_eq!(accepted(&accept(value), configured), format, "{value}");
+        }
+    }
+
+    #[tokio::test]
+    async fn head_gets_the_headers_without_the_body() {
+        let errors = errors(ErrorFormat::Simple, false);
+        let get = Responder::new(&errors, &Method::GET, &HeaderMap::new());
+        let head = Responder::new(&errors, &Method::HEAD, &HeaderMap::new());
+        let (get, head) = (get.deny(&Denial::NoRoute), head.deny(&Denial::NoRoute));
+        assert_eq!(get.headers(), head.headers());
+        assert_eq!(text(head).await, "");
+        assert_eq!(text(get).await, r#"{"error":"Not found"}"#);
+    }
+
+    #[test]
+    fn the_request_id_is_echoed_and_the_methods_are_listed() {
+        let errors = errors(ErrorFormat::Simple, false);
+        let id = RequestId::made("abc").unwrap();
+        let name = HeaderName::from_static("x-request-id");
+        let responder = Responder::new(&errors, &Method::GET, &HeaderMap::new())
+            .with_request_id(Some(&name), &id);
+        let response = responder.deny(&Denial::MethodNotAllowed(vec![Method::GET, Method::HEAD]));
+        assert_eq!(header_of(&response, &name).as_deref(), Some("abc"));
+        assert_eq!(
+            header_of(&response, &header::ALLOW).as_deref(),
+            Some("GET, HEAD")
+        );
+    }
+}

@@ -1,0 +1,263 @@
+//! A client's stream, with deadlines: first byte and request head within `header_timeout`, next
+//! request and any progress of a blocked write within `idle_timeout`.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::config;
+
+/// What the requests of one connection tell its stream.
+#[derive(Debug)]
+pub(super) struct Activity {
+    since: Instant,
+    /// Requests begun so far: one more means that a head was complete.
+    begun: AtomicUsize,
+    /// Requests whose response has not ended.
+    in_flight: AtomicUsize,
+    /// When the last one ended, in milliseconds after `since`.
+    idle_from: AtomicU64,
+}
+
+impl Activity {
+    pub(super) fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            begun: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
+            idle_from: AtomicU64::new(0),
+        }
+    }
+
+    /// Since when no request was in flight; `None` while one is.
+    fn idle_since(&self) -> Option<Instant> {
+        (self.in_flight.load(Ordering::Acquire) == 0)
+            .then(|| self.since + Duration::from_millis(self.idle_from.load(Ordering::Relaxed)))
+    }
+}
+
+/// A request from its head to the end of its response.
+#[derive(Debug)]
+pub(super) struct InFlight(Arc<Activity>);
+
+impl InFlight {
+    pub(super) fn new(activity: &Arc<Activity>) -> Self {
+        activity.begun.fetch_add(1, Ordering::Relaxed);
+        activity.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(activity))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let elapsed = u64::try_from(self.0.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.idle_from.store(elapsed, Ordering::Relaxed);
+        self.0.in_flight.fetch_sub(1, Ordering::Release);
+    }
+}
+
+/// What the bytes read so far are part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// A request head (or nothing yet on a new connection), begun then.
+    Head(Instant),
+    /// No head has begun, or its request is in flight.
+    Between,
+    /// HTTP/2 frames: bytes between requests are not the start of a head.
+    Frames,
+}
+
+/// The stream. Its timer is armed lazily: a request that arrives whole never touches it.
+#[derive(Debug)]
+pub(super) struct Guarded {
+    stream: TcpStream,
+    activity: Arc<Activity>,
+    header_timeout: Duration,
+    idle_timeout: Duration,
+    reading: Reading,
+    /// `Activity::begun` when a head last began.
+    begun: usize,
+    /// Bytes of the HTTP/2 preface still to be seen; `None` once the version is known.
+    preface: Option<&'static [u8]>,
+    read_timer: Pin<Box<Sleep>>,
+    /// Set while a write is blocked.
+    write_timer: Option<Pin<Box<Sleep>>>,
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+impl Guarded {
+    pub(super) fn new(
+        stream: TcpStream,
+        limits: &config::Listener,
+        activity: Arc<Activity>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            stream,
+            activity,
+            header_timeout: limits.header_timeout,
+            idle_timeout: limits.idle_timeout,
+            reading: Reading::Head(now),
+            begun: 0,
+            preface: Some(PREFACE),
+            read_timer: Box::pin(sleep_until(
+                now + limits.header_timeout.min(limits.idle_timeout),
+            )),
+            write_timer: None,
+        }
+    }
+
+    /// A head whose request has begun is complete.
+    fn settle(&mut self) {
+        let begun = self.activity.begun.load(Ordering::Relaxed);
+        if matches!(self.reading, Reading::Head(_)) && begun != self.begun {
+            self.reading = Reading::Between;
+        }
+    }
+
+    /// Notes what newly read bytes are part of.
+    fn note(&mut self, bytes: &[u8]) {
+        if let Some(rest) = self.preface {
+            let seen = bytes.len().min(rest.len());
+            let (expected, rest) = rest.split_at(seen);
+            self.preface = if bytes.starts_with(expected) {
+                if rest.is_empty() {
+                    self.reading = Reading::Frames;
+                    None
+                } else {
+                    Some(rest)
+                }
+            } else {
+                None
+            };
+        }
+        self.settle();
+        if self.reading == Reading::Between && self.activity.idle_since().is_some() {
+            self.begun = self.activity.begun.load(Ordering::Relaxed);
+            self.reading = Reading::Head(Instant::now());
+        }
+    }
+
+    /// The deadline of the read that is pending; `None` while a request is in flight.
+    fn deadline(&mut self) -> Option<Instant> {
+        self.settle();
+        match self.reading {
+            Reading::Head(begun) => Some(begun + self.header_timeout),
+            Reading::Between | Reading::Frames => {
+                self.activity.idle_since().map(|at| at + self.idle_timeout)
+            }
+        }
+    }
+
+    /// Ready once the pending read has missed its deadline.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let deadline = self.deadline();
+            // an earlier alarm is left alone: it looks again, and costs nothing until then
+            if let Some(deadline) = deadline
+                && self.read_timer.deadline() > deadline
+            {
+                self.read_timer.as_mut().reset(deadline);
+            }
+            std::task::ready!(self.read_timer.as_mut().poll(cx));
+            let now = Instant::now();
+            let again = match deadline {
+                Some(deadline) if deadline <= now => return Poll::Ready(()),
+                Some(deadline) => deadline,
+                // nothing wakes us when a request ends, so look now and then
+                None => now + self.header_timeout.min(self.idle_timeout),
+            };
+            self.read_timer.as_mut().reset(again);
+        }
+    }
+
+    /// Turns a write blocked for too long into an error.
+    fn watch_write<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.write_timer = None;
+            return written;
+        }
+        let idle_timeout = self.idle_timeout;
+        let timer = self
+            .write_timer
+            .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + idle_timeout)));
+        timer.as_mut().poll(cx).map(|()| {
+            Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the client does not read",
+            ))
+        })
+    }
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        match Pin::new(&mut this.stream).poll_read(cx, buf) {
+            Poll::Ready(Ok(())) => {
+                if let Some(bytes) = buf.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
+                    this.note(bytes);
+                }
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => this.poll_late(cx).map(|()| {
+                Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the client is silent",
+                ))
+            }),
+        }
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.watch_write(written, cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        this.watch_write(written, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
