@@ -1,0 +1,363 @@
+//! Composition root: config → world → listeners. Reload builds a new world and swaps it.
+
+mod listeners;
+mod pending;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use self::listeners::Addresses;
+use self::listeners::{Bound, Listeners, changed_listener};
+use self::pending::{Readiness, admin, egress, forward_auth, health, ingress};
+use crate::client::egress::Targets;
+use crate::client::jwks::{Background, KeyEngine};
+use crate::client::outgoing::Outgoing;
+use crate::client::token::Credentials;
+use crate::client::upstream::Upstreams;
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::gate::{Gate, KeySource, Parts};
+use crate::lifecycle::{Signals, Told};
+use crate::request::OwnedHeaders;
+use crate::server::World;
+use crate::server::accept::{self, Serving};
+use crate::server::body::Body;
+use crate::server::handles::Handles;
+use crate::server::world::Current;
+use crate::telemetry::{Plane, Telemetry};
+
+/// Why Gatepost could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address is taken, or may not be used.
+    #[error("{listener}.listen: cannot listen on {address}: {source}")]
+    Listen {
+        /// The plane.
+        listener: &'static str,
+        /// The configured address.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// TLS roots, pools or signal handlers could not be set up.
+    #[error("cannot start: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// Why a reload was refused; the old config goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadRefused {
+    /// A listener's table differs: sockets are opened at start only.
+    #[error("{0} changed: listeners are opened at start, restart to change them")]
+    Listener(&'static str),
+    /// TLS roots or pools could not be set up.
+    #[error("cannot build the new config: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// A running Gatepost.
+#[derive(Debug)]
+pub struct App {
+    current: Current,
+    shared: Shared,
+    addresses: Addresses,
+    /// Connections of the planes that carry traffic.
+    planes: Stoppable,
+    /// Health and admin: they answer until the end, so that a drain can be watched.
+    watch: Stoppable,
+    /// Key and token refresh.
+    background: Background,
+}
+
+/// What outlives every world.
+#[derive(Debug)]
+struct Shared {
+    clock: Arc<dyn Clock>,
+    telemetry: Arc<Telemetry>,
+    handles: Arc<Handles>,
+    readiness: Readiness,
+    fingerprint_key: [u8; 32],
+}
+
+/// Accept loops that end in two steps.
+#[derive(Clone, Debug, Default)]
+struct Stoppable {
+    tasks: TaskTracker,
+    /// Accept nothing more, finish what is in flight.
+    stop: CancellationToken,
+    /// Drop what is still there.
+    cut: CancellationToken,
+}
+
+impl App {
+    /// Binds every listener, builds the world and starts serving. The crypto provider must be
+    /// installed (`client::tls::install_crypto_provider`). Key fetches begin in the background:
+    /// live at once, ready when the issuers answered.
+    pub async fn start(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        telemetry: Arc<Telemetry>,
+    ) -> Result<Self, StartError> {
+        let listeners = Listeners::bind(&config).await?;
+        let mut fingerprint_key = [0; 32];
+        aws_lc_rs::rand::fill(&mut fingerprint_key).map_err(std::io::Error::other)?;
+        let shared = Shared {
+            clock,
+            telemetry,
+            handles: Arc::default(),
+            readiness: Readiness::default(),
+            fingerprint_key,
+        };
+        let background = Background {
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        let world = build(Arc::new(config), &shared, &background, None)?;
+        let app = Self {
+            current: Arc::new(ArcSwap::from_pointee(world)),
+            addresses: listeners.addresses()?,
+            shared,
+            planes: Stoppable::default(),
+            watch: Stoppable::default(),
+            background,
+        };
+        app.serve(listeners);
+        Ok(app)
+    }
+
+    /// Where each plane listens.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The world in force.
+    #[must_use]
+    pub fn world(&self) -> Arc<World> {
+        self.current.load_full()
+    }
+
+    /// Builds a new world beside the old one and swaps it in. Requests in flight finish on the one
+    /// they began with; keys, tokens, pools and caches of unchanged definitions are kept.
+    pub fn reload(&self, config: Config) -> Result<u64, ReloadRefused> {
+        let old = self.current.load_full();
+        if let Some(changed) = changed_listener(&old.config, &config) {
+            return Err(ReloadRefused::Listener(changed));
+        }
+        let world = build(Arc::new(config), &self.shared, &self.background, Some(&old))?;
+        let generation = world.generation;
+        self.current.store(Arc::new(world));
+        Ok(generation)
+    }
+
+    /// Serves until a stop signal, reloading from `read` whenever told to, then drains.
+    pub async fn run(self, mut signals: Signals, read: impl Fn() -> Result<Config, String>) {
+        signals.watch(&self.world().config.watched).await;
+        while signals.next().await == Told::Reload {
+            let reloaded = match tokio::task::block_in_place(&read) {
+                Ok(config) => self.reload(config).map_err(|refused| refused.to_string()),
+                Err(errors) => Err(errors),
+            };
+            let generation = self.world().generation;
+            self.shared
+                .telemetry
+                .metrics
+                .config_reload(reloaded.is_ok(), generation);
+            match reloaded {
+                Ok(generation) => tracing::info!(generation, "config reloaded"),
+                Err(error) => {
+                    tracing::error!(generation, "config rejected, the old one goes on: {error}")
+                }
+            }
+            signals.watch(&self.world().config.watched).await;
+        }
+        self.drain(signals).await;
+    }
+
+    /// The two steps of a shutdown. A second signal cuts at once.
+    async fn drain(self, mut signals: Signals) {
+        let config::Shutdown { grace, pre_drain } = self.world().config.shutdown;
+        self.shared.readiness.drain();
+        tracing::info!(?pre_drain, ?grace, "stopping: not ready from now on");
+        let orderly = async {
+            // a load balancer still sends until it has seen us not ready
+            tokio::time::sleep(pre_drain).await;
+            self.planes.stop.cancel();
+            self.planes.tasks.close();
+            tokio::time::timeout(grace, self.planes.tasks.wait())
+                .await
+                .is_ok()
+        };
+        let finished = tokio::select! {
+            finished = orderly => finished,
+            () = stop_again(&mut signals) => false,
+        };
+        if !finished {
+            tracing::warn!("cutting off what is still open");
+        }
+        self.stop().await;
+    }
+
+    /// Ends everything at once: open connections are cut.
+    pub async fn stop(self) {
+        for served in [&self.planes, &self.watch] {
+            served.stop.cancel();
+            served.cut.cancel();
+            served.tasks.close();
+        }
+        self.background.stop.cancel();
+        self.background.tasks.close();
+        let ended = async {
+            self.planes.tasks.wait().await;
+            self.watch.tasks.wait().await;
+            self.background.tasks.wait().await;
+        };
+        if tokio::time::timeout(Duration::from_secs(2), ended)
+            .await
+            .is_err()
+        {
+            tracing::warn!("some tasks did not end");
+        }
+        self.shared.telemetry.close();
+    }
+
+    fn serve(&self, listeners: Listeners) {
+        let Listeners {
+            ingress,
+            forward_auth,
+            egress,
+            admin,
+            health,
+        } = listeners;
+        if let Some(bound) = ingress {
+            self.plane(bound, Some(Plane::Ingress), &self.planes, ingress::answer);
+        }
+        if let Some(bound) = forward_auth {
+            self.plane(
+                bound,
+                Some(Plane::ForwardAuth),
+                &self.planes,
+                forward_auth::answer,
+            );
+        }
+        if let Some(bound) = egress {
+            self.plane(bound, Some(Plane::Egress), &self.planes, egress::answer);
+        }
+        self.plane(admin, None, &self.watch, admin::answer);
+        let readiness = self.shared.readiness.clone();
+        self.plane(health, None, &self.watch, move |world, request, peer| {
+            health::answer(world, readiness.clone(), request, peer)
+        });
+    }
+
+    /// Starts one accept loop. Each request loads the world once and keeps it.
+    fn plane<F>(
+        &self,
+        bound: Bound,
+        plane: Option<Plane>,
+        stoppable: &Stoppable,
+        answer: impl Fn(Arc<World>, Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
+    ) where
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
+        let current = Arc::clone(&self.current);
+        let serving = Serving {
+            name: bound.name,
+            plane,
+            limits: bound.limits,
+            telemetry: Arc::clone(&self.shared.telemetry),
+            tasks: stoppable.tasks.clone(),
+            stop: stoppable.stop.clone(),
+            cut: stoppable.cut.clone(),
+        };
+        let service = move |request, peer| answer(current.load_full(), request, peer);
+        stoppable
+            .tasks
+            .spawn(accept::serve(bound.socket, serving, service));
+    }
+}
+
+/// Waits for a second stop signal.
+async fn stop_again(signals: &mut Signals) {
+    while signals.next().await != Told::Stop {}
+}
+
+/// Builds everything one request needs. With `previous`, what did not change is kept.
+fn build(
+    config: Arc<Config>,
+    shared: &Shared,
+    background: &Background,
+    previous: Option<&World>,
+) -> std::io::Result<World> {
+    let Shared {
+        clock,
+        telemetry,
+        handles,
+        readiness: _,
+        fingerprint_key,
+    } = shared;
+    let outgoing = Outgoing::new(&config.client)?;
+    let upstreams = Upstreams::new(
+        &config.upstreams,
+        &config.client,
+        previous.map(|old| &*old.upstreams),
+    )?;
+    let targets = Targets::new(
+        &config.egress_targets,
+        &config.client,
+        previous.map(|old| &*old.targets),
+    )?;
+    let keys = Arc::new(KeyEngine::start(
+        &config.issuers,
+        &config.jwks,
+        &outgoing,
+        clock,
+        telemetry,
+        background,
+        previous.map(|old| &*old.keys),
+    ));
+    let credentials = Credentials::start(
+        &config.credentials,
+        &outgoing,
+        clock,
+        telemetry,
+        background,
+        previous.map(|old| &*old.credentials),
+    );
+    let parts = Parts {
+        routes: config.routes.clone(),
+        issuers: config
+            .issuers
+            .iter()
+            .map(|issuer| Arc::clone(&issuer.issuer))
+            .collect(),
+        keys: Arc::clone(&keys) as Arc<dyn KeySource>,
+        identity: config.identity.clone(),
+        lists: config.identity_lists,
+        max_entries: config.token_cache.max_entries,
+        max_bytes: config.token_cache.max_bytes,
+        fingerprint_key: *fingerprint_key,
+    };
+    Ok(World {
+        generation: previous.map_or(1, |old| old.generation + 1),
+        gate: Gate::new(parts, previous.map(|old| &old.gate)),
+        keys,
+        upstreams: Arc::new(upstreams),
+        credentials: Arc::new(credentials),
+        targets: Arc::new(targets),
+        owned: OwnedHeaders::new(&config.identity, &config.strip, false),
+        owned_passing_overrides: OwnedHeaders::new(&config.identity, &config.strip, true),
+        handles: Arc::clone(handles),
+        telemetry: Arc::clone(telemetry),
+        clock: Arc::clone(clock),
+        config,
+    })
+}
