@@ -1,0 +1,333 @@
+//! One client-credentials source: fresh → still valid → none.
+//!
+//! A driver task does all fetching, so that a caller who gives up never breaks a fetch others wait
+//! for. The hot path reads the current token without a lock.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use http::HeaderValue;
+use serde_json::{Value, json};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::token::answer::{FetchError, Granted};
+use crate::client::token::request::{ANSWER_WITHIN, Requester};
+use crate::client::token::{bearer, schedule};
+use crate::clock::{Clock, UnixTime};
+use crate::telemetry::Telemetry;
+
+/// At most one refetch because of a target's 401 in this time.
+const FORCED_EVERY: Duration = Duration::from_secs(30);
+/// Longest a caller waits: two requests, since `invalid_client` may cause a second.
+const WAIT_AT_MOST: Duration = ANSWER_WITHIN.saturating_mul(2);
+/// The driver looks at the wall clock at least this often: it may be set, or the machine sleep.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// A token in use.
+#[derive(Debug)]
+struct Token {
+    /// `Bearer …`, sensitive.
+    value: HeaderValue,
+    fetched_at: UnixTime,
+    /// Seconds from `fetched_at` to `usable_until`.
+    life: u64,
+    refresh_at: UnixTime,
+    /// Never sent from this moment on.
+    usable_until: UnixTime,
+}
+
+/// A client-credentials source.
+#[derive(Debug)]
+pub(super) struct Grant {
+    name: Arc<str>,
+    requester: Requester,
+    clock: Arc<dyn Clock>,
+    telemetry: Arc<Telemetry>,
+    current: ArcSwapOption<Token>,
+    /// Wall time of the last use, or attempt to.
+    last_used: AtomicU64,
+    state: Mutex<State>,
+    /// How many fetches have ended.
+    ended: watch::Sender<u64>,
+    wake: Notify,
+    /// Held by the one driver; the next world's waits for it.
+    seat: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Somebody waits for a fetch.
+    wanted: bool,
+    fetching: bool,
+    ended: u64,
+    failures: u32,
+    /// No fetch before this moment.
+    not_before: Option<Instant>,
+    forced_at: Option<Instant>,
+    last_error: Option<(UnixTime, String)>,
+}
+
+enum Step {
+    Fetch,
+    Wait(Duration),
+    /// Until somebody asks.
+    Rest,
+}
+
+impl Grant {
+    pub(super) fn new(
+        name: Arc<str>,
+        requester: Requester,
+        clock: Arc<dyn Clock>,
+        telemetry: Arc<Telemetry>,
+    ) -> Self {
+        Self {
+            name,
+            requester,
+            clock,
+            telemetry,
+            current: ArcSwapOption::empty(),
+            last_used: AtomicU64::new(0),
+            state: Mutex::default(),
+            ended: watch::Sender::new(0),
+            wake: Notify::new(),
+            seat: Arc::default(),
+        }
+    }
+
+    pub(super) fn requester(&self) -> &Requester {
+        &self.requester
+    }
+
+    /// The token, fetched first if there is none. `Err`: when to try again.
+    pub(super) async fn find(&self) -> Result<HeaderValue, Duration> {
+        let now = self.clock.now();
+        if self.last_used.load(Ordering::Relaxed) != now.0 {
+            self.last_used.store(now.0, Ordering::Relaxed);
+        }
+        if let Some(token) = self.current.load().as_ref()
+            && now < token.usable_until
+        {
+            if now >= token.refresh_at {
+                // the driver rests once a token went unused
+                self.wake.notify_one();
+            }
+            return Ok(token.value.clone());
+        }
+        let ended = {
+            let mut state = self.lock();
+            // a fetch may have ended since
+            if let Some(value) = self.usable() {
+                return Ok(value);
+            }
+            if let Some(pause) = state.pause() {
+                return Err(pause);
+            }
+            state.wanted = true;
+            state.ended
+        };
+        self.wake.notify_one();
+        self.wait_beyond(ended).await;
+        self.usable()
+            .ok_or_else(|| self.lock().pause().unwrap_or_default())
+    }
+
+    /// Another token than `refused`, if there is one or a fetch brings one.
+    pub(super) async fn replace(&self, refused: &HeaderValue) -> Option<HeaderValue> {
+        let ended = {
+            let mut state = self.lock();
+            if let Some(value) = self.usable().filter(|value| value != refused) {
+                return Some(value);
+            }
+            if !state.wanted && !state.fetching {
+                let now = Instant::now();
+                let too_soon = state
+                    .forced_at
+                    .is_some_and(|at| now.saturating_duration_since(at) < FORCED_EVERY);
+                if too_soon || state.pause().is_some() {
+                    return None;
+                }
+                state.forced_at = Some(now);
+                state.wanted = true;
+            }
+            state.ended
+        };
+        self.wake.notify_one();
+        self.wait_beyond(ended).await;
+        self.usable().filter(|value| value != refused)
+    }
+
+    fn usable(&self) -> Option<HeaderValue> {
+        let now = self.clock.now();
+        self.current
+            .load()
+            .as_ref()
+            .filter(|token| now < token.usable_until)
+            .map(|token| token.value.clone())
+    }
+
+    async fn wait_beyond(&self, seen: u64) {
+        let mut ended = self.ended.subscribe();
+        let beyond = ended.wait_for(|ended| *ended > seen);
+        // whether it came or not, the caller looks at the token next
+        drop(tokio::time::timeout(WAIT_AT_MOST, beyond).await);
+    }
+
+    /// Fetches when somebody waits and refreshes ahead while the token is used, until `stop`.
+    pub(super) async fn drive(self: Arc<Self>, stop: CancellationToken) {
+        stop.run_until_cancelled(async {
+            let _seat = Arc::clone(&self.seat).lock_owned().await;
+            loop {
+                match self.next() {
+                    Step::Fetch => self.fetch().await,
+                    Step::Wait(pause) => {
+                        let pause = pause.min(LOOK_EVERY);
+                        // either way the next step is found anew
+                        drop(tokio::time::timeout(pause, self.wake.notified()).await);
+                    }
+                    Step::Rest => self.wake.notified().await,
+                }
+            }
+        })
+        .await;
+    }
+
+    fn next(&self) -> Step {
+        let state = self.lock();
+        let now = self.clock.now();
+        let current = self.current.load();
+        let due = current.as_ref().and_then(|token| {
+            let last_used = UnixTime(self.last_used.load(Ordering::Relaxed));
+            (now.since(last_used) < token.life)
+                .then(|| Duration::from_secs(token.refresh_at.since(now)))
+        });
+        let due = if state.wanted {
+            Some(Duration::ZERO)
+        } else {
+            due
+        };
+        match (due, state.pause()) {
+            (None, _) => Step::Rest,
+            (Some(due), Some(pause)) => Step::Wait(due.max(pause)),
+            (Some(Duration::ZERO), None) => Step::Fetch,
+            (Some(due), None) => Step::Wait(due),
+        }
+    }
+
+    async fn fetch(&self) {
+        /// A driver that is stopped mid-fetch must not leave the mark behind.
+        struct Fetching<'g>(&'g Grant);
+        impl Drop for Fetching<'_> {
+            fn drop(&mut self) {
+                self.0.lock().fetching = false;
+            }
+        }
+        self.lock().fetching = true;
+        let fetching = Fetching(self);
+        let asked_at = self.clock.now();
+        let outcome = self.requester.fetch(asked_at).await;
+        drop(fetching);
+        self.settle(asked_at, outcome);
+    }
+
+    fn settle(&self, asked_at: UnixTime, outcome: Result<Granted, FetchError>) {
+        let outcome = outcome.and_then(|granted| self.token(&granted, asked_at));
+        self.telemetry
+            .metrics
+            .token_fetch(&self.name, outcome.is_ok());
+        let mut state = self.lock();
+        match outcome {
+            Ok(token) => {
+                self.telemetry
+                    .metrics
+                    .token_expires(&self.name, token.usable_until);
+                tracing::info!(credential = &*self.name, expires = %token.usable_until, "token fetched");
+                self.current.store(Some(Arc::new(token)));
+                state.failures = 0;
+                state.not_before = None;
+                state.last_error = None;
+            }
+            Err(error) => {
+                state.failures = state.failures.saturating_add(1);
+                let pause =
+                    schedule::pause(state.failures, error.retry_after(), schedule::jitter());
+                tracing::warn!(
+                    credential = &*self.name,
+                    %error,
+                    failures = state.failures,
+                    retry_in_seconds = pause.as_secs_f32(),
+                    "token not fetched"
+                );
+                state.not_before = Some(Instant::now() + pause);
+                state.last_error = Some((self.clock.now(), error.to_string()));
+            }
+        }
+        state.wanted = false;
+        state.ended += 1;
+        self.ended.send_replace(state.ended);
+    }
+
+    fn token(&self, granted: &Granted, asked_at: UnixTime) -> Result<Token, FetchError> {
+        let definition = self.requester.definition();
+        let life = match definition.max_reuse {
+            Some(most) => granted.life.min(most),
+            None => granted.life,
+        }
+        .as_secs();
+        let ahead = schedule::ahead(life, definition.refresh_before, schedule::jitter());
+        Ok(Token {
+            value: bearer(&granted.token)
+                .ok_or(FetchError::Unusable("access_token is no header value"))?,
+            fetched_at: asked_at,
+            life,
+            refresh_at: asked_at.plus(life - ahead),
+            usable_until: asked_at.plus(life),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn report(&self) -> Value {
+        let now = self.clock.now();
+        let state = self.lock();
+        let current = self.current.load();
+        let token = current
+            .as_ref()
+            .filter(|token| now < token.usable_until)
+            .map(|token| {
+                json!({
+                    "age_seconds": now.since(token.fetched_at),
+                    "expires_at": token.usable_until.to_string(),
+                    "expires_in_seconds": token.usable_until.since(now),
+                    "refresh_at": token.refresh_at.to_string(),
+                    "overdue": now >= token.refresh_at,
+                })
+            });
+        json!({
+            "name": &*self.name,
+            "kind": "client_credentials",
+            "available": token.is_some(),
+            "token": token,
+            "failures_in_a_row": state.failures,
+            "retry_in_seconds": state.pause().map(|pause| pause.as_secs()),
+            "last_error": state
+                .last_error
+                .as_ref()
+                .map(|(at, text)| json!({ "at": at.to_string(), "error": text })),
+        })
+    }
+}
+
+impl State {
+    /// The rest of the pause after a failed fetch.
+    fn pause(&self) -> Option<Duration> {
+        let rest = self.not_before?.saturating_duration_since(Instant::now());
+        (!rest.is_zero()).then_some(rest)
+    }
+}

@@ -1,0 +1,143 @@
+//! A token's life: fetched, refreshed ahead, through an outage.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{advance, sleep};
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_first_requests_cause_one_fetch() {
+    let world = World::new(3600);
+    let credentials = Arc::new(world.start(&grant(definition()), None));
+    let mut callers = tokio::task::JoinSet::new();
+    for _caller in 0..100 {
+        let credentials = Arc::clone(&credentials);
+        callers.spawn(async move { token(&credentials).await });
+    }
+    for found in callers.join_all().await {
+        assert_eq!(found.as_deref(), Ok("Bearer t-1"));
+    }
+    assert_eq!(world.endpoint.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_gives_up_does_not_break_the_fetch() {
+    let world = World::new(3600);
+    let credentials = world.start(&grant(definition()), None);
+    let impatient = tokio::time::timeout(Duration::from_millis(10), token(&credentials)).await;
+    assert!(impatient.is_err());
+    assert_eq!(token(&credentials).await.as_deref(), Ok("Bearer t-1"));
+    assert_eq!(world.endpoint.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_fetched_before_somebody_asks_and_nothing_refreshed_for_nobody() {
+    let world = World::new(1000);
+    let credentials = world.start(&grant(definition()), None);
+    sleep(Duration::from_secs(500)).await;
+    assert_eq!(world.endpoint.calls(), 0);
+    assert!(token(&credentials).await.is_ok());
+    // refreshed while used within one lifetime, then left alone
+    sleep(Duration::from_secs(10_000)).await;
+    assert_eq!(world.endpoint.calls(), 2);
+    assert_eq!(token(&credentials).await.as_deref(), Ok("Bearer t-3"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_used_token_is_refreshed_ahead_and_nobody_waits() {
+    let world = World::new(1000);
+    let credentials = world.start(&grant(definition()), None);
+    assert!(token(&credentials).await.is_ok());
+    let mut seen = std::collections::BTreeSet::new();
+    for _second in 0..5000 {
+        advance(Duration::from_secs(1)).await;
+        // `now_or_never`: the hot path does not wait
+        let found = futures_util::FutureExt::now_or_never(token(&credentials));
+        seen.insert(found.expect("waited").unwrap());
+        sleep(Duration::from_millis(1)).await;
+    }
+    // 200 to 220 s before the end of each
+    assert!((6..=7).contains(&world.endpoint.calls()), "{seen:?}");
+    assert_eq!(seen.len(), world.endpoint.calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn through_an_outage_the_old_token_serves_until_exp_and_never_after() {
+    let world = World::new(1000);
+    let credentials = world.start(&grant(definition()), None);
+    assert_eq!(token(&credentials).await.as_deref(), Ok("Bearer t-1"));
+    world.endpoint.down(true);
+    sleep(Duration::from_secs(998)).await;
+    assert_eq!(token(&credentials).await.as_deref(), Ok("Bearer t-1"));
+    assert!(world.endpoint.calls() > 3, "it kept trying");
+    sleep(Duration::from_secs(2)).await;
+    let retry_after = token(&credentials).await.unwrap_err();
+    assert!((1..=60).contains(&retry_after), "{retry_after}");
+    // requests do not turn into fetches during an outage
+    let before = world.endpoint.calls();
+    for _request in 0..200 {
+        assert!(token(&credentials).await.is_err());
+    }
+    assert!(world.endpoint.calls() <= before + 1);
+    world.endpoint.down(false);
+    sleep(Duration::from_secs(61)).await;
+    assert!(token(&credentials).await.is_ok(), "recovered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_of_the_endpoint_is_honoured() {
+    let world = World::new(1000);
+    let credentials = world.start(&grant(definition()), None);
+    world.endpoint.then(429, "", Some(120));
+    let retry_after = token(&credentials).await.unwrap_err();
+    assert!((119..=132).contains(&retry_after), "{retry_after}");
+    sleep(Duration::from_secs(119)).await;
+    assert!(token(&credentials).await.is_err());
+    assert_eq!(world.endpoint.calls(), 1);
+    sleep(Duration::from_secs(14)).await;
+    assert_eq!(token(&credentials).await.as_deref(), Ok("Bearer t-2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn max_reuse_ends_a_token_before_its_exp() {
+    let world = World::new(86_400);
+    let credentials = world.start(
+        &grant(ClientCredentials {
+            max_reuse: Some(Duration::from_secs(100)),
+            ..definition()
+        }),
+        None,
+    );
+    assert!(token(&credentials).await.is_ok());
+    world.endpoint.down(true);
+    sleep(Duration::from_secs(99)).await;
+    assert!(token(&credentials).await.is_ok());
+    sleep(Duration::from_secs(1)).await;
+    assert!(token(&credentials).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_refetched_once_for_everybody_and_once_in_30_s() {
+    let world = World::new(1000);
+    let credentials = Arc::new(world.start(&grant(definition()), None));
+    let first = attach(&credentials, &["billing"]).await.unwrap();
+    let replace = |refused: &Attached| {
+        let (credentials, refused) = (Arc::clone(&credentials), refused.clone());
+        async move { credentials.replace(&refused).await.as_ref().map(text) }
+    };
+    let replaced = futures_util::future::join_all((0..100).map(|_request| replace(&first))).await;
+    assert!(
+        replaced
+            .iter()
+            .all(|found| found.as_deref() == Some("Bearer t-2"))
+    );
+    assert_eq!(world.endpoint.calls(), 2);
+    let second = attach(&credentials, &["billing"]).await.unwrap();
+    assert_eq!(replace(&second).await, None, "30 s have not passed");
+    assert_eq!(replace(&first).await.as_deref(), Some("Bearer t-2"));
+    assert_eq!(world.endpoint.calls(), 2);
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(replace(&second).await.as_deref(), Some("Bearer t-3"));
+}

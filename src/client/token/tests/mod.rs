@@ -1,0 +1,202 @@
+//! A scripted token endpoint under paused time, and what the tests share.
+
+mod life;
+mod sources;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use super::request::Endpoint;
+use super::{Attached, Credentials};
+use crate::client::jwks::Background;
+use crate::client::outgoing::{FetchError, Fetched};
+use crate::clock::Clock;
+use crate::config::{ClientAuthMethod, ClientCredentials, CredentialKind, CredentialSource};
+use crate::gate::Boxed;
+use crate::reason::Failure;
+use crate::secret::{Secret, SecretSource};
+use crate::telemetry::Telemetry;
+
+type Answer = Result<Fetched, FetchError>;
+
+/// One recorded request: the form and `Authorization`.
+type Seen = (Vec<(String, String)>, Option<String>);
+
+/// Answers after 100 ms: from the script, then with tokens `t-1`, `t-2`… of `life` seconds.
+struct Scripted {
+    script: Mutex<VecDeque<Answer>>,
+    seen: Mutex<Vec<Seen>>,
+    down: Mutex<bool>,
+    life: u64,
+}
+
+impl fmt::Debug for Scripted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scripted")
+    }
+}
+
+impl Scripted {
+    fn new(life: u64) -> Arc<Self> {
+        Arc::new(Self {
+            script: Mutex::default(),
+            seen: Mutex::default(),
+            down: Mutex::new(false),
+            life,
+        })
+    }
+
+    fn then(self: &Arc<Self>, status: u16, body: &str, retry_after: Option<u64>) {
+        self.script.lock().unwrap().push_back(Ok(Fetched {
+            status: StatusCode::from_u16(status).unwrap(),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            max_age: None,
+            retry_after: retry_after.map(Duration::from_secs),
+        }));
+    }
+
+    fn down(&self, down: bool) {
+        *self.down.lock().unwrap() = down;
+    }
+
+    fn calls(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+}
+
+impl Endpoint for Scripted {
+    fn post<'p>(
+        &'p self,
+        _url: &'p Url,
+        form: &'p [(&'p str, &'p str)],
+        authorization: Option<HeaderValue>,
+    ) -> Boxed<'p, Answer> {
+        Box::pin(async move {
+            let number = {
+                let mut seen = self.seen.lock().unwrap();
+                let form = form.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+                let authorization = authorization.map(|v| v.to_str().unwrap().to_owned());
+                seen.push((form.collect(), authorization));
+                seen.len()
+            };
+            sleep(Duration::from_millis(100)).await;
+            if let Some(answer) = self.script.lock().unwrap().pop_front() {
+                return answer;
+            }
+            if *self.down.lock().unwrap() {
+                return Err(FetchError::Timeout);
+            }
+            Ok(Fetched {
+                status: StatusCode::OK,
+                body: Bytes::from(format!(
+                    r#"{{"access_token":"t-{number}","token_type":"Bearer","expires_in":{}}}"#,
+                    self.life
+                )),
+                max_age: None,
+                retry_after: None,
+            })
+        })
+    }
+}
+
+/// Wall time that runs with tokio's paused time.
+#[derive(Debug)]
+struct PausedClock(Instant);
+
+impl Clock for PausedClock {
+    fn since_epoch(&self) -> Duration {
+        Duration::from_secs(1_700_000_000) + self.0.elapsed()
+    }
+}
+
+fn definition() -> ClientCredentials {
+    ClientCredentials {
+        token_url: Url::parse("https://login.test/token").unwrap(),
+        client_id: "my client".to_owned(),
+        client_secret: SecretSource::Literal(Secret::new("hunter2+&".to_owned())),
+        auth_method: ClientAuthMethod::ClientSecretPost,
+        scopes: vec!["a/read".to_owned(), "b".to_owned()],
+        audience: None,
+        resource: None,
+        refresh_before: None,
+        max_reuse: None,
+        insecure_http: false,
+    }
+}
+
+fn source(name: &str, kind: CredentialKind) -> CredentialSource {
+    CredentialSource {
+        name: Arc::from(name),
+        kind,
+    }
+}
+
+fn grant(definition: ClientCredentials) -> Vec<CredentialSource> {
+    vec![source(
+        "billing",
+        CredentialKind::ClientCredentials(definition),
+    )]
+}
+
+struct World {
+    endpoint: Arc<Scripted>,
+    clock: Arc<dyn Clock>,
+    background: Background,
+}
+
+impl World {
+    fn new(life: u64) -> Self {
+        Self {
+            endpoint: Scripted::new(life),
+            clock: Arc::new(PausedClock(Instant::now())),
+            background: Background {
+                tasks: TaskTracker::new(),
+                stop: CancellationToken::new(),
+            },
+        }
+    }
+
+    fn start(&self, sources: &[CredentialSource], previous: Option<&Credentials>) -> Credentials {
+        let endpoint: Arc<dyn Endpoint> = Arc::<Scripted>::clone(&self.endpoint);
+        let telemetry = Telemetry::quiet();
+        Credentials::start_with(
+            sources,
+            &endpoint,
+            &self.clock,
+            &telemetry,
+            &self.background,
+            previous,
+        )
+    }
+}
+
+fn names(list: &[&str]) -> Vec<Arc<str>> {
+    list.iter().map(|name| Arc::from(*name)).collect()
+}
+
+async fn attach(credentials: &Credentials, list: &[&str]) -> Result<Attached, Failure> {
+    credentials.attach(&names(list), &HeaderMap::new()).await
+}
+
+/// The token, or the seconds after which to try again.
+async fn token(credentials: &Credentials) -> Result<String, u64> {
+    match attach(credentials, &["billing"]).await {
+        Ok(attached) => Ok(text(&attached)),
+        Err(Failure::EgressTokenUnavailable { retry_after }) => Err(retry_after.as_secs()),
+        Err(other) => panic!("{other}"),
+    }
+}
+
+fn text(attached: &Attached) -> String {
+    assert!(attached.value.is_sensitive());
+    attached.value.to_str().unwrap().to_owned()
+}
