@@ -37,8 +37,9 @@ impl Family {
 
 /// One algorithm with one key.
 pub(super) enum Verifier {
-    Signature(Box<ParsedPublicKey>),
-    Hmac(hmac::Key),
+    Signature(ParsedPublicKey),
+    /// Boxed: its state is a kilobyte.
+    Hmac(Box<hmac::Key>),
 }
 
 impl Verifier {
@@ -58,8 +59,9 @@ impl Verifier {
             Algorithm::EdDSA => &signature::ED25519,
             Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => return None,
         };
-        let key = ParsedPublicKey::new(primitive, key).ok()?;
-        Some(Self::Signature(Box::new(key)))
+        ParsedPublicKey::new(primitive, key)
+            .ok()
+            .map(Self::Signature)
     }
 
     /// An HMAC, and the least bytes its secret must have. `None` if the algorithm is none.
@@ -80,7 +82,7 @@ impl Verifier {
             | Algorithm::EdDSA => return None,
         };
         let key = hmac::Key::new(primitive, secret);
-        Some((Self::Hmac(key), primitive.tag_len()))
+        Some((Self::Hmac(Box::new(key)), primitive.tag_len()))
     }
 
     pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Denial> {

@@ -7,8 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{PemObject as _, SectionKind};
-use rustls::pki_types::{CertificateDer, pem};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -154,24 +154,22 @@ impl KeySet {
         let (kind, der) = blocks
             .next()
             .transpose()
-            .map_err(|error| malformed(pem_error(&error)))?
+            .map_err(|_syntax| malformed("a PEM block that is cut off or not base64"))?
             .ok_or_else(|| malformed("no PEM block"))?;
         if blocks.next().is_some() {
             return Err(malformed("more than one PEM block"));
         }
-        let spki = match kind {
-            SectionKind::PublicKey => der,
-            SectionKind::Certificate => {
-                let certificate = CertificateDer::from(der);
-                rustls::server::ParsedCertificate::try_from(&certificate)
-                    .map_err(|_invalid| malformed("the certificate cannot be read"))?
-                    .subject_public_key_info()
-                    .to_vec()
-            }
-            SectionKind::RsaPrivateKey | SectionKind::PrivateKey | SectionKind::EcPrivateKey => {
-                return Err(malformed("a private key where a public key belongs"));
-            }
-            _ => return Err(malformed("neither PUBLIC KEY nor CERTIFICATE")),
+        let spki = if kind == SectionKind::PublicKey {
+            der
+        } else if kind == SectionKind::Certificate {
+            rustls::server::ParsedCertificate::try_from(&CertificateDer::from(der))
+                .map_err(|_invalid| malformed("the certificate cannot be read"))?
+                .subject_public_key_info()
+                .to_vec()
+        } else {
+            return Err(malformed(
+                "a PEM block that is no public key and no certificate",
+            ));
         };
         let key = member::from_spki(&spki, algorithms).map_err(malformed)?;
         Self::of(vec![key], Vec::new())
@@ -253,15 +251,6 @@ impl KeySet {
     }
 }
 
-/// What is wrong with a PEM text, without a byte of it.
-fn pem_error(error: &pem::Error) -> &'static str {
-    match error {
-        pem::Error::MissingSectionEnd { .. } => "a PEM block without its END line",
-        pem::Error::Base64Decode(_) => "a PEM block that is not base64",
-        _ => "not PEM",
-    }
-}
-
 /// Over `kid`, algorithms, issuer and material of every key, in any order.
 fn fingerprint(keys: &[VerificationKey]) -> u64 {
     let mut each: Vec<[u8; 32]> = keys
@@ -278,8 +267,9 @@ fn fingerprint(keys: &[VerificationKey]) -> u64 {
         })
         .collect();
     each.sort_unstable();
-    let [a, b, c, d, e, f, g, h, ..] = sha256(&[each.as_flattened()]);
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    sha256(&[each.as_flattened()])
+        .first_chunk()
+        .map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 /// SHA-256 of several texts, each after its length so that no two lists give one input.

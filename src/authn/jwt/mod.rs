@@ -1,10 +1,15 @@
 //! Verification of a JWT, in two halves: what holds as long as the key does ([`verify`], cached)
 //! and what must be judged on every request ([`VerifiedToken::judge`]).
 
+mod judge;
+mod read;
+
 use std::sync::Arc;
 
-use crate::authn::issuer::{Algorithm, Issuer, TokenUse};
-use crate::authn::jwk::KeySet;
+use crate::authn::claims::Claims;
+use crate::authn::entra;
+use crate::authn::issuer::{Algorithm, Issuer, Preset, TokenUse};
+use crate::authn::jwk::{KeySet, VerificationKey};
 use crate::authn::jws::Jws;
 use crate::authn::principal::Principal;
 use crate::clock::UnixTime;
@@ -14,6 +19,10 @@ use crate::steps::Steps;
 /// A token whose signature was verified and whose claims are well-formed. Only [`verify`] makes
 /// one. It does *not* say that the token is good now: [`VerifiedToken::judge`] does.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::manual_non_exhaustive,
+    reason = "the attribute binds other crates only; this field binds other modules"
+)]
 pub struct VerifiedToken {
     /// Who it is about.
     pub principal: Arc<Principal>,
@@ -31,28 +40,124 @@ pub struct VerifiedToken {
     pub audiences: Vec<String>,
     /// `token_use`, for Cognito.
     pub token_use: Option<TokenUse>,
+    /// No other module can write this field, so no other module can make a verified token.
+    _proof: (),
 }
 
 /// Verifies a token's signature with the issuer's keys and reads its claims. No clock: time is
 /// judged later. [`Denial::KeyUnknown`] means only that *this* key set lacks the `kid`.
+///
+/// A token without `exp` or with a claim of the wrong type is [`Denial::TokenMalformed`]; one that
+/// is bound to a proof of possession (`cnf`: `DPoP`, mutual TLS) and was presented without it is
+/// [`Denial::TokenTypeRefused`]; a user, tenant or client id that is no string of 1 to 256
+/// characters, or holds control characters, is [`Denial::SubjectInvalid`].
 pub fn verify(
-    _jws: &Jws<'_>,
-    _issuer: &Issuer,
-    _keys: &KeySet,
-    _steps: &mut impl Steps,
+    jws: &Jws<'_>,
+    issuer: &Issuer,
+    keys: &KeySet,
+    steps: &mut impl Steps,
 ) -> Result<VerifiedToken, Denial> {
-    todo!("verify")
+    steps.step("alg", || {
+        let allowed: Vec<&str> = issuer.algorithms.iter().map(|a| a.as_str()).collect();
+        format!("{}, allowed {}", jws.algorithm.as_str(), allowed.join(" "))
+    });
+    if !issuer.algorithms.contains(&jws.algorithm) {
+        return Err(Denial::AlgorithmRefused);
+    }
+    let iss = jws.stated_issuer()?;
+    steps.step("iss", || {
+        format!("{iss:?}, accepted {:?}", issuer.accepted_iss)
+    });
+    if !issuer.accepted_iss.iter().any(|accepted| accepted == iss) {
+        return Err(Denial::IssuerUnknown);
+    }
+    let (key, claims) = verify_signature(jws, keys, steps)?;
+    if let Preset::Entra { tenant_id, .. } = &issuer.preset {
+        steps.step("tid", || {
+            format!(
+                "{}, wants {tenant_id}, the key's issuer is {:?}",
+                claims
+                    .find("tid")
+                    .map_or_else(|| "none".to_owned(), ToString::to_string),
+                key.issuer
+            )
+        });
+        if !entra::is_tenants(&claims, tenant_id, iss, key.issuer.as_deref()) {
+            return Err(Denial::IssuerUnknown);
+        }
+    }
+    if claims.find("cnf").is_some() {
+        steps.step("cnf", || {
+            "bound to a proof that was not presented".to_owned()
+        });
+        return Err(Denial::TokenTypeRefused);
+    }
+    let expires_at = claims.date("exp")?.ok_or_else(|| {
+        steps.step("exp", || "none".to_owned());
+        Denial::TokenMalformed
+    })?;
+    let not_before = claims.date("nbf")?;
+    let issued_at = claims.date("iat")?;
+    let audiences = claims.audiences()?;
+    let token_use = read::token_use(&claims, &issuer.preset);
+    let principal = read::principal(claims, issuer, token_use, &audiences)?;
+    steps.step("principal", || {
+        format!(
+            "{} {:?}, client {:?}, tenant {:?}",
+            principal.kind.as_str(),
+            principal.user_id,
+            principal.client_id,
+            principal.tenant_id
+        )
+    });
+    Ok(VerifiedToken {
+        principal: Arc::new(principal),
+        key_id: key.key_id.clone(),
+        algorithm: jws.algorithm,
+        expires_at,
+        not_before,
+        issued_at,
+        audiences,
+        token_use,
+        _proof: (),
+    })
 }
 
-impl VerifiedToken {
-    /// Judges what may change between two requests: time, audience, client, token use, required
-    /// claims. Runs on every request, cached or not.
-    pub fn judge(
-        &self,
-        _issuer: &Issuer,
-        _now: UnixTime,
-        _steps: &mut impl Steps,
-    ) -> Result<(), Denial> {
-        todo!("judge")
+/// The key that signed, and the claims it vouches for.
+fn verify_signature<'s>(
+    jws: &'s Jws<'_>,
+    keys: &'s KeySet,
+    steps: &mut impl Steps,
+) -> Result<(&'s VerificationKey, Claims), Denial> {
+    let key_id = jws.key_id.as_deref();
+    // a known key that may not verify this algorithm must not send us asking for another
+    let mut refused = match key_id {
+        Some(key_id) if keys.holds(key_id) => Denial::AlgorithmRefused,
+        Some(_) | None => Denial::KeyUnknown,
+    };
+    for key in keys.find(key_id, jws.algorithm) {
+        match jws.verify(key) {
+            Ok(claims) => {
+                steps.step("signature", || {
+                    format!("verified by the key with kid {:?}", key.key_id)
+                });
+                return Ok((key, claims));
+            }
+            Err(denial) => refused = denial,
+        }
     }
+    steps.step("signature", || {
+        let why = if refused == Denial::KeyUnknown {
+            "is not in the set"
+        } else if refused == Denial::AlgorithmRefused {
+            "is not for this alg"
+        } else {
+            "did not sign this"
+        };
+        format!("a key with kid {key_id:?} {why}")
+    });
+    Err(refused)
 }
+
+#[cfg(test)]
+mod tests;

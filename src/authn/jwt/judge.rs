@@ -1,0 +1,176 @@
+//! What may change between two requests: time, and what the issuer's table asks.
+
+use serde_json::Value;
+
+use super::VerifiedToken;
+use crate::authn::claims::value_matches;
+use crate::authn::issuer::{Accepted, Issuer, Preset, TokenUse};
+use crate::clock::UnixTime;
+use crate::reason::Denial;
+use crate::steps::Steps;
+
+impl VerifiedToken {
+    /// Judges what may change between two requests: time, audience, client, token use, required
+    /// claims. Runs on every request, cached or not.
+    ///
+    /// `exp`, `nbf`, `iat` and the age are judged with the issuer's leeway. With `max_token_age` a
+    /// token without `iat` is [`Denial::ClaimMismatch`]: its age cannot be told.
+    pub fn judge(
+        &self,
+        issuer: &Issuer,
+        now: UnixTime,
+        steps: &mut impl Steps,
+    ) -> Result<(), Denial> {
+        match &issuer.preset {
+            Preset::Cognito {
+                client_ids,
+                audiences,
+                token_use,
+            } => self.judge_cognito(client_ids, audiences, token_use, steps)?,
+            Preset::Entra { audiences, .. } => {
+                self.judge_entra_use(steps)?;
+                self.judge_audience(audiences, steps)?;
+            }
+            Preset::Generic { audiences } => self.judge_audience(audiences, steps)?,
+        }
+        self.judge_time(issuer, now, steps)?;
+        for (path, accepted) in &issuer.required_claims {
+            let value = path.find(&self.principal.claims);
+            steps.step("required claim", || {
+                let found = if value.is_some() { "present" } else { "absent" };
+                format!("{path} wants one of {accepted:?}, is {found}")
+            });
+            if !value.is_some_and(|value| value_matches(value, accepted)) {
+                return Err(Denial::ClaimMismatch);
+            }
+        }
+        Ok(())
+    }
+
+    /// Access tokens name their client in `client_id`, and carry `aud` only if they were asked for
+    /// one resource; ID tokens name their client in `aud`.
+    fn judge_cognito(
+        &self,
+        client_ids: &Accepted,
+        audiences: &[String],
+        accepted_use: &[TokenUse],
+        steps: &mut impl Steps,
+    ) -> Result<(), Denial> {
+        steps.step("token_use", || {
+            let accepted: Vec<&str> = accepted_use
+                .iter()
+                .map(|accepted| accepted.as_str())
+                .collect();
+            format!(
+                "{}, accepted {}",
+                self.token_use
+                    .map_or("neither access nor id", TokenUse::as_str),
+                accepted.join(" ")
+            )
+        });
+        let token_use = self
+            .token_use
+            .filter(|token_use| accepted_use.contains(token_use))
+            .ok_or(Denial::TokenUseMismatch)?;
+        match token_use {
+            TokenUse::Id => self.judge_audience(client_ids, steps),
+            TokenUse::Access => {
+                // the registered claim, whatever the claim map says
+                let client = self
+                    .principal
+                    .claims
+                    .find("client_id")
+                    .and_then(Value::as_str);
+                steps.step("client_id", || {
+                    format!("{client:?}, accepted {}", show(client_ids))
+                });
+                if !client.is_some_and(|client| client_ids.accepts(client)) {
+                    return Err(Denial::ClientRefused);
+                }
+                let asked = !audiences.is_empty() && !self.audiences.is_empty();
+                if !asked {
+                    return Ok(());
+                }
+                steps.step("aud", || {
+                    format!("{:?}, accepted {audiences:?}", self.audiences)
+                });
+                if self.audiences.iter().any(|aud| audiences.contains(aud)) {
+                    Ok(())
+                } else {
+                    Err(Denial::AudienceMismatch)
+                }
+            }
+        }
+    }
+
+    /// An ID token for an application that is its own API has the API's audience. Access tokens
+    /// name the client they were issued to, always (`azp` in v2, `appid` in v1); ID tokens do not.
+    fn judge_entra_use(&self, steps: &mut impl Steps) -> Result<(), Denial> {
+        let claims = &self.principal.claims;
+        let client = claims.find("azp").or_else(|| claims.find("appid"));
+        steps.step("azp or appid", || {
+            if client.is_some() {
+                "present: an access token".to_owned()
+            } else {
+                "absent: an ID token".to_owned()
+            }
+        });
+        client.map(|_| ()).ok_or(Denial::TokenUseMismatch)
+    }
+
+    fn judge_audience(&self, accepted: &Accepted, steps: &mut impl Steps) -> Result<(), Denial> {
+        steps.step("aud", || {
+            format!("{:?}, accepted {}", self.audiences, show(accepted))
+        });
+        let holds = match accepted {
+            Accepted::Any => true,
+            Accepted::OneOf(_) => self.audiences.iter().any(|aud| accepted.accepts(aud)),
+        };
+        if holds {
+            Ok(())
+        } else {
+            Err(Denial::AudienceMismatch)
+        }
+    }
+
+    fn judge_time(
+        &self,
+        issuer: &Issuer,
+        now: UnixTime,
+        steps: &mut impl Steps,
+    ) -> Result<(), Denial> {
+        let leeway = issuer.leeway;
+        steps.step("exp", || {
+            format!("{}, now {now}, leeway {leeway} s", self.expires_at)
+        });
+        // RFC 7519 4.1.4: on or after
+        if now >= self.expires_at.plus(leeway) {
+            return Err(Denial::TokenExpired);
+        }
+        for (name, date) in [("nbf", self.not_before), ("iat", self.issued_at)] {
+            let Some(date) = date else { continue };
+            steps.step(name, || format!("{date}, now {now}, leeway {leeway} s"));
+            if date > now.plus(leeway) {
+                return Err(Denial::TokenNotYetValid);
+            }
+        }
+        if let Some(longest) = issuer.max_token_age {
+            let age = self.issued_at.map(|issued_at| now.since(issued_at));
+            steps.step("age", || match age {
+                Some(age) => format!("{age} s, at most {longest} s, leeway {leeway} s"),
+                None => "unknown: no iat".to_owned(),
+            });
+            if age.ok_or(Denial::ClaimMismatch)? > longest.saturating_add(leeway) {
+                return Err(Denial::TokenExpired);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn show(accepted: &Accepted) -> String {
+    match accepted {
+        Accepted::Any => "any".to_owned(),
+        Accepted::OneOf(list) => format!("{list:?}"),
+    }
+}

@@ -1,0 +1,105 @@
+//! Claims → principal, as the issuer's preset and claim map say.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::authn::claims::{ClaimPath, Claims};
+use crate::authn::issuer::{Issuer, Preset, TokenUse};
+use crate::authn::principal::{Names, Principal, PrincipalKind};
+use crate::authn::{cognito, entra};
+use crate::reason::Denial;
+
+/// The longest user, tenant or client id, in characters.
+const MAX_ID_CHARS: usize = 256;
+
+/// Cognito's `token_use`. Anything but the two known words is none, which no issuer accepts.
+pub(super) fn token_use(claims: &Claims, preset: &Preset) -> Option<TokenUse> {
+    match preset {
+        Preset::Cognito { .. } => {
+            let stated = claims.find("token_use")?.as_str()?;
+            [TokenUse::Access, TokenUse::Id]
+                .into_iter()
+                .find(|known| known.as_str() == stated)
+        }
+        Preset::Entra { .. } | Preset::Generic { .. } => None,
+    }
+}
+
+/// Who the token is about.
+pub(super) fn principal(
+    claims: Claims,
+    issuer: &Issuer,
+    token_use: Option<TokenUse>,
+    audiences: &[String],
+) -> Result<Principal, Denial> {
+    let map = &issuer.claims;
+    let client_id = match (token_use, audiences) {
+        // an ID token is for its client
+        (Some(TokenUse::Id), [client]) => Some(checked(client)?),
+        (Some(TokenUse::Id), _) => None,
+        (Some(TokenUse::Access) | None, _) => identifier(&claims, &map.client_id)?,
+    };
+    let user_id = identifier(&claims, &map.user_id)?;
+    let is_service = match &issuer.preset {
+        Preset::Cognito { .. } => {
+            token_use == Some(TokenUse::Access) && cognito::is_service(&claims)
+        }
+        Preset::Entra { .. } => entra::is_service(&claims),
+        // a client that got a token for itself is its own subject (RFC 9068 2.2); issuers that
+        // name such a subject in another way make a user of it
+        Preset::Generic { .. } => user_id.is_some() && user_id == client_id,
+    };
+    let user_id = match &issuer.preset {
+        Preset::Cognito { .. } if is_service => client_id.clone(),
+        Preset::Cognito { .. } | Preset::Entra { .. } | Preset::Generic { .. } => user_id,
+    };
+    Ok(Principal {
+        kind: if is_service {
+            PrincipalKind::Service
+        } else {
+            PrincipalKind::User
+        },
+        issuer: Arc::clone(&issuer.name),
+        user_id: user_id.ok_or(Denial::SubjectInvalid)?,
+        tenant_id: identifier(&claims, &map.tenant)?,
+        client_id,
+        name: claims.text(&map.name).map(str::to_owned),
+        email: claims.text(&map.email).map(str::to_owned),
+        groups: groups(&claims, issuer),
+        roles: claims.names(&map.roles),
+        permissions: claims.names(&map.permissions),
+        scopes: claims.scopes(&map.scopes)?,
+        claims,
+    })
+}
+
+fn groups(claims: &Claims, issuer: &Issuer) -> Names {
+    let overage = matches!(issuer.preset, Preset::Entra { .. })
+        && issuer.claims.groups.contains(&ClaimPath::name("groups"))
+        && entra::has_overage(claims);
+    if overage {
+        Names::Unresolved
+    } else {
+        claims.names(&issuer.claims.groups)
+    }
+}
+
+/// An identifier goes into headers and logs as it is, never cut short: a present one must be text.
+fn identifier(claims: &Claims, paths: &[ClaimPath]) -> Result<Option<String>, Denial> {
+    match claims.first(paths) {
+        None => Ok(None),
+        Some(Value::String(id)) => checked(id).map(Some),
+        Some(_) => Err(Denial::SubjectInvalid),
+    }
+}
+
+fn checked(id: &str) -> Result<String, Denial> {
+    let holds =
+        !id.is_empty() && id.chars().count() <= MAX_ID_CHARS && !id.chars().any(char::is_control);
+    if holds {
+        Ok(id.to_owned())
+    } else {
+        Err(Denial::SubjectInvalid)
+    }
+}
