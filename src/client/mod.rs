@@ -3,6 +3,7 @@
 pub mod egress;
 pub mod jwks;
 pub mod outgoing;
+pub mod pool;
 pub mod tls;
 pub mod token;
 pub mod upstream;

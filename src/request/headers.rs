@@ -2,6 +2,7 @@
 //! owns. The only header scrubber.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -92,10 +93,10 @@ impl IdentityNames {
 
 /// The headers no client may set: identity headers by default and configured name, `X-Auth-*`,
 /// `x-amzn-oidc-*`, and the route-independent `strip` list, each in every spelling that folds to
-/// it (case, `-`, `_`, `.`), because WSGI and CGI apps read them all as one.
+/// it (case, `-`, `_`, `.`), because WSGI and CGI apps read them all as one. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct OwnedHeaders {
-    folded: HashSet<Box<[u8]>>,
+    folded: Arc<HashSet<Box<[u8]>>>,
 }
 
 /// Prefixes owned whole.
@@ -128,7 +129,9 @@ impl OwnedHeaders {
                     .map(|name| name.as_bytes().into()),
             )
             .collect();
-        Self { folded }
+        Self {
+            folded: Arc::new(folded),
+        }
     }
 
     /// Whether a client's header of this name is removed.

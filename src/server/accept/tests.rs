@@ -10,8 +10,8 @@ use super::*;
 fn limits() -> config::Listener {
     config::Listener {
         listen: (Ipv4Addr::LOCALHOST, 0).into(),
-        header_timeout: Duration::from_mins(1),
-        idle_timeout: Duration::from_mins(1),
+        header_timeout: Duration::from_secs(60),
+        idle_timeout: Duration::from_secs(60),
         max_header_bytes: 16 * 1024,
         max_body_bytes: None,
         max_connections: 8,

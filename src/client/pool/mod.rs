@@ -1,0 +1,213 @@
+//! Pooled connections to one server, shared by ingress and egress: HTTP/1.1, or HTTP/2 where TLS
+//! negotiates it. Bodies stream both ways with back-pressure; dropping the future or the response
+//! ends the request.
+
+mod dial;
+mod payload;
+
+use std::io;
+use std::time::Duration;
+
+use http::header::HOST;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, Uri, Version};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::Instant;
+use url::Url;
+
+use self::dial::{Born, Dial};
+pub use self::payload::{BodyError, Limits, Payload, Streamed};
+use crate::reason::{Denial, Failure};
+
+/// A connection to a name is not reused after this long, so that DNS changes are followed.
+const MAX_AGE: Duration = Duration::from_secs(60);
+/// HTTP/2 pings find servers that vanished without a FIN.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+
+/// Why a request got no response head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// No connection: refused, unresolvable, TLS failed, or `connect_timeout` passed.
+    #[error("no connection")]
+    Unreachable,
+    /// No response head in time.
+    #[error("no response head in time")]
+    Timeout,
+    /// Not HTTP, or broken off before the head.
+    #[error("not an HTTP response")]
+    Protocol,
+    /// The request's own body ended it.
+    #[error("request body: {0}")]
+    Body(BodyError),
+}
+
+impl SendError {
+    /// What the client is told: a denial if its own body is to blame, else a failure of the server.
+    pub fn blame(self) -> Result<Denial, Failure> {
+        match self {
+            Self::Unreachable => Err(Failure::UpstreamUnreachable),
+            Self::Timeout => Err(Failure::UpstreamTimeout),
+            Self::Protocol => Err(Failure::UpstreamProtocol),
+            Self::Body(BodyError::TooLarge) => Ok(Denial::BodyTooLarge),
+            Self::Body(BodyError::Stalled | BodyError::Broken) => Ok(Denial::RequestMalformed),
+        }
+    }
+}
+
+/// Connections to one `scheme://host:port`, and the base path before every request's.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    scheme: Scheme,
+    authority: Authority,
+    host: HeaderValue,
+    base: String,
+    client: Client<Dial, Payload>,
+    /// For requests whose `Host` is not the URL's: HTTP/2 would say `:authority` and contradict it.
+    http1: Option<Client<Dial, Payload>>,
+    /// Whether the host is a name, whose address may change.
+    named: bool,
+}
+
+impl Pool {
+    /// A pool for `url` (`http` or `https`); opens no connection yet.
+    pub fn new(
+        url: &Url,
+        connect_timeout: Duration,
+        idle_timeout: Duration,
+        tls: &rustls::ClientConfig,
+    ) -> io::Result<Self> {
+        let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, format!("{url}: {what}"));
+        let https = match url.scheme() {
+            "http" => false,
+            "https" => true,
+            _other => return Err(invalid("neither http nor https")),
+        };
+        let host = url.host().ok_or_else(|| invalid("no host"))?;
+        let named = matches!(host, url::Host::Domain(name) if name != "localhost");
+        let authority = match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_string(),
+        };
+        let client = |http2| {
+            Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .timer(TokioTimer::new())
+                .pool_idle_timeout(idle_timeout)
+                .http2_keep_alive_interval(PING_INTERVAL)
+                .http2_keep_alive_timeout(PING_INTERVAL)
+                .build(Dial::new(tls, connect_timeout, http2))
+        };
+        Ok(Self {
+            scheme: if https { Scheme::HTTPS } else { Scheme::HTTP },
+            host: HeaderValue::from_str(&authority).map_err(|_error| invalid("bad host"))?,
+            authority: authority.parse().map_err(|_error| invalid("bad host"))?,
+            base: url.path().trim_end_matches('/').to_owned(),
+            client: client(https),
+            http1: https.then(|| client(false)),
+            named,
+        })
+    }
+
+    /// `Host` for this server: host and port of its URL.
+    #[must_use]
+    pub fn host(&self) -> &HeaderValue {
+        &self.host
+    }
+
+    /// The path before every request's, without trailing slash; mostly empty.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Sends a request and waits for the response head, at most `timeout` after the last byte of
+    /// its body. The URI's path and query are sent as they are; scheme and authority are this
+    /// pool's, `Host` is the caller's.
+    ///
+    /// Tried again on a fresh connection only if a pooled one closed before anything was sent.
+    pub async fn send(
+        &self,
+        mut request: Request<Payload>,
+        timeout: Duration,
+    ) -> Result<Response<Incoming>, SendError> {
+        let target = request.uri().path_and_query().cloned();
+        *request.uri_mut() = Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.authority.clone())
+            .path_and_query(target.unwrap_or_else(|| PathAndQuery::from_static("/")))
+            .build()
+            .map_err(|_error| SendError::Protocol)?;
+        *request.version_mut() = Version::HTTP_11;
+        let client = match &self.http1 {
+            Some(http1) if !self.names_us(&request) => http1,
+            Some(_) | None => &self.client,
+        };
+        let progress = request.body().progress();
+        let captured = self.named.then(|| capture_connection(&mut request));
+
+        let mut answer = std::pin::pin!(client.request(request));
+        let mut deadline = Instant::now() + timeout;
+        let answer = loop {
+            match tokio::time::timeout_at(deadline, answer.as_mut()).await {
+                Ok(answer) => break answer,
+                Err(_late) => {
+                    // a long upload is not a late answer
+                    let latest = progress.as_ref().and_then(|body| body.latest());
+                    match latest.map(|at| at + timeout) {
+                        Some(later) if later > deadline => deadline = later,
+                        Some(_) | None => return Err(SendError::Timeout),
+                    }
+                }
+            }
+        };
+        let response = match answer {
+            Ok(response) => response,
+            Err(error) => {
+                if let Some(broken) = progress.and_then(|body| body.broken()) {
+                    return Err(SendError::Body(broken));
+                }
+                tracing::warn!(server = %self.authority, error = %Chain(&error), "no response");
+                return Err(if error.is_connect() {
+                    SendError::Unreachable
+                } else {
+                    SendError::Protocol
+                });
+            }
+        };
+        if let Some(captured) = captured {
+            let born = response.extensions().get::<Born>();
+            if born.is_some_and(|born| born.0.elapsed() > MAX_AGE)
+                && let Some(connection) = captured.connection_metadata().as_ref()
+            {
+                connection.poison();
+            }
+        }
+        Ok(response)
+    }
+
+    fn names_us(&self, request: &Request<Payload>) -> bool {
+        let mut hosts = request.headers().get_all(HOST).iter();
+        hosts.next() == Some(&self.host) && hosts.next().is_none()
+    }
+}
+
+/// An error with its causes, on one line.
+struct Chain<'e>(&'e (dyn std::error::Error + 'static));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

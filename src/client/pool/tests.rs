@@ -1,0 +1,139 @@
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body_util::BodyExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
+
+use super::*;
+use crate::client::tls;
+use crate::config;
+
+const SECOND: Duration = Duration::from_secs(1);
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// What the n-th request gets.
+type Answer = fn(usize) -> Option<&'static str>;
+
+/// A server that answers request number `n` (from 0, over all connections) with `answer(n)` and
+/// closes the connection if it ends in `close`. `None`: never answers.
+async fn server(answer: Answer) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let opened = Arc::clone(&connections);
+    let requests = Arc::new(AtomicUsize::new(0));
+    let tasks = TaskTracker::new();
+    let spawner = tasks.clone();
+    tasks.spawn(async move {
+        while let Ok((stream, _peer)) = listener.accept().await {
+            opened.fetch_add(1, Ordering::SeqCst);
+            spawner.spawn(converse(stream, answer, Arc::clone(&requests)));
+        }
+    });
+    (address, connections)
+}
+
+async fn converse(mut stream: TcpStream, answer: Answer, requests: Arc<AtomicUsize>) {
+    let mut heard = Vec::new();
+    while stream.read_buf(&mut heard).await.unwrap_or(0) > 0 {
+        if !heard.windows(4).any(|bytes| bytes == b"\r\n\r\n") {
+            continue;
+        }
+        heard.clear();
+        let Some(text) = answer(requests.fetch_add(1, Ordering::SeqCst)) else {
+            std::future::pending::<()>().await;
+            return;
+        };
+        stream.write_all(text.as_bytes()).await.unwrap();
+        if text.ends_with("close") || text.is_empty() {
+            return;
+        }
+    }
+}
+
+fn pool(url: &str) -> Pool {
+    tls::install_crypto_provider();
+    let tls = tls::client_config(&config::Client::default()).unwrap();
+    Pool::new(&url.parse().unwrap(), SECOND, SECOND, &tls).unwrap()
+}
+
+fn get(pool: &Pool) -> Request<Payload> {
+    Request::get("/a?b=c")
+        .header(HOST, pool.host())
+        .body(Payload::Empty)
+        .unwrap()
+}
+
+#[tokio::test]
+async fn each_way_to_get_no_response_has_its_name() {
+    let cases: [(Answer, SendError); 4] = [
+        (
+            |_| Some("SSH-2.0-OpenSSH\r\n\r\nclose"),
+            SendError::Protocol,
+        ),
+        (|_| Some(""), SendError::Protocol),
+        (|_| Some("HTTP/1.1 200 OK\r\nclose"), SendError::Protocol),
+        (|_| None, SendError::Timeout),
+    ];
+    for (answer, error) in cases {
+        let (address, _connections) = server(answer).await;
+        let pool = pool(&format!("http://{address}"));
+        let sent = pool.send(get(&pool), Duration::from_millis(100)).await;
+        assert_eq!(sent.unwrap_err(), error);
+    }
+    // a port that was free a moment ago
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let pool = pool(&format!("http://{}", free.local_addr().unwrap()));
+    drop(free);
+    let sent = pool.send(get(&pool), SECOND).await;
+    assert_eq!(sent.unwrap_err(), SendError::Unreachable);
+}
+
+#[tokio::test]
+async fn a_connection_is_reused_and_a_closed_one_replaced() {
+    let (address, connections) = server(|n| {
+        Some(if n == 1 {
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nclose"
+        } else {
+            OK
+        })
+    })
+    .await;
+    let pool = pool(&format!("http://{address}"));
+    for expected in [1, 1, 2] {
+        let request = Request::post("/")
+            .header(HOST, pool.host())
+            .body(Payload::Full(Bytes::from_static(b"x")))
+            .unwrap();
+        let response = pool.send(request, SECOND).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        response.into_body().collect().await.unwrap();
+        assert_eq!(connections.load(Ordering::SeqCst), expected);
+    }
+}
+
+#[test]
+fn a_pool_knows_its_host_and_base() {
+    for (url, host, base, named) in [
+        ("http://127.0.0.1:80", "127.0.0.1", "", false),
+        ("http://[::1]:5000/", "[::1]:5000", "", false),
+        ("http://localhost:3000", "localhost:3000", "", false),
+        (
+            "https://Api.Example.com/v1/x/",
+            "api.example.com",
+            "/v1/x",
+            true,
+        ),
+    ] {
+        let pool = pool(url);
+        assert_eq!(pool.host(), host);
+        assert_eq!(pool.base(), base);
+        assert_eq!(pool.named, named);
+        assert_eq!(pool.http1.is_some(), url.starts_with("https"));
+    }
+}
