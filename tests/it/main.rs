@@ -1,4 +1,18 @@
 //! Everything that is tested from outside the crate, in one binary.
 
 #[cfg(test)]
+mod cognito;
+#[cfg(test)]
+mod deploy;
+#[cfg(test)]
+mod entra;
+#[cfg(test)]
 mod layering;
+#[cfg(test)]
+mod oauth;
+#[cfg(test)]
+mod oauth_refused;
+#[cfg(test)]
+mod rotation;
+#[cfg(test)]
+mod support;

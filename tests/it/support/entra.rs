@@ -1,0 +1,140 @@
+//! A tenant of Entra ID as it looks from outside: keys of both versions, the token endpoint, and the shapes of its access tokens. Keys carry `x5t`, `x5c` and `issuer` but no
+//! `alg`; `kid` is the SHA-1 of the certificate.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::StatusCode;
+use rcgen::CertificateParams;
+use serde_json::{Value, json};
+
+use super::issuer::{Signer, merge, now};
+use super::upstream::{Upstream, json as answer_json, status};
+
+/// The tenant.
+pub(crate) const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+/// Another tenant, whose tokens the same keys sign.
+pub(crate) const OTHER_TENANT: &str = "99999999-8888-7777-6666-555555555555";
+/// The protected API.
+pub(crate) const AUDIENCE: &str = "api://orders";
+/// The signed-in user's `oid`.
+pub(crate) const USER: &str = "aaaaaaaa-0000-0000-0000-000000000001";
+/// The calling application.
+pub(crate) const CLIENT: &str = "bbbbbbbb-0000-0000-0000-000000000002";
+
+/// A running tenant.
+#[derive(Debug)]
+pub(crate) struct Entra {
+    pub(crate) server: Upstream,
+    key: Arc<Key>,
+}
+
+struct Key(Signer);
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key")
+    }
+}
+
+impl Entra {
+    pub(crate) async fn start() -> Self {
+        let mut signer = Signer::new("");
+        let certificate = CertificateParams::new(["accounts.accesscontrol.windows.net".to_owned()])
+            .and_then(|parameters| parameters.self_signed(&signer.pair))
+            .expect("a certificate");
+        let sha1 = aws_lc_rs::digest::digest(
+            &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY,
+            certificate.der(),
+        );
+        signer.key_id = URL_SAFE_NO_PAD.encode(sha1);
+        let mut jwk = signer.jwk();
+        merge(
+            &mut jwk,
+            &json!({
+                "x5t": signer.key_id,
+                "x5c": [STANDARD.encode(certificate.der())],
+                "cloud_instance_name": "microsoftonline.com",
+                "issuer": "https://login.microsoftonline.com/{tenantid}/v2.0",
+            }),
+        );
+        let key = Arc::new(Key(signer));
+        let issued = Arc::clone(&key);
+        let server = Upstream::answering(move |request| {
+            let tenant = format!("/{TENANT}");
+            match request.uri.path().strip_prefix(&tenant) {
+                Some("/discovery/keys" | "/discovery/v2.0/keys") => {
+                    answer_json(&json!({"keys": [jwk]}))
+                }
+                Some("/oauth2/v2.0/token") => answer_json(&json!({
+                    "token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599,
+                    "access_token": app(&issued, &json!({})),
+                })),
+                _ => status(StatusCode::NOT_FOUND),
+            }
+        })
+        .await;
+        Self { server, key }
+    }
+
+    /// The token endpoint; it asks no questions, the test looks at what it was sent.
+    pub(crate) fn token_url(&self) -> String {
+        format!("{}/{TENANT}/oauth2/v2.0/token", self.server.url())
+    }
+
+    /// Where the keys are, for `jwks_url`.
+    pub(crate) fn jwks_url(&self) -> String {
+        format!("{}/{TENANT}/discovery/v2.0/keys", self.server.url())
+    }
+
+    /// A v2.0 token of a user, with claims added, replaced or (`null`) removed.
+    pub(crate) fn v2(&self, changes: &Value) -> String {
+        mint(
+            &self.key,
+            &json!({"ver": "2.0", "iss": v2_issuer(TENANT), "azp": CLIENT, "azpacr": "0",
+                   "scp": "orders.read", "name": "Ada", "preferred_username": "ada@example.com"}),
+            &json!({}),
+            changes,
+        )
+    }
+
+    /// A v1.0 token of a user, with claims added, replaced or (`null`) removed.
+    pub(crate) fn v1(&self, changes: &Value) -> String {
+        mint(
+            &self.key,
+            &json!({"ver": "1.0", "iss": format!("https://sts.windows.net/{TENANT}/"),
+                   "appid": CLIENT, "appidacr": "0", "scp": "orders.read",
+                   "unique_name": "ada@example.com"}),
+            &json!({"x5t": self.key.0.key_id}),
+            changes,
+        )
+    }
+
+    /// A v2.0 token of an application for itself, with claims added, replaced or removed.
+    pub(crate) fn app(&self, changes: &Value) -> String {
+        app(&self.key, changes)
+    }
+}
+
+/// The issuer of a tenant's v2.0 tokens.
+pub(crate) fn v2_issuer(tenant: &str) -> String {
+    format!("https://login.microsoftonline.com/{tenant}/v2.0")
+}
+
+fn app(key: &Key, changes: &Value) -> String {
+    let version = json!({"ver": "2.0", "iss": v2_issuer(TENANT), "azp": CLIENT, "azpacr": "1",
+                         "oid": CLIENT, "sub": CLIENT, "idtyp": "app"});
+    mint(key, &version, &json!({}), changes)
+}
+
+fn mint(key: &Key, version: &Value, header: &Value, changes: &Value) -> String {
+    let now = now();
+    let mut claims = json!({
+        "aud": AUDIENCE, "tid": TENANT, "oid": USER, "sub": "pairwise-subject",
+        "iat": now, "nbf": now, "exp": now + 4000, "uti": "uti-1", "aio": "opaque", "rh": "0.",
+    });
+    merge(&mut claims, version);
+    merge(&mut claims, changes);
+    key.0.mint_with(header, &claims)
+}

@@ -1,0 +1,32 @@
+//! What end-to-end tests stand on: the real binary ([`gatepost`]), an upstream that remembers
+//! ([`upstream`]), issuers of our own ([`issuer`], [`entra`]), other people's authorization servers
+//! ([`counterparts`]) and a small HTTP client ([`http`]). Everything on loopback, on free ports,
+//! gone when dropped.
+
+pub(crate) mod counterparts;
+pub(crate) mod entra;
+pub(crate) mod gatepost;
+pub(crate) mod http;
+pub(crate) mod issuer;
+pub(crate) mod upstream;
+
+use std::future::Future;
+use std::time::Duration;
+
+/// How long a test waits for anything. Passing never depends on it, only how soon a test fails.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(15);
+
+/// Asks again and again until there is an answer, or panics naming what was waited for.
+pub(crate) async fn eventually<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let end = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(tokio::time::Instant::now() < end, "never happened: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
