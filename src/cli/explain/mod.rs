@@ -1,0 +1,377 @@
+//! `gatepost explain`: one decision, step by step, from the engine that serves.
+
+mod print;
+
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::print::Explanation;
+use crate::authn::KeySet;
+use crate::authz::Decision;
+use crate::cli::dev::{DEFAULT_BASE, dev_config};
+use crate::client::jwks::{Background, KeyEngine};
+use crate::client::outgoing::Outgoing;
+use crate::client::tls;
+use crate::clock::{Clock, SystemClock, UnixTime};
+use crate::config::{self, Config, KeyLocation, Sources};
+use crate::gate::{FixedKeys, Gate, Judgement, KeySource, KeysNow, Parts};
+use crate::reason::Denial;
+use crate::request::{Host, Path, RequestFacts};
+use crate::secret::{Secret, SecretSource};
+use crate::steps::{Steps as _, Transcript};
+use crate::telemetry::Telemetry;
+
+/// Arguments of `gatepost explain`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit code: 0 allowed, 1 denied, 2 could not tell or wrong usage.")]
+pub struct ExplainArgs {
+    /// Method of the request
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    method: Method,
+    /// Path of the request; a query is ignored
+    #[arg(long, value_name = "PATH")]
+    path: String,
+    /// Host of the request
+    #[arg(long, value_name = "HOST", default_value = "localhost")]
+    host: String,
+    /// A header of the request; may be repeated
+    #[arg(long, value_name = "K: V", value_parser = parse_header)]
+    header: Vec<(HeaderName, HeaderValue)>,
+    /// File with the bearer token; - reads standard input
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// A JWK Set to verify with, for every issuer: nothing is fetched
+    #[arg(long, value_name = "FILE")]
+    jwks: Option<PathBuf>,
+    /// The time to decide at: RFC 3339 in UTC, or seconds since 1970
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    now: Option<UnixTime>,
+    /// The config; without it what `serve` would take
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The config of the `gatepost dev` that runs with this base port
+    #[arg(
+        long,
+        value_name = "BASE_PORT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = DEFAULT_BASE_TEXT,
+        conflicts_with = "config"
+    )]
+    dev: Option<u16>,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// [`DEFAULT_BASE`], as clap wants it.
+const DEFAULT_BASE_TEXT: &str = "7400";
+const _: () = assert!(DEFAULT_BASE == 7400);
+
+/// `--format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// One line per step
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// Why there is no decision to explain.
+#[derive(Debug, thiserror::Error)]
+enum ExplainError {
+    #[error("{0}")]
+    Config(String),
+    #[error("cannot read the token: {0}")]
+    Token(String),
+    #[error("the token cannot stand in a header")]
+    TokenText,
+    #[error("cannot read {}: {source}", path.display())]
+    Keys {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("issuer {issuer:?}: {why}")]
+    KeySet { issuer: String, why: String },
+    #[error("cannot start: {0}")]
+    Start(std::io::Error),
+    #[error("cannot print: {0}")]
+    Print(std::io::Error),
+}
+
+/// Decides, prints, and tells the outcome as exit code: 0 allow, 1 deny, 2 no decision.
+#[must_use]
+pub fn run(args: &ExplainArgs) -> ExitCode {
+    tls::install_crypto_provider();
+    let explained = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(ExplainError::Start)
+        .and_then(|runtime| runtime.block_on(explain(args)))
+        .and_then(|explanation| {
+            match args.format {
+                Format::Text => explanation.print_text(&mut std::io::stdout().lock()),
+                Format::Json => explanation.print_json(&mut std::io::stdout().lock()),
+            }
+            .map_err(ExplainError::Print)?;
+            Ok(explanation.exit_code())
+        });
+    match explained {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            crate::cli::dev::complain(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn explain(args: &ExplainArgs) -> Result<Explanation, ExplainError> {
+    let config = match args.dev {
+        Some(base_port) => dev_config(base_port).map_err(|error| error.to_string()),
+        None => Sources::read(args.config.as_deref())
+            .and_then(|sources| config::load(&sources))
+            .map_err(|errors| errors.to_string()),
+    }
+    .map_err(ExplainError::Config)?;
+    let headers = headers(args)?;
+    let now = args.now.unwrap_or_else(|| SystemClock.now());
+    let keys: Arc<dyn KeySource> = match &args.jwks {
+        Some(path) => Arc::new(fixed_keys(&config, path).await?),
+        None => fetch_keys(&config).await?,
+    };
+    let gate = Gate::new(
+        Parts {
+            routes: config.routes.clone(),
+            issuers: config
+                .issuers
+                .iter()
+                .map(|known| Arc::clone(&known.issuer))
+                .collect(),
+            keys,
+            identity: config.identity.clone(),
+            lists: config.identity_lists,
+            max_entries: config.token_cache.max_entries,
+            max_bytes: config.token_cache.max_bytes,
+            // no line is logged, so no fingerprint is seen
+            fingerprint_key: [0; 32],
+        },
+        None,
+    );
+    let mut steps = Transcript::default();
+    steps.step("time", || now.to_string());
+    let judgement = judge(&gate, args, &headers, now, &mut steps).await;
+    Ok(Explanation::new(&config, &headers, judgement, steps, now))
+}
+
+/// What every front end does: read host and path strictly, then ask the gate.
+async fn judge(
+    gate: &Gate,
+    args: &ExplainArgs,
+    headers: &HeaderMap,
+    now: UnixTime,
+    steps: &mut Transcript,
+) -> Judgement {
+    let refused = |denial| Judgement {
+        outcome: Ok(Decision::Deny(denial)),
+        evidence: crate::gate::Evidence::default(),
+    };
+    if args.method == Method::TRACE || args.method == Method::CONNECT {
+        steps.step("request", || format!("{} is never carried", args.method));
+        return refused(Denial::MethodNotAllowed(Vec::new()));
+    }
+    let host = match Host::parse(&args.host) {
+        Ok(host) => host,
+        Err(denial) => {
+            steps.step("request", || "the host is malformed".to_owned());
+            return refused(denial);
+        }
+    };
+    let path = args
+        .path
+        .split_once('?')
+        .map_or(args.path.as_str(), |(path, _query)| path);
+    let path = match Path::parse(path) {
+        Ok(path) => path,
+        Err(denial) => {
+            steps.step("request", || {
+                "the path could be read in two ways".to_owned()
+            });
+            return refused(denial);
+        }
+    };
+    let facts = RequestFacts {
+        method: &args.method,
+        host,
+        path,
+        headers,
+    };
+    let judgement = gate.check(&facts, now, steps).await;
+    let route = judgement.evidence.route.as_ref();
+    if let Some(why) = route.and_then(|route| print::why_this_route(gate.routes(), route, &facts)) {
+        let found = steps.0.iter().position(|(name, _)| *name == "route");
+        steps
+            .0
+            .insert(found.map_or(0, |at| at + 1), ("route chosen", why));
+    }
+    judgement
+}
+
+/// The request's headers: those given, and `Authorization` from the token file.
+fn headers(args: &ExplainArgs) -> Result<HeaderMap, ExplainError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &args.header {
+        headers.append(name, value.clone());
+    }
+    if let Some(path) = &args.token_file {
+        let token = if path.as_os_str() == "-" {
+            let mut text = String::new();
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .map_err(|error| ExplainError::Token(error.to_string()))?;
+            Secret::new(text)
+        } else {
+            SecretSource::File(path.clone())
+                .load()
+                .map_err(|error| ExplainError::Token(error.to_string()))?
+        };
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose().trim()))
+            .map_err(|_invalid| ExplainError::TokenText)?;
+        value.set_sensitive(true);
+        headers.append(AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
+/// The JWK Set of `--jwks` for every issuer but those whose key is a local secret or PEM file.
+async fn fixed_keys(config: &Config, path: &PathBuf) -> Result<FixedKeys, ExplainError> {
+    let read = async |path: &PathBuf| {
+        tokio::fs::read(path)
+            .await
+            .map_err(|source| ExplainError::Keys {
+                path: path.clone(),
+                source,
+            })
+    };
+    let json = read(path).await?;
+    let mut sets = Vec::with_capacity(config.issuers.len());
+    for known in &config.issuers {
+        let algorithms = &known.issuer.algorithms;
+        let why = |why: String| ExplainError::KeySet {
+            issuer: known.issuer.name.to_string(),
+            why,
+        };
+        let set = match &known.keys {
+            KeyLocation::JwksUrl(_) | KeyLocation::Discovery { .. } | KeyLocation::JwksFile(_) => {
+                KeySet::parse(&json, algorithms)
+            }
+            KeyLocation::PublicKeyFile(pem) => KeySet::from_pem(&read(pem).await?, algorithms),
+            KeyLocation::Secret(source) => {
+                let secret = source.load().map_err(|error| why(error.to_string()))?;
+                KeySet::from_secret(&secret, algorithms)
+            }
+        };
+        sets.push(Arc::new(set.map_err(|error| why(error.to_string()))?));
+    }
+    Ok(FixedKeys(sets))
+}
+
+/// Keys through the key engine. Waits until each issuer has some, at most as long as a fetch may
+/// take; an issuer without keys is `keys_unavailable`, as when serving.
+async fn fetch_keys(config: &Config) -> Result<Arc<KeyEngine>, ExplainError> {
+    let outgoing = Outgoing::new(&config.client).map_err(ExplainError::Start)?;
+    let background = Background {
+        tasks: TaskTracker::new(),
+        stop: CancellationToken::new(),
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    // explain leaves nothing behind on the disk
+    let settings = config::Jwks {
+        snapshot_dir: None,
+        ..config.jwks.clone()
+    };
+    let engine = Arc::new(KeyEngine::start(
+        &config.issuers,
+        &settings,
+        &outgoing,
+        &clock,
+        &Telemetry::quiet(),
+        &background,
+        None,
+    ));
+    let mut look = tokio::time::interval(Duration::from_millis(20));
+    let deadline = tokio::time::sleep(settings.fetch_timeout + Duration::from_secs(1));
+    tokio::pin!(deadline);
+    while !(0..config.issuers.len()).all(|issuer| matches!(engine.find(issuer), KeysNow::Usable(_)))
+    {
+        tokio::select! {
+            () = &mut deadline => break,
+            _tick = look.tick() => {}
+        }
+    }
+    Ok(engine)
+}
+
+fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("write it as 'Name: value'")?;
+    let name = name
+        .trim()
+        .parse::<HeaderName>()
+        .map_err(|error| error.to_string())?;
+    let mut value = value
+        .trim()
+        .parse::<HeaderValue>()
+        .map_err(|error| error.to_string())?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+fn parse_time(text: &str) -> Result<UnixTime, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(UnixTime(seconds));
+    }
+    let time = humantime::parse_rfc3339(text)
+        .map_err(|_invalid| "write it as 2026-11-22T03:00:00Z or as seconds since 1970")?;
+    let since = time
+        .duration_since(UNIX_EPOCH)
+        .map_err(|_before| "a time before 1970")?;
+    Ok(UnixTime(since.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_in_two_ways() {
+        for (text, seconds) in [
+            ("0", Some(0)),
+            ("1790000000", Some(1_790_000_000)),
+            ("1970-01-01T00:01:00Z", Some(60)),
+            ("2026-11-22", None),
+            ("1969-12-31T23:59:59Z", None),
+            ("tomorrow", None),
+        ] {
+            assert_eq!(parse_time(text).ok(), seconds.map(UnixTime), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_a_name_a_colon_and_a_value() {
+        let (name, value) = parse_header("X-User-ID:  a:b ").unwrap();
+        assert_eq!(
+            (name.as_str(), value.to_str().unwrap()),
+            ("x-user-id", "a:b")
+        );
+        assert!(value.is_sensitive());
+        assert!(parse_header("X-User-ID").is_err());
+        assert!(parse_header("a b: c").is_err());
+    }
+}

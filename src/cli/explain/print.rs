@@ -1,0 +1,231 @@
+//! An explanation, and how it is printed: text for people, JSON for programs. No token, no header
+//! value that the client sent.
+
+use std::io::{self, Write};
+
+use http::{HeaderMap, HeaderName};
+use serde_json::{Value, json};
+
+use crate::authz::route::{HostPattern, Segment};
+use crate::authz::{Decision, Route, RouteTable};
+use crate::clock::UnixTime;
+use crate::config::Config;
+use crate::gate::Judgement;
+use crate::request::{OwnedHeaders, Path, RequestFacts};
+use crate::server::respond;
+use crate::steps::Transcript;
+
+/// Width of the column of step names.
+const COLUMN: usize = 16;
+
+/// A decision with everything that led to it.
+#[derive(Debug)]
+pub(super) struct Explanation {
+    now: UnixTime,
+    steps: Transcript,
+    route: Option<String>,
+    upstream: Option<String>,
+    outcome: Outcome,
+    /// Names of the given headers that would not reach the upstream.
+    removed: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Outcome {
+    /// What the upstream would be told.
+    Allow {
+        headers: Vec<(String, String)>,
+    },
+    Deny {
+        reason: &'static str,
+        status: u16,
+    },
+    Fail {
+        reason: &'static str,
+    },
+}
+
+impl Explanation {
+    pub(super) fn new(
+        config: &Config,
+        given: &HeaderMap,
+        judgement: Judgement,
+        steps: Transcript,
+        now: UnixTime,
+    ) -> Self {
+        let route = judgement.evidence.route.as_deref();
+        let forward = route.and_then(|route| route.forward.as_ref());
+        let outcome = match judgement.outcome {
+            Ok(Decision::Allow(permit)) => Outcome::Allow {
+                headers: permit
+                    .proven()
+                    .map(|proven| {
+                        proven
+                            .headers
+                            .iter()
+                            .map(|(name, value)| {
+                                let value = String::from_utf8_lossy(value.as_bytes());
+                                (name.as_str().to_owned(), value.into_owned())
+                            })
+                            .collect()
+                    })
+                    .unwrap_or_default(),
+            },
+            Ok(Decision::Deny(denial)) => Outcome::Deny {
+                reason: denial.reason(),
+                status: respond::status_of(&denial).as_u16(),
+            },
+            Err(failure) => Outcome::Fail {
+                reason: failure.reason(),
+            },
+        };
+        Self {
+            now,
+            steps,
+            route: route.map(|route| route.name.to_string()),
+            upstream: forward.map(|forward| forward.upstream.to_string()),
+            outcome,
+            removed: removed(config, route, given),
+        }
+    }
+
+    /// 0 allow, 1 deny, 2 could not tell.
+    pub(super) fn exit_code(&self) -> u8 {
+        match self.outcome {
+            Outcome::Allow { .. } => 0,
+            Outcome::Deny { .. } => 1,
+            Outcome::Fail { .. } => 2,
+        }
+    }
+
+    pub(super) fn print_text(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut line = |name: &str, text: &str| {
+            let text = text.trim_end();
+            writeln!(out, "{name:<COLUMN$}{text}")
+        };
+        for (name, found) in &self.steps.0 {
+            line(name, found)?;
+        }
+        for name in &self.removed {
+            line("removed", &format!("{name}: a client may not set it"))?;
+        }
+        match &self.outcome {
+            Outcome::Allow { headers } => {
+                line("decision", "allow")?;
+                if let Some(upstream) = &self.upstream {
+                    line("upstream", &format!("{upstream:?}"))?;
+                }
+                for (name, value) in headers {
+                    line("header", &format!("{name}: {value}"))?;
+                }
+            }
+            Outcome::Deny { reason, status } => {
+                line("decision", "deny")?;
+                line("reason", reason)?;
+                line("status", &status.to_string())?;
+            }
+            Outcome::Fail { reason } => {
+                line("decision", "none: could not tell")?;
+                line("reason", reason)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn print_json(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "{:#}", self.to_json())
+    }
+
+    fn to_json(&self) -> Value {
+        let (decision, reason, status, headers) = match &self.outcome {
+            Outcome::Allow { headers } => ("allow", None, None, headers.as_slice()),
+            Outcome::Deny { reason, status } => ("deny", Some(*reason), Some(*status), &[][..]),
+            Outcome::Fail { reason } => ("fail", Some(*reason), None, &[][..]),
+        };
+        let pairs = |list: &[(String, String)]| -> Vec<Value> {
+            list.iter()
+                .map(|(name, value)| json!({ "name": name, "value": value }))
+                .collect()
+        };
+        let steps: Vec<Value> = self
+            .steps
+            .0
+            .iter()
+            .map(|(name, found)| json!({ "step": name, "found": found }))
+            .collect();
+        json!({
+            "decision": decision,
+            "reason": reason,
+            "status": status,
+            "route": self.route,
+            "upstream": self.upstream,
+            "headers": pairs(headers),
+            "removed": self.removed,
+            "now": self.now.0,
+            "steps": steps,
+        })
+    }
+}
+
+/// Names of the given headers that are taken out before the upstream sees the request.
+fn removed(config: &Config, route: Option<&Route>, given: &HeaderMap) -> Vec<String> {
+    let of_route = route
+        .and_then(|route| route.forward.as_ref())
+        .map_or(&[][..], |forward| forward.strip.as_slice());
+    let strip: Vec<HeaderName> = config.strip.iter().chain(of_route).cloned().collect();
+    let pass_overrides = route.is_some_and(|route| route.pass_overrides);
+    let owned = OwnedHeaders::new(&config.identity, &strip, pass_overrides);
+    given
+        .keys()
+        .filter(|name| owned.owns(name))
+        .map(|name| name.as_str().to_owned())
+        .collect()
+}
+
+/// Which other routes match host and path, and that this one was the more specific.
+pub(super) fn why_this_route(
+    routes: &RouteTable,
+    chosen: &Route,
+    facts: &RequestFacts<'_>,
+) -> Option<String> {
+    let others: Vec<String> = routes
+        .routes()
+        .iter()
+        .filter(|route| route.name != chosen.name)
+        .filter(|route| {
+            route
+                .hosts
+                .iter()
+                .any(|host| serves(host, facts.host.as_str()))
+        })
+        .filter(|route| covers(&route.pattern.segments, &facts.path))
+        .map(|route| format!("{:?} ({})", route.name, route.pattern.text))
+        .collect();
+    (!others.is_empty()).then(|| {
+        format!(
+            "most specific by host, path, method; also matching: {}",
+            others.join(", ")
+        )
+    })
+}
+
+fn covers(pattern: &[Segment], path: &Path<'_>) -> bool {
+    let mut path = path.segments();
+    for segment in pattern {
+        match (segment, path.next()) {
+            (Segment::Rest, _any) => return true,
+            (Segment::Parameter | Segment::One, Some(_any)) => {}
+            (Segment::Literal(literal), Some(text)) if literal == text => {}
+            _mismatch => return false,
+        }
+    }
+    path.next().is_none()
+}
+
+fn serves(pattern: &HostPattern, host: &str) -> bool {
+    match pattern {
+        HostPattern::Exact(exact) => exact == host,
+        HostPattern::Wildcard(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
+        HostPattern::Any => true,
+    }
+}

@@ -1,0 +1,131 @@
+//! README.md and the pages beside it say what is so.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::dev::{Dev, GATEPOST, gatepost};
+
+/// The pages whose commands and links are checked.
+const PAGES: [&str; 3] = ["README.md", "docs/dev.md", "docs/explain.md"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(page: &str) -> String {
+    String::from_utf8(std::fs::read(root().join(page)).unwrap()).unwrap()
+}
+
+/// The fenced blocks of that language.
+fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
+    page.split("\n```")
+        .filter_map(|part| part.strip_prefix(language)?.strip_prefix('\n'))
+        .collect()
+}
+
+/// Every `gatepost …` of a page's code: command, and the options that follow it.
+fn commands(page: &str) -> BTreeSet<(Vec<String>, String)> {
+    let fenced = blocks(page, "sh").join("\n");
+    let spans = page.split('`').skip(1).step_by(2);
+    let mut found = BTreeSet::new();
+    for line in fenced.lines().chain(spans) {
+        let line = line.split(" #").next().unwrap_or(line);
+        let line = line.replace("cargo run --release -- ", "gatepost ");
+        let Some(arguments) = line.strip_prefix("gatepost ") else {
+            continue;
+        };
+        let command: Vec<String> = arguments
+            .split(' ')
+            .take_while(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'))
+            .take_while(|word| !word.starts_with("--"))
+            .map(str::to_owned)
+            .collect();
+        let mut options: Vec<_> = arguments
+            .split([' ', '='])
+            .filter(|word| word.starts_with("--"))
+            .collect();
+        if options.is_empty() {
+            options.push("--help");
+        }
+        for option in options {
+            found.insert((command.clone(), option.to_owned()));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_smallest_config_is_accepted() {
+    let readme = read("README.md");
+    let [config] = blocks(&readme, "toml")[..] else {
+        panic!("README.md has one config");
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gatepost.toml");
+    std::fs::write(&file, config).unwrap();
+    let output = gatepost(&["check", "--config", &file.display().to_string()]);
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn every_command_and_option_that_is_named_exists() {
+    let mut seen = 0;
+    for page in PAGES {
+        for (command, option) in commands(&read(page)) {
+            let mut arguments: Vec<&str> = command.iter().map(String::as_str).collect();
+            arguments.push("--help");
+            let help = gatepost(&arguments);
+            let text = String::from_utf8_lossy(&help.stdout);
+            assert!(
+                help.status.success() && text.contains(&option),
+                "{page}: gatepost {} {option}",
+                command.join(" ")
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 12, "only {seen} were found");
+}
+
+#[test]
+fn every_link_leads_to_a_file() {
+    for page in PAGES {
+        let folder = Path::new(page).parent().map(PathBuf::from).unwrap();
+        let text = read(page);
+        let links: Vec<_> = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split_once(')'))
+            .map(|(link, _)| link)
+            .filter(|link| !link.starts_with("http"))
+            .collect();
+        assert!(!links.is_empty());
+        for link in links {
+            assert!(root().join(&folder).join(link).exists(), "{page}: {link}");
+        }
+    }
+}
+
+#[test]
+fn the_transcript_is_what_dev_prints() {
+    let dev = Dev::start();
+    let base_port = dev.base_port;
+    let mut printed = dev.printed.replace(GATEPOST, "target/release/gatepost");
+    for offset in 0..10 {
+        printed = printed.replace(
+            &format!("127.0.0.1:{}", base_port + offset),
+            &format!("127.0.0.1:{}", 7400 + offset),
+        );
+    }
+    let printed = printed
+        .replace(&format!(" --base-port {base_port}"), "")
+        .replace(&format!("--dev={base_port}"), "--dev");
+    let readme = read("README.md");
+    let transcript = blocks(&readme, "text");
+    assert_eq!(transcript.first().copied(), Some(printed.trim_end()));
+}
