@@ -11,6 +11,7 @@ pub mod forward_auth;
 pub mod handles;
 pub mod health;
 pub mod ingress;
+mod plain;
 pub mod respond;
 pub mod world;
 

@@ -134,6 +134,7 @@ pub struct Telemetry {
     log: Option<log::Log>,
     allowed: AtomicBool,
     recent: recent::Recent,
+    started: Duration,
     clock: Arc<dyn Clock>,
 }
 
@@ -156,6 +157,7 @@ impl Telemetry {
             log: Some(log),
             allowed: AtomicBool::new(true),
             recent: recent::Recent::default(),
+            started: clock.since_epoch(),
             clock,
         })
     }
@@ -168,6 +170,7 @@ impl Telemetry {
             log: None,
             allowed: AtomicBool::new(false),
             recent: recent::Recent::default(),
+            started: SystemClock.since_epoch(),
             clock: Arc::new(SystemClock),
         })
     }
@@ -208,6 +211,12 @@ impl Telemetry {
     #[must_use]
     pub fn recent_refusals(&self) -> Vec<(&'static str, u64)> {
         self.recent.counts(self.clock.since_epoch())
+    }
+
+    /// Wall time since this was made.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.clock.since_epoch().saturating_sub(self.started)
     }
 
     /// Waits until every line recorded so far is written, two seconds at most. Blocks the thread:

@@ -16,3 +16,4 @@ mod oauth_refused;
 mod rotation;
 #[cfg(test)]
 mod support;
+mod telemetry_reasons;

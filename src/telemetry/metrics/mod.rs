@@ -33,6 +33,7 @@ pub struct Metrics {
     credential_fetch: IntCounterVec,
     credential_expiry: IntGaugeVec,
     token_cache: [IntCounter; 2],
+    cached_tokens: IntGauge,
     config_generation: IntGauge,
     config_reloads: [IntCounter; 2],
     connections: IntGaugeVec,
@@ -100,6 +101,11 @@ impl Metrics {
             "Look-ups in the verified-token cache; a miss is a signature verified.",
             &["result"],
         );
+        let cached_tokens = declare.gauges(
+            "gatepost_token_cache_entries",
+            "Verified tokens kept, read at each scrape.",
+            &[],
+        );
         let config_generation = declare.gauges(
             "gatepost_config_generation",
             "1 at start, one more with each accepted reload.",
@@ -158,6 +164,7 @@ impl Metrics {
             credential_fetch,
             credential_expiry,
             token_cache: ["miss", "hit"].map(|result| token_cache.with_label_values(&[result])),
+            cached_tokens: cached_tokens.with_label_values::<&str>(&[]),
             config_generation,
             config_reloads: ["rejected", "accepted"]
                 .map(|result| config_reloads.with_label_values(&[result])),
@@ -266,6 +273,12 @@ impl Metrics {
     pub fn token_cache(&self, hit: bool) {
         let [misses, hits] = &self.token_cache;
         if hit { hits } else { misses }.inc();
+    }
+
+    /// How many verified tokens are kept; told before a scrape is rendered.
+    pub fn cached_tokens(&self, count: usize) {
+        self.cached_tokens
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// A reload ended.

@@ -75,6 +75,7 @@ fn every_other_method_shows_in_what_is_rendered() {
     metrics.token_cache(true);
     metrics.token_cache(true);
     metrics.token_cache(false);
+    metrics.cached_tokens(11);
     metrics.config_reload(true, 7);
     metrics.config_reload(false, 7);
     metrics.connections("ingress", 1);
@@ -94,6 +95,7 @@ fn every_other_method_shows_in_what_is_rendered() {
         r#"gatepost_credential_expiry_timestamp_seconds{credential="billing"} 1700000100"#,
         r#"gatepost_token_cache_total{result="hit"} 2"#,
         r#"gatepost_token_cache_total{result="miss"} 1"#,
+        "gatepost_token_cache_entries 11",
         "gatepost_config_generation 7",
         r#"gatepost_config_reloads_total{result="accepted"} 1"#,
         r#"gatepost_config_reloads_total{result="rejected"} 1"#,

@@ -1,0 +1,200 @@
+//! `/status`: the state of this process in one JSON object.
+
+use serde_json::{Map, Value, json};
+
+use crate::authn::credential::TokenSource;
+use crate::authz::route::{Access, Protected, Route};
+use crate::authz::rule::{Rule, SetRule};
+use crate::config::IssuerConfig;
+use crate::server::World;
+
+pub(super) fn report(world: &World) -> Value {
+    let telemetry = &world.telemetry;
+    let issuers = &world.config.issuers;
+    let routes: Vec<Value> = world
+        .gate
+        .routes()
+        .routes()
+        .iter()
+        .map(|route| describe_route(route, issuers))
+        .collect();
+    let warnings: Vec<Value> = world
+        .config
+        .warnings
+        .iter()
+        .map(|warning| json!({ "key": warning.key, "message": warning.message }))
+        .collect();
+    let connections: Map<String, Value> = telemetry
+        .metrics
+        .open_connections()
+        .into_iter()
+        .map(|(listener, open)| (listener, Value::from(open)))
+        .collect();
+    let refusals: Vec<Value> = telemetry
+        .recent_refusals()
+        .into_iter()
+        .map(|(reason, count)| json!({ "reason": reason, "count": count }))
+        .collect();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_seconds": telemetry.uptime().as_secs(),
+        "generation": world.generation,
+        "config_file": world.config.file.as_ref().map(|file| file.display().to_string()),
+        "warnings": warnings,
+        "ready": world.keys.is_ready(),
+        "issuers": world.keys.report(),
+        "credentials": world.credentials.report(),
+        "routes": routes,
+        "connections": connections,
+        "cached_tokens": world.gate.cached_tokens(),
+        "refusals_last_15_minutes": refusals,
+    })
+}
+
+fn describe_route(route: &Route, issuers: &[IssuerConfig]) -> Value {
+    let hosts: Vec<String> = route.hosts.iter().map(ToString::to_string).collect();
+    let methods: Vec<&str> = route.methods.iter().map(http::Method::as_str).collect();
+    json!({
+        "name": &*route.name,
+        "hosts": hosts,
+        "path": route.pattern.text,
+        "methods": methods,
+        "access": describe_access(&route.access, issuers),
+        "upstream": route.forward.as_ref().map(|forward| &*forward.upstream),
+    })
+}
+
+/// `"none"` for a public route, else what it asks.
+fn describe_access(access: &Access, issuers: &[IssuerConfig]) -> Value {
+    let Protected {
+        issuers: accepted,
+        token_from,
+        optional,
+        require,
+        on_behalf_of,
+    } = match access {
+        Access::Public => return Value::from("none"),
+        Access::Protected(protected) => &**protected,
+    };
+    let names: Vec<&str> = accepted
+        .iter()
+        .filter_map(|number| issuers.get(*number))
+        .map(|issuer| &*issuer.issuer.name)
+        .collect();
+    let sources: Vec<String> = token_from
+        .iter()
+        .map(|source| match source {
+            TokenSource::Authorization => "header:authorization".to_owned(),
+            TokenSource::Header(name) => format!("header:{name}"),
+            TokenSource::Cookie(name) => format!("cookie:{name}"),
+        })
+        .collect();
+    json!({
+        "issuers": names,
+        "token_from": sources,
+        "optional": optional,
+        "require": describe_rule(require),
+        "on_behalf_of": on_behalf_of.is_some(),
+    })
+}
+
+/// The parts of a rule that ask something.
+fn describe_rule(rule: &Rule) -> Value {
+    let Rule {
+        principal,
+        clients,
+        groups,
+        roles,
+        permissions,
+        scopes,
+        claims,
+    } = rule;
+    let mut parts = Map::new();
+    if let Some(kind) = principal {
+        parts.insert("principal".to_owned(), Value::from(kind.as_str()));
+    }
+    if let Some(clients) = clients {
+        parts.insert("clients".to_owned(), json!(clients));
+    }
+    for (name, set) in [
+        ("groups", groups),
+        ("roles", roles),
+        ("permissions", permissions),
+        ("scopes", scopes),
+    ] {
+        if let Some(SetRule { any, all, none }) = set {
+            let asked = [("any", any), ("all", all), ("none", none)]
+                .into_iter()
+                .filter(|(_, names)| !names.is_empty())
+                .map(|(part, names)| (part.to_owned(), json!(names)))
+                .collect();
+            parts.insert(name.to_owned(), Value::Object(asked));
+        }
+    }
+    for (path, values) in claims {
+        parts.insert(format!("claims.{path}"), json!(values));
+    }
+    Value::Object(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authn::claims::ClaimPath;
+    use crate::authn::principal::PrincipalKind;
+
+    #[test]
+    fn a_rule_shows_the_parts_that_ask_something() {
+        assert_eq!(describe_rule(&Rule::default()), json!({}));
+        let rule = Rule {
+            principal: Some(PrincipalKind::Service),
+            clients: Some(vec!["batch".to_owned()]),
+            groups: Some(SetRule {
+                any: vec!["admin".to_owned(), "ops".to_owned()],
+                ..SetRule::default()
+            }),
+            scopes: Some(SetRule {
+                all: vec!["orders/write".to_owned()],
+                none: vec!["trial".to_owned()],
+                ..SetRule::default()
+            }),
+            claims: vec![(ClaimPath::name("custom:plan"), vec!["gold".to_owned()])],
+            ..Rule::default()
+        };
+        assert_eq!(
+            describe_rule(&rule),
+            json!({
+                "principal": "service",
+                "clients": ["batch"],
+                "groups": { "any": ["admin", "ops"] },
+                "scopes": { "all": ["orders/write"], "none": ["trial"] },
+                "claims.custom:plan": ["gold"],
+            })
+        );
+    }
+
+    #[test]
+    fn a_public_route_is_told_from_a_protected_one() {
+        assert_eq!(describe_access(&Access::Public, &[]), json!("none"));
+        let protected = Protected {
+            issuers: vec![0],
+            token_from: vec![
+                TokenSource::Authorization,
+                TokenSource::Cookie("session".to_owned()),
+            ],
+            optional: true,
+            require: Rule::default(),
+            on_behalf_of: None,
+        };
+        assert_eq!(
+            describe_access(&Access::Protected(Box::new(protected)), &[]),
+            json!({
+                "issuers": [],
+                "token_from": ["header:authorization", "cookie:session"],
+                "optional": true,
+                "require": {},
+                "on_behalf_of": false,
+            })
+        );
+    }
+}
