@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::listeners::Addresses;
 use self::listeners::{Bound, Listeners, changed_listener};
-use self::pending::{Readiness, admin, egress, forward_auth, health, ingress};
+use self::pending::{egress, forward_auth, ingress};
 use crate::client::egress::Targets;
 use crate::client::jwks::{Background, KeyEngine};
 use crate::client::outgoing::Outgoing;
@@ -27,11 +27,12 @@ use crate::config::{self, Config};
 use crate::gate::{Gate, KeySource, Parts};
 use crate::lifecycle::{Signals, Told};
 use crate::request::OwnedHeaders;
-use crate::server::World;
 use crate::server::accept::{self, Serving};
 use crate::server::body::Body;
 use crate::server::handles::Handles;
+use crate::server::health::{self, Readiness};
 use crate::server::world::Current;
+use crate::server::{World, admin};
 use crate::telemetry::{Plane, Telemetry};
 
 /// Why Gatepost could not start.
@@ -154,6 +155,7 @@ impl App {
         }
         let world = build(Arc::new(config), &self.shared, &self.background, Some(&old))?;
         let generation = world.generation;
+        self.shared.telemetry.apply(&world.config.log);
         self.current.store(Arc::new(world));
         Ok(generation)
     }

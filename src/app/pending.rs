@@ -2,10 +2,6 @@
 #![expect(missing_docs, reason = "temporary")]
 use super::*;
 #[derive(Clone, Debug, Default)]
-pub struct Readiness;
-impl Readiness {
-    pub fn drain(&self) {}
-}
 macro_rules! pending {
     ($($plane:ident),*) => {$(
         pub mod $plane {
@@ -16,15 +12,4 @@ macro_rules! pending {
         }
     )*};
 }
-pending!(ingress, forward_auth, egress, admin);
-pub mod health {
-    use super::*;
-    pub async fn answer(
-        _world: Arc<World>,
-        _readiness: Readiness,
-        _request: Request<Incoming>,
-        _peer: SocketAddr,
-    ) -> Response<Body> {
-        Response::new(Body::empty())
-    }
-}
+pending!(ingress, forward_auth, egress);

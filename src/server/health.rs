@@ -1,10 +1,13 @@
 //! The health listener: `/livez`, `/readyz`, `/metrics`, nothing else. It stands on any address, so
 //! it tells names from the configuration at most.
 
+use std::future::{self, Ready};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
 use serde_json::json;
 
 use crate::gate::{KeySource as _, KeysNow};
@@ -12,11 +15,11 @@ use crate::server::World;
 use crate::server::body::Body;
 use crate::server::plain::Plain;
 
-/// Whether this process wants requests. Shared by the health listener and the lifecycle; one per
-/// process, outlives reloads.
-#[derive(Debug, Default)]
+/// Whether this process wants requests. Clones share it: the health listener reads what the
+/// lifecycle says. One per process, outlives reloads.
+#[derive(Clone, Debug, Default)]
 pub struct Readiness {
-    draining: AtomicBool,
+    draining: Arc<AtomicBool>,
 }
 
 impl Readiness {
@@ -25,9 +28,7 @@ impl Readiness {
         self.draining.store(true, Ordering::Release);
     }
 
-    /// Whether [`Self::drain`] was called.
-    #[must_use]
-    pub fn is_draining(&self) -> bool {
+    fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
 }
@@ -37,20 +38,25 @@ impl Readiness {
 /// - `/livez`: 200 while the process runs
 /// - `/readyz`: 200, or 503 while required issuers never had keys, or draining; JSON says which
 /// - `/metrics`: docs/metrics.md
-#[must_use]
-pub fn answer<B>(world: &World, readiness: &Readiness, request: &Request<B>) -> Response<Body> {
-    reply(
-        request,
+pub fn answer(
+    world: Arc<World>,
+    readiness: Readiness,
+    request: Request<Incoming>,
+    _peer: SocketAddr,
+) -> Ready<Response<Body>> {
+    let response = reply(
+        &request,
         || {
-            let missing = missing_issuers(world);
-            ready(readiness, world.keys.is_ready(), &missing)
+            let missing = missing_issuers(&world);
+            ready(&readiness, world.keys.is_ready(), &missing)
         },
         || {
             let metrics = &world.telemetry.metrics;
             metrics.cached_tokens(world.gate.cached_tokens());
             metrics.render()
         },
-    )
+    );
+    future::ready(response)
 }
 
 fn reply<B>(
@@ -144,7 +150,7 @@ mod tests {
             ask(Method::GET, "/readyz", cold).await,
             (
                 StatusCode::SERVICE_UNAVAILABLE,
-                r#"{"draining":false,"issuers_without_keys":["users"],"ready":false}"#.to_owned()
+                r#"{"ready":false,"draining":false,"issuers_without_keys":["users"]}"#.to_owned()
             )
         );
         let warm = ready(&readiness, true, &[]);
@@ -152,7 +158,7 @@ mod tests {
             ask(Method::GET, "/readyz", warm).await,
             (
                 StatusCode::OK,
-                r#"{"draining":false,"issuers_without_keys":[],"ready":true}"#.to_owned()
+                r#"{"ready":true,"draining":false,"issuers_without_keys":[]}"#.to_owned()
             )
         );
         readiness.drain();

@@ -9,18 +9,14 @@ use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt, reload};
 
 use crate::config;
 
-/// Sends events to stderr, as `[log] format` says, at `[log] level`. Called again (a reload), it
-/// takes over the level; the format stays until a restart.
+/// Sends events to stderr, as `[log] format` says, at `[log] level`. Called again, it takes over
+/// the level; the format stays until a restart.
 pub fn init_events(log: &config::Log) {
-    static LEVEL: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
-
-    let filter = filter(&log.level);
-    if let Some(level) = LEVEL.get() {
-        if let Err(error) = level.reload(filter) {
-            tracing::warn!(%error, "cannot change the log level");
-        }
+    if LEVEL.get().is_some() {
+        apply_level(log);
         return;
     }
+    let filter = filter(&log.level);
     let (filter, handle) = reload::Layer::new(filter);
     let stderr = fmt::layer().with_writer(std::io::stderr);
     let format = if log.json {
@@ -43,6 +39,15 @@ pub fn init_events(log: &config::Log) {
     }
 }
 
+/// Takes over `[log] level`, if [`init_events`] was called.
+pub(super) fn apply_level(log: &config::Log) {
+    if let Some(level) = LEVEL.get()
+        && let Err(error) = level.reload(filter(&log.level))
+    {
+        tracing::warn!(%error, "cannot change the log level");
+    }
+}
+
 /// The configured directives; `info` if they cannot be read. Libraries that narrate every
 /// connection speak from `warn` up, unless the directives name them.
 fn filter(level: &str) -> EnvFilter {
@@ -54,6 +59,8 @@ fn filter(level: &str) -> EnvFilter {
     // of two directives for one target the last counts
     parse(&format!("{LIBRARIES},{plain}")).unwrap_or(plain)
 }
+
+static LEVEL: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 const LIBRARIES: &str = "h2=warn,hyper=warn,hyper_util=warn,reqwest=warn,rustls=warn";
 

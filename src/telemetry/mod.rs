@@ -175,9 +175,11 @@ impl Telemetry {
         })
     }
 
-    /// Takes over `[log] requests` of a reloaded config.
+    /// Takes over `[log]` of a reloaded config: `requests` and `level`; `format` stays until a
+    /// restart.
     pub fn apply(&self, log: &config::Log) {
         self.allowed.store(log.requests, Ordering::Relaxed);
+        events::apply_level(log);
     }
 
     /// Counts a request and writes its line. Never blocks: a line that finds the queue full is
