@@ -3,7 +3,7 @@
 mod listeners;
 mod pending;
 
-use std::future::Future;
+use std::future::{self, Future};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -253,10 +253,12 @@ impl App {
         if let Some(bound) = egress {
             self.plane(bound, Some(Plane::Egress), &self.planes, egress::answer);
         }
-        self.plane(admin, None, &self.watch, admin::answer);
+        self.plane(admin, None, &self.watch, |world, request, _peer| {
+            future::ready(admin::answer(&world, &request))
+        });
         let readiness = self.shared.readiness.clone();
-        self.plane(health, None, &self.watch, move |world, request, peer| {
-            health::answer(world, readiness.clone(), request, peer)
+        self.plane(health, None, &self.watch, move |world, request, _peer| {
+            future::ready(health::answer(&world, &readiness, &request))
         });
     }
 

@@ -1,7 +1,6 @@
 //! Stands in for planes that have not landed; deleted as they do.
 #![expect(missing_docs, reason = "temporary")]
 use super::*;
-#[derive(Clone, Debug, Default)]
 macro_rules! pending {
     ($($plane:ident),*) => {$(
         pub mod $plane {

@@ -1,13 +1,10 @@
 //! The health listener: `/livez`, `/readyz`, `/metrics`, nothing else. It stands on any address, so
 //! it tells names from the configuration at most.
 
-use std::future::{self, Ready};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use serde_json::json;
 
 use crate::gate::{KeySource as _, KeysNow};
@@ -38,25 +35,20 @@ impl Readiness {
 /// - `/livez`: 200 while the process runs
 /// - `/readyz`: 200, or 503 while required issuers never had keys, or draining; JSON says which
 /// - `/metrics`: docs/metrics.md
-pub fn answer(
-    world: Arc<World>,
-    readiness: Readiness,
-    request: Request<Incoming>,
-    _peer: SocketAddr,
-) -> Ready<Response<Body>> {
-    let response = reply(
-        &request,
+#[must_use]
+pub fn answer<B>(world: &World, readiness: &Readiness, request: &Request<B>) -> Response<Body> {
+    reply(
+        request,
         || {
-            let missing = missing_issuers(&world);
-            ready(&readiness, world.keys.is_ready(), &missing)
+            let missing = missing_issuers(world);
+            ready(readiness, world.keys.is_ready(), &missing)
         },
         || {
             let metrics = &world.telemetry.metrics;
             metrics.cached_tokens(world.gate.cached_tokens());
             metrics.render()
         },
-    );
-    future::ready(response)
+    )
 }
 
 fn reply<B>(

@@ -5,13 +5,8 @@
 
 mod status;
 
-use std::future::{self, Ready};
-use std::net::SocketAddr;
-use std::sync::Arc;
-
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use serde_json::json;
 
 use crate::request::{Host, headers};
@@ -25,17 +20,14 @@ use crate::server::plain::Plain;
 /// - `/jwks`: keys in force, per issuer
 /// - `/status`: version, generation, issuers, credentials, routes, connections, recent refusals
 /// - `/config`: the configuration in force, with secrets replaced by where they come from
-pub fn answer(
-    world: Arc<World>,
-    request: Request<Incoming>,
-    _peer: SocketAddr,
-) -> Ready<Response<Body>> {
-    future::ready(reply(&request, |page| match page {
+#[must_use]
+pub fn answer<B>(world: &World, request: &Request<B>) -> Response<Body> {
+    reply(request, |page| match page {
         Page::Index => json!({ "paths": ["/config", "/jwks", "/status"] }),
         Page::Keys => world.keys.report(),
-        Page::Status => status::report(&world),
+        Page::Status => status::report(world),
         Page::Config => world.config.redacted.clone(),
-    }))
+    })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
