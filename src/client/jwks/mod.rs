@@ -5,7 +5,7 @@
 //! the old set in force up to `max_stale`. [`source`] is one attempt, [`snapshot`] the copy on disk.
 //!
 //! An issuer outlives a reload that does not change it: engines hold it together, and its worker
-//! ends when each of them was stopped or dropped.
+//! ends when each of them was dropped, or the process stops.
 
 mod report;
 mod schedule;
@@ -19,13 +19,12 @@ mod worker;
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use self::source::Definition;
 use self::state::{IssuerKeys, Network};
-use self::worker::{Holders, Worker};
+use self::worker::Worker;
 use crate::client::outgoing::Outgoing;
 use crate::clock::Clock;
 use crate::config;
@@ -46,21 +45,15 @@ pub struct Background {
 pub struct KeyEngine {
     issuers: Vec<Held>,
     strict: bool,
+    /// Lets go of the issuers when this engine is dropped.
+    _hold: DropGuard,
 }
 
 /// An issuer as this engine's config sees it.
 #[derive(Debug)]
 struct Held {
-    shared: Arc<Shared>,
-    required: bool,
-}
-
-/// An issuer, held by every engine whose config defines it alike. The last to let go drops
-/// `holders`, which ends the worker.
-#[derive(Debug)]
-struct Shared {
     keys: Arc<IssuerKeys>,
-    holders: watch::Sender<Holders>,
+    required: bool,
 }
 
 impl KeyEngine {
@@ -83,6 +76,7 @@ impl KeyEngine {
             clock,
             telemetry,
             background,
+            hold: background.stop.child_token(),
             previous,
         };
         start.engine(issuers, jwks)
@@ -91,7 +85,7 @@ impl KeyEngine {
     /// Whether each required issuer has had keys once (readiness).
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        let ready = |held: &Held| !held.required || held.shared.keys.had_keys();
+        let ready = |held: &Held| !held.required || held.keys.had_keys();
         !self.strict || self.issuers.iter().all(ready)
     }
 
@@ -101,7 +95,7 @@ impl KeyEngine {
     pub fn report(&self) -> serde_json::Value {
         self.issuers
             .iter()
-            .map(|held| held.shared.keys.report(held.required))
+            .map(|held| held.keys.report(held.required))
             .collect()
     }
 }
@@ -109,7 +103,7 @@ impl KeyEngine {
 impl KeySource for KeyEngine {
     fn find(&self, issuer: usize) -> KeysNow {
         match self.issuers.get(issuer) {
-            Some(held) => held.shared.keys.find(),
+            Some(held) => held.keys.find(),
             None => KeysNow::Unavailable {
                 retry_after: std::time::Duration::from_secs(1),
             },
@@ -118,7 +112,7 @@ impl KeySource for KeyEngine {
 
     fn seek<'s>(&'s self, issuer: usize, key_id: &'s str) -> Boxed<'s, Sought> {
         match self.issuers.get(issuer) {
-            Some(held) => Box::pin(held.shared.keys.seek(key_id)),
+            Some(held) => Box::pin(held.keys.seek(key_id)),
             None => Box::pin(std::future::ready(Sought::Unknown {
                 retry_after: std::time::Duration::from_secs(1),
             })),
@@ -132,58 +126,54 @@ struct Start<'s> {
     clock: &'s Arc<dyn Clock>,
     telemetry: &'s Arc<Telemetry>,
     background: &'s Background,
+    /// Cancelled when the engine being built is dropped, or the process stops.
+    hold: CancellationToken,
     previous: Option<&'s KeyEngine>,
 }
 
 impl Start<'_> {
-    fn engine(&self, issuers: &[config::IssuerConfig], jwks: &config::Jwks) -> KeyEngine {
+    fn engine(self, issuers: &[config::IssuerConfig], jwks: &config::Jwks) -> KeyEngine {
         let held = |config: &config::IssuerConfig| Held {
-            shared: self.issuer(Definition::new(config, jwks)),
+            keys: self.issuer(Definition::new(config, jwks)),
             required: config.required,
         };
         KeyEngine {
             issuers: issuers.iter().map(held).collect(),
             strict: jwks.readiness_strict,
+            _hold: self.hold.drop_guard(),
         }
     }
 
-    fn issuer(&self, definition: Definition) -> Arc<Shared> {
+    fn issuer(&self, definition: Definition) -> Arc<IssuerKeys> {
         let mut known = self
             .previous
             .into_iter()
             .flat_map(|engine| &engine.issuers)
-            .map(|held| &held.shared)
-            .filter(|shared| shared.keys.definition.is_same_source(&definition));
+            .map(|held| &held.keys)
+            .filter(|keys| keys.definition.is_same_source(&definition));
         let known = known.next();
-        if let Some(shared) = known
-            && shared.keys.definition == definition
-            && shared.keys.is_remote()
-            && !shared.keys.ended.borrow().stopped
+        if let Some(keys) = known
+            && keys.definition == definition
+            && keys.is_remote()
+            && keys.hold(&self.hold)
         {
-            shared
-                .keys
-                .network
-                .store(Arc::new(Arc::clone(&self.network)));
-            shared.holders.send_modify(|holders| {
-                holders.retain(|holder| !holder.is_cancelled());
-                holders.push(self.background.stop.clone());
-            });
-            return Arc::clone(shared);
+            keys.network.store(Arc::new(Arc::clone(&self.network)));
+            return Arc::clone(keys);
         }
         let network = Arc::clone(&self.network);
-        let keys = Arc::new(IssuerKeys::new(definition, network, Arc::clone(self.clock)));
-        if let Some(shared) = known {
-            keys.take_over(&shared.keys);
+        let clock = Arc::clone(self.clock);
+        let keys = Arc::new(IssuerKeys::new(definition, network, clock));
+        if let Some(known) = known {
+            keys.take_over(known);
         }
-        let holders = watch::Sender::new(vec![self.background.stop.clone()]);
         if keys.is_remote() {
+            keys.hold(&self.hold);
             let worker = Worker::new(Arc::clone(&keys), Arc::clone(self.telemetry));
-            let work = worker.run(holders.subscribe());
-            self.background.tasks.spawn(work);
+            self.background.tasks.spawn(worker.run());
         } else {
             self.load(&keys);
         }
-        Arc::new(Shared { keys, holders })
+        keys
     }
 
     /// Keys on this machine. If they are bad now, those of `previous` stay in force.

@@ -172,19 +172,19 @@ impl Definition {
         let left = || end.saturating_duration_since(Instant::now());
         let url = match &self.keys {
             KeyLocation::Discovery { issuer, url } => {
-                if discovered.is_none() {
-                    *discovered = Some(self.discover(network, issuer, url, left()).await?);
-                }
-                // never `url` itself: the document is no key set
-                discovered.as_ref().unwrap_or(url)
+                let found = match discovered.take() {
+                    Some(known) => known,
+                    None => self.discover(network, issuer, url, left()).await?,
+                };
+                discovered.insert(found).clone()
             }
-            KeyLocation::JwksUrl(url) => url,
+            KeyLocation::JwksUrl(url) => url.clone(),
             KeyLocation::JwksFile(_) | KeyLocation::PublicKeyFile(_) | KeyLocation::Secret(_) => {
                 return Err(SourceError::File("not on the network".to_owned()));
             }
         };
         let fetched = network
-            .fetch(url, left(), MAX_DOCUMENT_BYTES)
+            .fetch(&url, left(), MAX_DOCUMENT_BYTES)
             .await
             .and_then(Fetched::ok)
             .map_err(SourceError::Fetch)?;

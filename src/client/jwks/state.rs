@@ -9,6 +9,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use quick_cache::unsync::Cache;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::authn::KeySet;
 use crate::client::jwks::schedule::{Budget, after_failure, after_success};
@@ -105,6 +106,8 @@ pub(super) struct IssuerKeys {
     pub(super) ended: watch::Sender<Ended>,
     /// A search wants a fetch.
     pub(super) wake: Notify,
+    /// A token of every engine that holds this issuer. Once all are cancelled the worker ends.
+    pub(super) holders: watch::Sender<Vec<CancellationToken>>,
 }
 
 /// What changed with a new set.
@@ -139,7 +142,17 @@ impl IssuerKeys {
             }),
             ended: watch::Sender::new(Ended::default()),
             wake: Notify::new(),
+            holders: watch::Sender::new(Vec::new()),
         }
+    }
+
+    /// Keeps the worker going until `holder` is cancelled. `false` if it has ended already.
+    pub(super) fn hold(&self, holder: &CancellationToken) -> bool {
+        self.holders.send_modify(|holders| {
+            holders.retain(|holder| !holder.is_cancelled());
+            holders.push(holder.clone());
+        });
+        !self.ended.borrow().stopped
     }
 
     /// Begins with the keys another engine had from the same source.

@@ -21,9 +21,6 @@ const DISK_TIMEOUT: Duration = Duration::from_secs(2);
 /// A lasting outage is logged once per this.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The tokens of every engine that holds an issuer.
-pub(super) type Holders = Vec<CancellationToken>;
-
 #[derive(Debug)]
 pub(super) struct Worker {
     keys: Arc<IssuerKeys>,
@@ -41,12 +38,12 @@ impl Worker {
         }
     }
 
-    /// Works until every engine that holds the issuer was stopped or dropped.
-    pub(super) async fn run(self, holders: watch::Receiver<Holders>) {
+    /// Works until every engine that holds the issuer was dropped, or the process stops.
+    pub(super) async fn run(self) {
         let _end = SayStopped(Arc::clone(&self.keys));
         tokio::select! {
             biased;
-            () = abandoned(holders) => {}
+            () = abandoned(self.keys.holders.subscribe()) => {}
             () = self.work() => {}
         }
     }
@@ -177,17 +174,21 @@ pub(super) fn log_change(issuer: &str, change: &Change) {
     tracing::info!(issuer, ?added, ?removed, "the key set changed");
 }
 
-/// Resolves once all holders are cancelled, or nobody is left to hold.
-async fn abandoned(mut holders: watch::Receiver<Holders>) {
+/// Resolves once all holders are cancelled.
+async fn abandoned(mut holders: watch::Receiver<Vec<CancellationToken>>) {
     loop {
         let now = holders.borrow_and_update().clone();
+        if now.iter().all(CancellationToken::is_cancelled) {
+            return;
+        }
+        // either way the list is read again: a holder may have come as the last one went
         let all_cancelled = async {
             for holder in &now {
                 holder.cancelled().await;
             }
         };
         tokio::select! {
-            () = all_cancelled => return,
+            () = all_cancelled => {}
             changed = holders.changed() => if changed.is_err() { return },
         }
     }
