@@ -1,18 +1,145 @@
 //! Carrying the app's own request to an allow-listed target, with a credential.
 
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use hyper::body::Incoming;
+use url::Url;
+
+use crate::client::pool::{Payload, Pool, SendError};
+use crate::client::tls;
 use crate::config;
+
+/// Time a pooled connection may be idle.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Allow-listed targets, each with its connection pool.
 #[derive(Debug)]
-pub struct Targets {}
+pub struct Targets {
+    targets: Vec<Arc<Target>>,
+    client: config::Client,
+}
+
+/// One target. Whatever a request says, it goes to this target's scheme, host and port, below its
+/// base path.
+#[derive(Debug)]
+pub struct Target {
+    definition: config::EgressTarget,
+    pool: Pool,
+}
 
 impl Targets {
     /// Builds the pools. A target whose definition is the same in `previous` keeps its pool.
     pub fn new(
-        _targets: &[config::EgressTarget],
-        _client: &config::Client,
-        _previous: Option<&Self>,
-    ) -> std::io::Result<Self> {
-        todo!("new")
+        targets: &[config::EgressTarget],
+        client: &config::Client,
+        previous: Option<&Self>,
+    ) -> io::Result<Self> {
+        let tls = tls::client_config(client)?;
+        let previous = previous.filter(|previous| previous.client == *client);
+        let mut built = Vec::with_capacity(targets.len());
+        for definition in targets {
+            // the content of `extra_ca_file` may have changed under the same name
+            let keeps = client.extra_ca_file.is_none() || definition.url.scheme() == "http";
+            let kept = previous.filter(|_same_client| keeps).and_then(|previous| {
+                previous
+                    .targets
+                    .iter()
+                    .find(|target| target.definition == *definition)
+            });
+            built.push(match kept {
+                Some(target) => Arc::clone(target),
+                None => Arc::new(Target {
+                    pool: Pool::new(
+                        &definition.url,
+                        definition.connect_timeout,
+                        IDLE_TIMEOUT,
+                        &tls,
+                    )?,
+                    definition: definition.clone(),
+                }),
+            });
+        }
+        Ok(Self {
+            targets: built,
+            client: client.clone(),
+        })
+    }
+
+    /// The target of this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Target> {
+        self.targets
+            .iter()
+            .map(|target| &**target)
+            .find(|target| *target.definition.name == *name)
+    }
+
+    /// The `http://` target that serves `host` (lower case), `port` and `path`: a request in
+    /// absolute form names it by its own URL. Of several the one with the longest base path.
+    #[must_use]
+    pub fn find_by_url(&self, host: &str, port: u16, path: &str) -> Option<&Target> {
+        self.targets
+            .iter()
+            .map(|target| &**target)
+            .filter(|target| target.is_at(host, port) && target.covers(path))
+            .max_by_key(|target| target.pool.base().len())
+    }
+}
+
+impl Target {
+    /// What the config says of it.
+    #[must_use]
+    pub fn definition(&self) -> &config::EgressTarget {
+        &self.definition
+    }
+
+    /// Its `Host`.
+    #[must_use]
+    pub fn host(&self) -> &HeaderValue {
+        self.pool.host()
+    }
+
+    /// The whole path of a request for `rest` (empty, or from its slash on) below this target.
+    #[must_use]
+    pub fn path_of(&self, rest: &str) -> String {
+        let base = self.pool.base();
+        if base.is_empty() && rest.is_empty() {
+            "/".to_owned()
+        } else {
+            format!("{base}{rest}")
+        }
+    }
+
+    fn is_at(&self, host: &str, port: u16) -> bool {
+        let url: &Url = &self.definition.url;
+        url.scheme() == "http"
+            && url.host_str() == Some(host)
+            && url.port_or_known_default() == Some(port)
+    }
+
+    fn covers(&self, path: &str) -> bool {
+        path.strip_prefix(self.pool.base())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Sends a request with this whole path and waits for the response's head. `headers` are sent
+    /// as they are; `Host` is overwritten. Redirects come back as they are.
+    pub async fn send(
+        &self,
+        method: Method,
+        path_and_query: PathAndQuery,
+        mut headers: HeaderMap,
+        body: Payload,
+    ) -> Result<Response<Incoming>, SendError> {
+        headers.insert(http::header::HOST, self.host().clone());
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = Uri::from(path_and_query);
+        *request.headers_mut() = headers;
+        self.pool.send(request, self.definition.timeout).await
     }
 }

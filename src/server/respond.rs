@@ -21,9 +21,11 @@ pub struct Responder<'w> {
     format: ErrorFormat,
     head: bool,
     request_id: Option<(&'w HeaderName, &'w RequestId)>,
+    message: Option<&'static str>,
 }
 
 /// How a status is told, in every format.
+#[derive(Clone, Copy)]
 struct Told {
     title: &'static str,
     /// `MLflow`'s name of the status: its client reports an unknown one as an internal error.
@@ -43,7 +45,15 @@ impl<'w> Responder<'w> {
             format: accepted(headers, errors.format),
             head: *method == Method::HEAD,
             request_id: None,
+            message: None,
         }
+    }
+
+    /// Says this instead of the status's own message. Needs no JSON escape.
+    #[must_use]
+    pub fn saying(mut self, message: &'static str) -> Self {
+        self.message = Some(message);
+        self
     }
 
     /// The request id to echo, and in which header.
@@ -128,11 +138,22 @@ impl<'w> Responder<'w> {
         HeaderValue::from_maybe_shared(Bytes::from(challenge)).ok()
     }
 
+    fn told(&self, status: StatusCode, presented: bool) -> Told {
+        let told = told(status, presented);
+        let message = self.message.unwrap_or(told.message);
+        let simple = self.message.unwrap_or(told.simple);
+        Told {
+            message,
+            simple,
+            ..told
+        }
+    }
+
     fn respond(&self, status: StatusCode, reason: &'static str, presented: bool) -> Response<Body> {
         let (content_type, body) = body(
             self.format,
+            self.told(status, presented),
             status,
-            presented,
             self.errors.expose_reason.then_some(reason),
         );
         let length = body.len();
@@ -157,7 +178,7 @@ impl<'w> Responder<'w> {
 #[must_use]
 pub fn panicked() -> Response<Body> {
     let status = StatusCode::INTERNAL_SERVER_ERROR;
-    let (content_type, body) = body(ErrorFormat::Problem, status, true, None);
+    let (content_type, body) = body(ErrorFormat::Problem, told(status, true), status, None);
     let mut response = Response::new(Body::full(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -315,8 +336,8 @@ fn told(status: StatusCode, presented: bool) -> Told {
 /// Media type and body. Every text is ours and needs no JSON escape.
 fn body(
     format: ErrorFormat,
+    told: Told,
     status: StatusCode,
-    presented: bool,
     reason: Option<&'static str>,
 ) -> (&'static str, String) {
     let Told {
@@ -324,7 +345,7 @@ fn body(
         error_code,
         message,
         simple,
-    } = told(status, presented);
+    } = told;
     let code = status.as_u16();
     let mut body = String::with_capacity(192);
     // writing to a String cannot fail

@@ -1,0 +1,116 @@
+//! Which target a request is for, and who may ask at all.
+
+use std::net::IpAddr;
+
+use http::header::{HeaderName, ORIGIN};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, Method, Uri};
+
+use crate::client::egress::{Target, Targets};
+use crate::reason::Denial;
+use crate::request::{Host, Path};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// `Host: <target>.egress.localhost`
+const SUFFIX: &str = ".egress.localhost";
+
+/// The target of a request and what to ask it for.
+#[derive(Debug)]
+pub(super) struct Found<'w> {
+    pub(super) target: &'w Target,
+    pub(super) path_and_query: PathAndQuery,
+}
+
+/// Only the app may ask: a loopback peer, unless the listener was opened wider on purpose.
+pub(super) fn admit_peer(peer: IpAddr, listener: IpAddr) -> Result<(), Denial> {
+    if peer.to_canonical().is_loopback() || !listener.to_canonical().is_loopback() {
+        Ok(())
+    } else {
+        Err(Denial::PeerUntrusted)
+    }
+}
+
+/// No browser may ask: a page it shows could spend the app's credentials. `none` is an address
+/// typed by a person.
+pub(super) fn refuse_browsers(headers: &HeaderMap) -> Result<(), Denial> {
+    let from_page = headers
+        .get_all(SEC_FETCH_SITE)
+        .iter()
+        .any(|site| site != "none");
+    if headers.contains_key(ORIGIN) || from_page {
+        return Err(Denial::EgressTargetRefused);
+    }
+    Ok(())
+}
+
+/// `CONNECT` would tunnel past us, `TRACE` would echo the credential.
+pub(super) fn refuse_methods(method: &Method) -> Result<(), Denial> {
+    if matches!(*method, Method::CONNECT | Method::TRACE) {
+        return Err(Denial::MethodNotAllowed(vec![
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+            Method::OPTIONS,
+        ]));
+    }
+    Ok(())
+}
+
+/// Finds the target by the absolute form of an `http://` target's own URL, by
+/// `Host: <target>.egress.localhost`, or by the first path segment on a loopback host.
+pub(super) fn find<'w>(
+    targets: &'w Targets,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Found<'w>, Denial> {
+    let host = Host::of(uri, headers)?;
+    let host = host.as_str();
+    let path = Path::parse(uri.path())?;
+    let path = path.as_str();
+    if hides_dot_segment(path) {
+        return Err(Denial::PathAmbiguous);
+    }
+    let (target, path) = if let Some(target) = by_url(targets, uri, host, path) {
+        (Some(target), path.to_owned())
+    } else if let Some(name) = host.strip_suffix(SUFFIX) {
+        let target = targets.find(name);
+        (target, target.map(|t| t.path_of(path)).unwrap_or_default())
+    } else if matches!(host, "localhost" | "127.0.0.1" | "[::1]") {
+        let inner = path.strip_prefix('/').unwrap_or(path);
+        let (name, rest) = inner.split_at(inner.find('/').unwrap_or(inner.len()));
+        let target = targets.find(name);
+        (target, target.map(|t| t.path_of(rest)).unwrap_or_default())
+    } else {
+        (None, String::new())
+    };
+    let target = target.ok_or(Denial::EgressTargetRefused)?;
+    let whole = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    };
+    Ok(Found {
+        target,
+        path_and_query: whole.parse().map_err(|_unsendable| Denial::PathAmbiguous)?,
+    })
+}
+
+fn by_url<'w>(targets: &'w Targets, uri: &Uri, host: &str, path: &str) -> Option<&'w Target> {
+    if uri.scheme() != Some(&Scheme::HTTP) {
+        return None;
+    }
+    let port = uri.authority()?.port_u16().unwrap_or(80);
+    targets.find_by_url(host, port, path)
+}
+
+/// Whether a server that decodes `%2F` first would find a dot segment, and with it a way out of
+/// the target's base path.
+fn hides_dot_segment(path: &str) -> bool {
+    path.contains("%2F")
+        && path
+            .split('/')
+            .flat_map(|segment| segment.split("%2F"))
+            .any(|part| matches!(part, "." | ".."))
+}
