@@ -87,6 +87,8 @@ pub struct Parts {
 pub struct Gate {
     routes: RouteTable,
     issuers: Vec<Known>,
+    /// Never given out before, however the config went.
+    next_generation: u32,
     keys: Arc<dyn KeySource>,
     cache: Arc<TokenCache>,
     bounds: (usize, usize),
@@ -137,13 +139,7 @@ impl Gate {
         // identity headers are rendered into the entries, so their names are part of the definition
         let previous = previous
             .filter(|old| old.bounds == bounds && old.identity == identity && old.lists == lists);
-        let mut next = previous.map_or(0, |old| {
-            old.issuers
-                .iter()
-                .map(|known| known.generation + 1)
-                .max()
-                .unwrap_or(0)
-        });
+        let mut next = previous.map_or(0, |old| old.next_generation);
         let issuers = issuers
             .into_iter()
             .map(|issuer| {
@@ -164,6 +160,7 @@ impl Gate {
         Self {
             routes,
             issuers,
+            next_generation: next,
             keys,
             cache,
             bounds,
@@ -435,3 +432,6 @@ impl fmt::Debug for Gate {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
