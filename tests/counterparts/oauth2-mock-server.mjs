@@ -5,16 +5,18 @@
 //   /control/rotate  {"alg": "RS256", "keep": true}           new signing key; `keep`: the old stay
 //                                                             published. Answers {"kid": …}.
 //   /control/mint    {"header": {…}, "claims": {…}, "kid": …} answers {"token": …}
-//   /control/answer  {"status": 429, "headers": {…}, "body": {…}, "delay_ms": 0}
-//                                                             queued for the next /token request
-//   /control/seen    {}                                       answers the /token requests so far
+//   /control/answer  {"at": "/token/x", "status": 429, "headers": {…}, "body": {…}, "delay_ms": 0}
+//                                                             what this token endpoint answers from
+//                                                             now on; no status: as it should
+//   /control/seen    {"at": "/token/x"}                       answers the number of its requests
+// Every path below /token is a token endpoint.
 import { createServer } from "node:http";
 import { setTimeout } from "node:timers/promises";
 import { OAuth2Issuer, OAuth2Service } from "oauth2-mock-server";
 
 let issuer, service, kid;
-const answers = [];
-const seen = [];
+const answers = new Map();
+const seen = new Map();
 const server = createServer();
 
 const commands = {
@@ -36,10 +38,10 @@ const commands = {
     return { token: await issuer.buildToken({ kid: signer, scopesOrTransform }) };
   },
   answer(answer) {
-    answers.push(answer);
+    answers.set(answer.at, answer.status && answer);
     return {};
   },
-  seen: () => seen,
+  seen: ({ at }) => ({ requests: seen.get(at) ?? 0 }),
 };
 
 async function read(request) {
@@ -60,15 +62,16 @@ server.on("request", async (request, response) => {
     send(response, 200, {}, await command(JSON.parse(await read(request))));
     return;
   }
-  if (pathname === "/token") {
-    seen.push({ authorization: request.headers.authorization ?? null });
-    const answer = answers.shift();
+  if (pathname.startsWith("/token")) {
+    seen.set(pathname, (seen.get(pathname) ?? 0) + 1);
+    const answer = answers.get(pathname);
     if (answer) {
       await read(request);
       await setTimeout(answer.delay_ms ?? 0);
       send(response, answer.status, answer.headers, answer.body ?? {});
       return;
     }
+    request.url = "/token";
   }
   service.requestHandler(request, response);
 });

@@ -1,5 +1,6 @@
 //! Keys that change and token endpoints that break, with oauth2-mock-server.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use crate::support::counterparts::{self, Counterpart, or_skip};
 use crate::support::eventually;
 use crate::support::gatepost::Gatepost;
 use crate::support::http::{Call, Connection};
-use crate::support::upstream::{Upstream, json as answer_json};
+use crate::support::upstream::Upstream;
 
 async fn mint(server: &Counterpart, subject: &str, kid: &Value) -> String {
     let command = json!({
@@ -117,53 +118,64 @@ async fn a_key_that_left_the_set_no_longer_verifies() {
     assert_eq!(gatepost.line_of(&denied).await["reason"], "key_unknown");
 }
 
-fn egress_config(server: &Counterpart, target: &Upstream) -> String {
-    format!(
-        r#"
-        [egress]
-        listen = "127.0.0.1:0"
+/// An egress target for each path of a token endpoint, named like it.
+fn egress_config(server: &Counterpart, target: &Upstream, names: &[&str]) -> String {
+    let mut config = "[egress]\nlisten = \"127.0.0.1:0\"\n".to_owned();
+    for name in names {
+        write!(
+            config,
+            r#"
+            [credentials.{name}]
+            kind = "client_credentials"
+            token_url = "{}/token/{name}"
+            client_id = "orders"
+            client_secret = {{ insecure_literal = "secret" }}
 
-        [credentials.billing]
-        kind = "client_credentials"
-        token_url = "{}/token"
-        client_id = "orders"
-        client_secret = {{ insecure_literal = "secret" }}
-
-        [[egress_targets]]
-        name = "billing"
-        url = "{}"
-        credential = "billing"
-        "#,
-        server.url,
-        target.url()
-    )
+            [[egress_targets]]
+            name = "{name}"
+            url = "{}"
+            credential = "{name}"
+            "#,
+            server.url,
+            target.url()
+        )
+        .expect("text");
+    }
+    config
 }
 
 #[tokio::test]
 async fn a_broken_token_endpoint_means_503_and_nothing_sent_until_it_recovers() {
     let server = or_skip!(counterparts::oauth2_mock_server().await);
-    for broken in [
-        json!({"status": 400, "body": {"error": "invalid_scope"}}),
-        json!({"status": 429, "headers": {"retry-after": "1"}}),
-        json!({"status": 500}),
-        json!({"status": 200, "body": {"token_type": "Bearer"}}),
-    ] {
-        let target = Upstream::start().await;
-        // Queued twice: a token may be fetched ahead of the first request.
-        server.control("answer", &broken).await;
-        let gatepost = Gatepost::start(&egress_config(&server, &target)).await;
-        let egress = gatepost.listener("egress").await;
+    let target = Upstream::start().await;
+    let broken = [
+        json!({"at": "/token/refusing", "status": 400, "body": {"error": "invalid_scope"}}),
+        json!({"at": "/token/busy", "status": 429, "headers": {"retry-after": "1"}}),
+        json!({"at": "/token/failing", "status": 500}),
+        json!({"at": "/token/empty", "status": 200, "body": {"token_type": "Bearer"}}),
+    ];
+    for answer in &broken {
+        server.control("answer", answer).await;
+    }
+    let names = ["refusing", "busy", "failing", "empty"];
+    let gatepost = Gatepost::start(&egress_config(&server, &target, &names)).await;
+    let egress = gatepost.listener("egress").await;
 
-        let refused = Call::get(egress, "/billing/v1/invoices").send().await;
-        assert_eq!(refused.status, 503, "{broken}: {refused:?}");
-        assert_eq!(
-            gatepost.line_of(&refused).await["reason"],
-            "egress_token_unavailable"
-        );
-        assert!(target.requests().is_empty(), "{broken}");
+    for name in names {
+        let refused = Call::get(egress, &format!("/{name}/x")).send().await;
+        assert_eq!(refused.status, 503, "{name}: {refused:?}");
+        let line = gatepost.line_of(&refused).await;
+        assert_eq!(line["reason"], "egress_token_unavailable", "{name}");
+    }
+    assert!(target.requests().is_empty());
 
+    for name in names {
+        let well = json!({"at": format!("/token/{name}")});
+        server.control("answer", &well).await;
+    }
+    for name in names {
         eventually("a token after all", || async {
-            let reply = Call::get(egress, "/billing/v1/invoices").send().await;
+            let reply = Call::get(egress, &format!("/{name}/x")).send().await;
             (reply.status == 200).then_some(())
         })
         .await;
@@ -179,24 +191,25 @@ async fn a_broken_token_endpoint_means_503_and_nothing_sent_until_it_recovers() 
 #[tokio::test]
 async fn a_slow_token_endpoint_is_asked_once_for_all_who_wait() {
     let server = or_skip!(counterparts::oauth2_mock_server().await);
-    let target = Upstream::answering(|_| answer_json(&json!({"paid": true}))).await;
+    let target = Upstream::start().await;
     let slow = json!({
-        "status": 200, "delay_ms": 500,
+        "at": "/token/slow", "status": 200, "delay_ms": 500,
         "body": {"access_token": "opaque-token", "token_type": "Bearer", "expires_in": 3600},
     });
     server.control("answer", &slow).await;
-    let gatepost = Gatepost::start(&egress_config(&server, &target)).await;
+    let gatepost = Gatepost::start(&egress_config(&server, &target, &["slow"])).await;
     let egress = gatepost.listener("egress").await;
 
     let mut calls = JoinSet::new();
     for _ in 0..10 {
-        calls.spawn(Call::get(egress, "/billing/v1/invoices").send());
+        calls.spawn(Call::get(egress, "/slow/x").send());
     }
     for reply in calls.join_all().await {
         assert_eq!(reply.status, 200, "{reply:?}");
     }
-    let seen = server.control("seen", &json!({})).await;
-    assert_eq!(seen.as_array().map(Vec::len), Some(1));
+    let seen = server.control("seen", &json!({"at": "/token/slow"})).await;
+    assert_eq!(seen["requests"], 1);
+    assert_eq!(target.requests().len(), 10);
     for request in target.requests() {
         assert_eq!(request.header("authorization"), "Bearer opaque-token");
     }

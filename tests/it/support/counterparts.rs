@@ -125,9 +125,8 @@ impl Counterpart {
     /// `POST`s JSON and returns the JSON answered.
     pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Value {
         let address = self.url.trim_start_matches("http://");
-        let mut call = Call::post(address.parse().expect("an address"), path)
-            .header("content-type", "application/json")
-            .body(body.to_string());
+        let mut call =
+            Call::post(address.parse().expect("an address"), path).body(body.to_string());
         for (name, value) in headers {
             call = call.header(name, value);
         }
@@ -140,6 +139,7 @@ impl Counterpart {
     pub(crate) async fn aws(&self, operation: &str, body: &Value) -> Value {
         let target = format!("AWSCognitoIdentityProviderService.{operation}");
         let headers = [
+            ("content-type", "application/x-amz-json-1.1"),
             ("x-amz-target", target.as_str()),
             (
                 "authorization",
