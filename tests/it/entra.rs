@@ -175,6 +175,11 @@ async fn nothing_but_this_tenant_and_audience_passes() {
             entra.v2(&json!({"aud": "api://billing"})),
             Some("audience_mismatch"),
         ),
+        (
+            "the key of another tenant",
+            entra.v2_by_consumers_key(),
+            None,
+        ),
         ("no aud", entra.v2(&json!({"aud": null})), None),
     ];
     for (case, token, reason) in cases {

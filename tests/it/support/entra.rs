@@ -16,6 +16,8 @@ use super::upstream::{Upstream, json as answer_json, status};
 pub(crate) const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 /// Another tenant, whose tokens the same keys sign.
 pub(crate) const OTHER_TENANT: &str = "99999999-8888-7777-6666-555555555555";
+/// The tenant of personal accounts.
+const CONSUMERS: &str = "9188040d-6c67-4c5b-b112-36a304b66dad";
 /// The protected API.
 pub(crate) const AUDIENCE: &str = "api://orders";
 /// The signed-in user's `oid`.
@@ -28,6 +30,8 @@ pub(crate) const CLIENT: &str = "bbbbbbbb-0000-0000-0000-000000000002";
 pub(crate) struct Entra {
     pub(crate) server: Upstream,
     key: Arc<Key>,
+    /// Published beside it, for personal accounts only.
+    consumers_key: Key,
 }
 
 struct Key(Signer);
@@ -38,34 +42,52 @@ impl std::fmt::Debug for Key {
     }
 }
 
+impl Key {
+    fn new() -> Self {
+        let mut signer = Signer::new("");
+        let sha1 = &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY;
+        let certificate = certificate(&signer);
+        signer.key_id = URL_SAFE_NO_PAD.encode(aws_lc_rs::digest::digest(sha1, &certificate));
+        Self(signer)
+    }
+
+    /// As published; `issuer` may hold `{tenantid}`.
+    fn jwk(&self, issuer: &str) -> Value {
+        let mut jwk = self.0.jwk();
+        let more = json!({
+            "x5t": self.0.key_id,
+            "x5c": [STANDARD.encode(certificate(&self.0))],
+            "cloud_instance_name": "microsoftonline.com",
+            "issuer": issuer,
+        });
+        merge(&mut jwk, &more);
+        jwk
+    }
+}
+
+fn certificate(signer: &Signer) -> Vec<u8> {
+    let name = "accounts.accesscontrol.windows.net".to_owned();
+    CertificateParams::new([name])
+        .and_then(|parameters| parameters.self_signed(&signer.pair))
+        .expect("a certificate")
+        .der()
+        .to_vec()
+}
+
 impl Entra {
     pub(crate) async fn start() -> Self {
-        let mut signer = Signer::new("");
-        let certificate = CertificateParams::new(["accounts.accesscontrol.windows.net".to_owned()])
-            .and_then(|parameters| parameters.self_signed(&signer.pair))
-            .expect("a certificate");
-        let sha1 = aws_lc_rs::digest::digest(
-            &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY,
-            certificate.der(),
-        );
-        signer.key_id = URL_SAFE_NO_PAD.encode(sha1);
-        let mut jwk = signer.jwk();
-        merge(
-            &mut jwk,
-            &json!({
-                "x5t": signer.key_id,
-                "x5c": [STANDARD.encode(certificate.der())],
-                "cloud_instance_name": "microsoftonline.com",
-                "issuer": "https://login.microsoftonline.com/{tenantid}/v2.0",
-            }),
-        );
-        let key = Arc::new(Key(signer));
+        let key = Arc::new(Key::new());
+        let consumers_key = Key::new();
+        let keys = [
+            consumers_key.jwk(&v2_issuer(CONSUMERS)),
+            key.jwk(&v2_issuer("{tenantid}")),
+        ];
         let issued = Arc::clone(&key);
         let server = Upstream::answering(move |request| {
             let tenant = format!("/{TENANT}");
             match request.uri.path().strip_prefix(&tenant) {
                 Some("/discovery/keys" | "/discovery/v2.0/keys") => {
-                    answer_json(&json!({"keys": [jwk]}))
+                    answer_json(&json!({"keys": keys}))
                 }
                 Some("/oauth2/v2.0/token") => answer_json(&json!({
                     "token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599,
@@ -75,7 +97,11 @@ impl Entra {
             }
         })
         .await;
-        Self { server, key }
+        Self {
+            server,
+            key,
+            consumers_key,
+        }
     }
 
     /// The token endpoint; it asks no questions, the test looks at what it was sent.
@@ -90,13 +116,12 @@ impl Entra {
 
     /// A v2.0 token of a user, with claims added, replaced or (`null`) removed.
     pub(crate) fn v2(&self, changes: &Value) -> String {
-        mint(
-            &self.key,
-            &json!({"ver": "2.0", "iss": v2_issuer(TENANT), "azp": CLIENT, "azpacr": "0",
-                   "scp": "orders.read", "name": "Ada", "preferred_username": "ada@example.com"}),
-            &json!({}),
-            changes,
-        )
+        v2(&self.key, changes)
+    }
+
+    /// The same under the key that may sign for personal accounts only.
+    pub(crate) fn v2_by_consumers_key(&self) -> String {
+        v2(&self.consumers_key, &json!({}))
     }
 
     /// A v1.0 token of a user, with claims added, replaced or (`null`) removed.
@@ -120,6 +145,13 @@ impl Entra {
 /// The issuer of a tenant's v2.0 tokens.
 pub(crate) fn v2_issuer(tenant: &str) -> String {
     format!("https://login.microsoftonline.com/{tenant}/v2.0")
+}
+
+fn v2(key: &Key, changes: &Value) -> String {
+    let version = json!({"ver": "2.0", "iss": v2_issuer(TENANT), "azp": CLIENT, "azpacr": "0",
+                         "scp": "orders.read", "name": "Ada",
+                         "preferred_username": "ada@example.com"});
+    mint(key, &version, &json!({}), changes)
 }
 
 fn app(key: &Key, changes: &Value) -> String {
