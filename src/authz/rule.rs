@@ -17,7 +17,9 @@ pub struct SetRule {
 }
 
 impl SetRule {
-    fn holds(&self, names: &[String]) -> bool {
+    /// Whether the condition holds for these names.
+    #[must_use]
+    pub fn holds(&self, names: &[String]) -> bool {
         let has = |name: &String| names.contains(name);
         (self.any.is_empty() || self.any.iter().any(has))
             && self.all.iter().all(has)

@@ -154,6 +154,12 @@ impl OwnedHeaders {
     }
 }
 
+/// Whether two names fold to one: `x_user_id` and `X-User-ID`.
+#[must_use]
+pub fn same_folded(a: &HeaderName, b: &HeaderName) -> bool {
+    a == b || fold(a.as_str().as_bytes()).eq(fold(b.as_str().as_bytes()))
+}
+
 fn fold(name: &[u8]) -> impl Iterator<Item = u8> {
     name.iter().map(|byte| match byte {
         b'_' | b'.' => b'-',

@@ -24,6 +24,12 @@ impl RequestId {
         HeaderValue::from_str(id).ok().map(Self)
     }
 
+    /// The id of a request for which none could be made: the system has no random bits.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self(HeaderValue::from_static("-"))
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -4,6 +4,7 @@
 //! leave through [`respond`] only.
 
 pub mod accept;
+mod account;
 pub mod admin;
 pub mod body;
 pub mod egress;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
+use crate::client::pool::SendError;
 use crate::config::{ErrorFormat, Errors};
 use crate::reason::{Denial, Failure};
 use crate::request::id::RequestId;
@@ -22,6 +23,33 @@ pub struct Responder<'w> {
     head: bool,
     request_id: Option<(&'w HeaderName, &'w RequestId)>,
     message: Option<&'static str>,
+}
+
+/// Why a request is not carried on: policy, or trouble.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Policy said no.
+    Denied(Denial),
+    /// We could not tell, or not carry it.
+    Failed(Failure),
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(denial)
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<SendError> for Refusal {
+    fn from(error: SendError) -> Self {
+        error.blame().map_or_else(Self::Failed, Self::Denied)
+    }
 }
 
 /// How a status is told, in every format.
@@ -61,6 +89,15 @@ impl<'w> Responder<'w> {
     pub fn with_request_id(mut self, name: Option<&'w HeaderName>, id: &'w RequestId) -> Self {
         self.request_id = name.map(|name| (name, id));
         self
+    }
+
+    /// The response to a refusal.
+    #[must_use]
+    pub fn refuse(&self, refusal: &Refusal) -> Response<Body> {
+        match refusal {
+            Refusal::Denied(denial) => self.deny(denial),
+            Refusal::Failed(failure) => self.fail(failure),
+        }
     }
 
     /// The response to a denial.

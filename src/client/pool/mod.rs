@@ -117,6 +117,12 @@ impl Pool {
         &self.host
     }
 
+    /// Whether TLS may negotiate HTTP/2 here.
+    #[must_use]
+    pub fn may_be_http2(&self) -> bool {
+        self.http1.is_some()
+    }
+
     /// The path before every request's, without trailing slash; mostly empty.
     #[must_use]
     pub fn base(&self) -> &str {

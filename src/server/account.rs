@@ -1,0 +1,235 @@
+//! The account of one request: opened when it arrives, closed when its response has ended, then
+//! its log line is written and it is counted.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use aws_lc_rs::rand;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, Method, Response, StatusCode, header};
+use tokio::time::Instant;
+
+use crate::config::RequestIdTrust;
+use crate::gate::Evidence;
+use crate::request::forwarded::TrustedProxies;
+use crate::request::id::RequestId;
+use crate::server::World;
+use crate::server::body::Body;
+use crate::server::respond::Refusal;
+use crate::telemetry::{Outcome, Plane, RequestLine, Telemetry};
+
+/// `traceparent` (W3C Trace Context).
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// Bytes of a path or `User-Agent` kept for the log.
+const CAP: usize = 1024;
+/// The client went away before the response: nginx's status, which no response carries.
+const CLIENT_GONE: u16 = 499;
+
+/// What will be told about one request.
+pub(crate) struct Account {
+    telemetry: Arc<Telemetry>,
+    began: Instant,
+    request_id: RequestId,
+    /// `None` once told.
+    line: Option<Box<RequestLine>>,
+    /// Whether there is an outcome to tell.
+    decided: bool,
+}
+
+impl Account {
+    /// Opens the account of a request that `peer` sent, as `proxies` are trusted on its plane.
+    pub(crate) fn open(
+        world: &World,
+        plane: Plane,
+        head: &Parts,
+        peer: IpAddr,
+        proxies: &TrustedProxies,
+    ) -> Self {
+        let trusted = proxies.trusts(peer);
+        let request_id = request_id(world, &head.headers, trusted);
+        Self {
+            telemetry: Arc::clone(&world.telemetry),
+            began: Instant::now(),
+            line: Some(Box::new(RequestLine {
+                request_id: request_id.clone(),
+                trace_id: trace_id(&head.headers),
+                plane,
+                route: None,
+                method: head.method.clone(),
+                path: capped(head.uri.path()),
+                status: StatusCode::from_u16(CLIENT_GONE)
+                    .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+                outcome: Outcome::Allow,
+                principal: None,
+                on_behalf_of: None,
+                key_id: None,
+                token: None,
+                decision_time: std::time::Duration::ZERO,
+                upstream_time: None,
+                response_bytes: 0,
+                client: if trusted {
+                    proxies.client(peer, &head.headers)
+                } else {
+                    peer.to_canonical()
+                },
+                user_agent: text(&head.headers, &header::USER_AGENT).map(capped),
+            })),
+            request_id,
+            decided: false,
+        }
+    }
+
+    /// The request's id.
+    pub(crate) fn request_id(&self) -> &RequestId {
+        &self.request_id
+    }
+
+    fn note(&mut self, note: impl FnOnce(&mut RequestLine)) {
+        if let Some(line) = &mut self.line {
+            note(line);
+        }
+    }
+
+    /// Forward auth: what was asked about, not how.
+    pub(crate) fn concerns(&mut self, method: &Method, path: &str) {
+        self.note(|line| {
+            line.method = method.clone();
+            line.path = capped(path);
+        });
+    }
+
+    /// The gate has spoken.
+    pub(crate) fn judged(&mut self, evidence: Evidence) {
+        let Evidence {
+            route,
+            principal,
+            key_id,
+            token,
+            expires_at: _,
+            cached: _,
+        } = evidence;
+        let decision_time = self.began.elapsed();
+        self.note(|line| {
+            line.decision_time = decision_time;
+            line.route = route.map(|route| Arc::clone(&route.name));
+            line.principal = principal;
+            line.key_id = key_id;
+            line.token = token;
+        });
+    }
+
+    /// It may go on; from now on it is told, even if the client does not stay for the answer.
+    pub(crate) fn allowed(&mut self) {
+        self.decided = true;
+    }
+
+    /// A service acts for this user.
+    pub(crate) fn on_behalf_of(&mut self, user: &str) {
+        self.note(|line| line.on_behalf_of = Some(user.to_owned()));
+    }
+
+    /// The upstream's response head came after a wait that began then.
+    pub(crate) fn answered(&mut self, asked: Instant) {
+        self.note(|line| line.upstream_time = Some(asked.elapsed()));
+    }
+
+    /// It was refused.
+    pub(crate) fn refused(&mut self, refusal: &Refusal) {
+        let outcome = match refusal {
+            Refusal::Denied(denial) => Outcome::Deny(denial.reason()),
+            Refusal::Failed(failure) => Outcome::Fail(failure.reason()),
+        };
+        self.note(|line| line.outcome = outcome);
+    }
+
+    /// Closes the account when `response` has been sent. `held` is dropped with it.
+    pub(crate) fn close_after(
+        mut self,
+        response: Response<Body>,
+        held: impl Send + 'static,
+    ) -> Response<Body> {
+        let status = response.status();
+        self.note(|line| line.status = status);
+        self.decided = true;
+        response.map(|body| {
+            body.on_end(move |bytes| {
+                self.note(|line| line.response_bytes = bytes);
+                drop(self);
+                drop(held);
+            })
+        })
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let Some(mut line) = self.line.take() else {
+            return;
+        };
+        if std::thread::panicking() {
+            line.status = StatusCode::INTERNAL_SERVER_ERROR;
+            line.outcome = Outcome::Fail("internal_error");
+            self.decided = true;
+        }
+        if self.decided {
+            self.telemetry.record(*line);
+        }
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Account").field(&self.line).finish()
+    }
+}
+
+/// The id a believed peer sent, else a new UUIDv7.
+fn request_id(world: &World, headers: &HeaderMap, trusted: bool) -> RequestId {
+    let believed = match world.config.request_id_trust {
+        RequestIdTrust::Any => true,
+        RequestIdTrust::TrustedProxies => trusted,
+    };
+    let sent = world.config.identity.request_id.as_ref();
+    sent.filter(|_name| believed)
+        .and_then(|name| RequestId::accept(headers, name))
+        .or_else(|| new_id(world))
+        .unwrap_or_else(RequestId::unknown)
+}
+
+fn new_id(world: &World) -> Option<RequestId> {
+    let mut random = [0; 10];
+    rand::fill(&mut random).ok()?;
+    let now = u64::try_from(world.clock.since_epoch().as_millis()).ok()?;
+    let id = uuid::Builder::from_unix_timestamp_millis(now, &random).into_uuid();
+    RequestId::made(
+        id.hyphenated()
+            .encode_lower(&mut uuid::Uuid::encode_buffer()),
+    )
+}
+
+/// The trace id of a well-formed `traceparent`.
+fn trace_id(headers: &HeaderMap) -> Option<String> {
+    let value = text(headers, &TRACEPARENT)?;
+    let id = value.get(3..35)?;
+    let well_formed = value.len() >= 55
+        && value.as_bytes().get(2) == Some(&b'-')
+        && value.as_bytes().get(35) == Some(&b'-')
+        && id
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        && id.bytes().any(|byte| byte != b'0');
+    well_formed.then(|| id.to_owned())
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get_all(name).iter().next()?.to_str().ok()
+}
+
+fn capped(text: &str) -> String {
+    let mut end = text.len().min(CAP);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,312 @@
+//! The header plan (DESIGN §6): every header of the client in its order, less what ends at this
+//! hop or is not the client's to say, then ours. The map is rebuilt, since removing from a
+//! `HeaderMap` reorders it.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::header::{self, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+
+use crate::authz::decision::Proven;
+use crate::authz::route::{Authorization, Forward, HostRewrite};
+use crate::client::pool::Pool;
+use crate::client::token::Attached;
+use crate::reason::Denial;
+use crate::request::OwnedHeaders;
+use crate::request::forwarded::{
+    X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, states_origin,
+};
+use crate::request::headers::{connection_listed, is_hop_by_hop, same_folded, trailer_passes};
+use crate::server::handles::HANDLE;
+
+/// What becomes of one request's headers.
+#[derive(Debug)]
+pub(super) struct Plan<'r> {
+    /// Headers no client may set here.
+    pub(super) owned: &'r OwnedHeaders,
+    /// Host, `Authorization`, further headers to strip.
+    pub(super) forward: &'r Forward,
+    /// Whose identity headers are written.
+    pub(super) proven: Option<&'r Proven>,
+    /// The credential that replaces `Authorization`.
+    pub(super) attached: Option<&'r Attached>,
+    /// `X-Auth-Handle`
+    pub(super) handle: Option<&'r HeaderValue>,
+    /// `X-Request-ID` and its configured name.
+    pub(super) request_id: Option<(&'r HeaderName, &'r HeaderValue)>,
+    /// Where it goes.
+    pub(super) upstream: &'r Pool,
+    /// Who sent it.
+    pub(super) peer: IpAddr,
+    /// Whether `peer` is believed about where it came from.
+    pub(super) trusted: bool,
+    /// Whether `Forwarded` is written too.
+    pub(super) forwarded_header: bool,
+    /// Whether hyper must be told that there is a body: it assumes none with `GET`.
+    pub(super) chunked: bool,
+}
+
+/// What the client said that is merged into a header of ours.
+#[derive(Default)]
+struct Merged {
+    forwarded_for: String,
+    forwarded: String,
+    has_proto: bool,
+    has_host: bool,
+    has_length: bool,
+    trailers: bool,
+}
+
+/// What becomes of one header.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Drop,
+    Keep,
+    Host,
+    Cookie,
+    ForwardedFor,
+    Forwarded,
+    Te,
+    Trailer,
+}
+
+impl Plan<'_> {
+    /// The headers for the upstream. `uri` is the request's: HTTP/2 and the absolute form name the
+    /// host there.
+    pub(super) fn rewrite(&self, client: HeaderMap, uri: &Uri) -> Result<HeaderMap, Denial> {
+        let listed = if client.contains_key(header::CONNECTION) {
+            connection_listed(&client)
+        } else {
+            Vec::new()
+        };
+        let original_host = original_host(&client, uri)?;
+        let mut out = HeaderMap::with_capacity(client.len() + 16);
+        if !client.contains_key(HOST) {
+            out.append(HOST, self.host(&original_host));
+        }
+        let mut cookie = crumbs(&client);
+        let mut merged = Merged::default();
+        let mut name = HOST;
+        let mut fate = Fate::Drop;
+        for (next, mut value) in client {
+            if let Some(next) = next {
+                fate = self.fate(&next, &listed);
+                name = next;
+            }
+            match fate {
+                Fate::Drop => {}
+                Fate::Keep => {
+                    merged.has_proto |= name == X_FORWARDED_PROTO;
+                    merged.has_host |= name == X_FORWARDED_HOST;
+                    merged.has_length |= name == header::CONTENT_LENGTH;
+                    if name == header::AUTHORIZATION {
+                        value.set_sensitive(true);
+                    }
+                    out.append(&name, value);
+                }
+                Fate::Host => {
+                    out.append(HOST, self.host(&original_host));
+                }
+                Fate::Cookie => {
+                    if let Some(cookie) = cookie.take() {
+                        out.append(header::COOKIE, cookie);
+                    }
+                }
+                Fate::ForwardedFor => push(&mut merged.forwarded_for, &value),
+                Fate::Forwarded => push(&mut merged.forwarded, &value),
+                Fate::Te => merged.trailers |= wants_trailers(&value),
+                Fate::Trailer => {
+                    if let Some(value) = self.trailer(&value) {
+                        out.append(header::TRAILER, value);
+                    }
+                }
+            }
+        }
+        self.add(&mut out, merged, original_host)?;
+        Ok(out)
+    }
+
+    fn fate(&self, name: &HeaderName, listed: &[HeaderName]) -> Fate {
+        if *name == HOST {
+            return Fate::Host;
+        }
+        if *name == header::TE {
+            return Fate::Te;
+        }
+        if *name == header::TRAILER {
+            return Fate::Trailer;
+        }
+        if is_hop_by_hop(name) || self.owned.owns(name) || listed.contains(name) {
+            return Fate::Drop;
+        }
+        if *name == header::AUTHORIZATION && self.forward.authorization != Authorization::Forward {
+            return Fate::Drop;
+        }
+        let replaced = self
+            .attached
+            .is_some_and(|attached| same_folded(name, &attached.name));
+        let stripped = self
+            .forward
+            .strip
+            .iter()
+            .any(|strip| same_folded(name, strip));
+        if replaced || stripped {
+            return Fate::Drop;
+        }
+        if states_origin(name) {
+            // a trusted proxy speaks for itself in the usual spelling; `x_forwarded_for` beside it
+            // is its client's
+            if !self.trusted || name.as_str().contains(['_', '.']) {
+                return Fate::Drop;
+            }
+            if *name == X_FORWARDED_FOR {
+                return Fate::ForwardedFor;
+            }
+            if *name == header::FORWARDED {
+                return Fate::Forwarded;
+            }
+        }
+        if *name == header::COOKIE {
+            return Fate::Cookie;
+        }
+        Fate::Keep
+    }
+
+    /// `Host` for the upstream.
+    fn host(&self, original: &HeaderValue) -> HeaderValue {
+        match &self.forward.host {
+            HostRewrite::Upstream => self.upstream.host().clone(),
+            HostRewrite::Preserve => original.clone(),
+            HostRewrite::Literal(host) => host.clone(),
+        }
+    }
+
+    /// The names a `Trailer` header announces, those that may pass.
+    fn trailer(&self, value: &HeaderValue) -> Option<HeaderValue> {
+        let names: Vec<HeaderName> = value
+            .to_str()
+            .ok()?
+            .split(',')
+            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+            .filter(|name| trailer_passes(name, self.owned))
+            .collect();
+        if names.is_empty() {
+            return None;
+        }
+        let names: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
+        HeaderValue::from_str(&names.join(", ")).ok()
+    }
+
+    /// Our own headers, after the client's.
+    fn add(
+        &self,
+        out: &mut HeaderMap,
+        merged: Merged,
+        original_host: HeaderValue,
+    ) -> Result<(), Denial> {
+        let Merged {
+            mut forwarded_for,
+            mut forwarded,
+            cookie,
+            has_proto,
+            has_host,
+            has_length,
+            trailers,
+        } = merged;
+        if trailers && self.upstream.may_be_http2() {
+            out.append(header::TE, HeaderValue::from_static("trailers"));
+        }
+        if self.chunked && !has_length {
+            out.append(
+                header::TRANSFER_ENCODING,
+                HeaderValue::from_static("chunked"),
+            );
+        }
+        let peer = self.peer.to_canonical();
+        if self.forwarded_header {
+            let host = original_host.to_str().unwrap_or_default();
+            let element = match peer {
+                IpAddr::V4(peer) => format!("for={peer};host=\"{host}\";proto=http"),
+                IpAddr::V6(peer) => format!("for=\"[{peer}]\";host=\"{host}\";proto=http"),
+            };
+            join(&mut forwarded, &element);
+        }
+        if !forwarded.is_empty() {
+            out.append(header::FORWARDED, value(forwarded)?);
+        }
+        join(&mut forwarded_for, &peer.to_string());
+        out.append(X_FORWARDED_FOR, value(forwarded_for)?);
+        if !has_proto {
+            out.append(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        }
+        if !has_host {
+            out.append(X_FORWARDED_HOST, original_host);
+        }
+        if let Some(attached) = self.attached {
+            out.append(&attached.name, attached.value.clone());
+        }
+        for (name, value) in self.proven.iter().flat_map(|proven| proven.headers.iter()) {
+            out.append(name, value.clone());
+        }
+        if let Some((name, id)) = self.request_id {
+            out.append(name, id.clone());
+        }
+        if let Some(handle) = self.handle {
+            out.append(HANDLE, handle.clone());
+        }
+        Ok(())
+    }
+}
+
+/// The host as the client named it, port included.
+fn original_host(headers: &HeaderMap, uri: &Uri) -> Result<HeaderValue, Denial> {
+    if let Some(host) = headers.get_all(HOST).iter().next() {
+        return Ok(host.clone());
+    }
+    let authority = uri.authority().ok_or(Denial::HostInvalid)?;
+    HeaderValue::from_str(authority.as_str()).map_err(|_opaque| Denial::HostInvalid)
+}
+
+/// One `Cookie` header: HTTP/2 splits it into crumbs (RFC 9113 8.2.3), HTTP/1.1 knows only one.
+fn crumbs(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut values = headers.get_all(header::COOKIE).iter();
+    let first = values.next()?;
+    let mut cookie = match values.next() {
+        None => first.clone(),
+        Some(_more) => {
+            let all: Vec<&[u8]> = headers
+                .get_all(header::COOKIE)
+                .iter()
+                .map(HeaderValue::as_bytes)
+                .collect();
+            HeaderValue::from_maybe_shared(Bytes::from(all.join(&b"; "[..]))).ok()?
+        }
+    };
+    cookie.set_sensitive(true);
+    Some(cookie)
+}
+
+fn wants_trailers(value: &HeaderValue) -> bool {
+    value
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
+fn push(list: &mut String, value: &HeaderValue) {
+    if let Ok(text) = value.to_str() {
+        join(list, text);
+    }
+}
+
+fn join(list: &mut String, item: &str) {
+    if !list.is_empty() && !item.is_empty() {
+        list.push_str(", ");
+    }
+    list.push_str(item);
+}
+
+fn value(text: String) -> Result<HeaderValue, Denial> {
+    HeaderValue::from_maybe_shared(Bytes::from(text)).map_err(|_opaque| Denial::RequestMalformed)
+}

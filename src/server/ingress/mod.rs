@@ -1,0 +1,207 @@
+//! The reverse proxy: judge the request, rewrite its headers, carry it to the upstream, stream the
+//! answer back.
+
+mod acting;
+mod headers;
+mod target;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri, Version, header};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use crate::authz::Decision;
+use crate::authz::decision::Proven;
+use crate::authz::route::Authorization;
+use crate::client::pool::{Limits, Payload};
+use crate::client::token::Attached;
+use crate::config;
+use crate::reason::{Denial, Failure};
+use crate::request::headers::{connection_listed, is_hop_by_hop};
+use crate::request::{Host, Path, RequestFacts};
+use crate::server::World;
+use crate::server::account::Account;
+use crate::server::body::Body;
+use crate::server::handles::{HANDLE, HandleGuard};
+use crate::server::respond::{Refusal, Responder};
+use crate::telemetry::Plane;
+
+/// Answers one request that `peer` sent.
+pub async fn answer(
+    world: Arc<World>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let responder = Responder::new(&world.config.errors, &head.method, &head.headers);
+    let Some(ingress) = &world.config.ingress else {
+        return responder.fail(&Failure::InternalError);
+    };
+    let mut account = Account::open(
+        &world,
+        Plane::Ingress,
+        &head,
+        peer.ip(),
+        &ingress.trusted_proxies,
+    );
+    let carried = carry(&world, ingress, head, body, peer, &mut account).await;
+    let (mut response, handle) = match carried {
+        Ok((response, handle)) => (response, handle),
+        Err(refusal) => {
+            account.refused(&refusal);
+            (responder.refuse(&refusal), None)
+        }
+    };
+    if let Some(name) = &world.config.identity.request_id {
+        let id = account.request_id().value().clone();
+        response.headers_mut().insert(name, id);
+    }
+    account.close_after(response, handle)
+}
+
+async fn carry(
+    world: &World,
+    ingress: &config::Ingress,
+    head: Parts,
+    body: Incoming,
+    peer: SocketAddr,
+    account: &mut Account,
+) -> Result<(Response<Body>, Option<HandleGuard>), Refusal> {
+    if head.method == Method::CONNECT {
+        return Err(Denial::MethodNotAllowed(Vec::new()).into());
+    }
+    let path = Path::parse(head.uri.path())?;
+    let facts = RequestFacts {
+        method: &head.method,
+        host: Host::of(&head.uri, &head.headers)?,
+        path,
+        headers: &head.headers,
+    };
+    let judgement = world.gate.check(&facts, world.clock.now(), &mut ()).await;
+    account.judged(judgement.evidence);
+    let mut permit = match judgement.outcome? {
+        Decision::Allow(permit) => permit,
+        Decision::Deny(denial) => return Err(denial.into()),
+    };
+    account.allowed();
+
+    let route = Arc::clone(permit.route());
+    // a route without an upstream only answers forward auth
+    let (Some(forward), Some(upstream)) = (&route.forward, world.upstreams.of(&route)) else {
+        return Err(Denial::NoRoute.into());
+    };
+    if let Some(stated) = acting::stated(&permit, &head.headers, &world.config.identity)? {
+        account.on_behalf_of(&stated.user);
+        permit = permit.with_headers(stated.headers);
+    }
+    let max_body_bytes = ingress.listener.max_body_bytes;
+    if max_body_bytes.is_some_and(|most| declared(&head.headers).is_some_and(|size| size > most)) {
+        return Err(Denial::BodyTooLarge.into());
+    }
+    let attached = match &forward.authorization {
+        Authorization::Replace(name) => Some(attach(world, name, &head.headers).await?),
+        Authorization::Forward | Authorization::Strip => None,
+    };
+    let handle = permit.proven().and_then(|proven| handle(world, proven));
+
+    let target = target::target(
+        &head.uri,
+        facts.path.as_str(),
+        forward.strip_prefix.as_deref(),
+        upstream.pool().base(),
+    )?;
+    drop(facts);
+    let owned = if route.pass_overrides {
+        &world.owned_passing_overrides
+    } else {
+        &world.owned
+    };
+    let payload = Payload::streamed(
+        body,
+        Limits {
+            max_bytes: max_body_bytes,
+            stall: ingress.listener.idle_timeout,
+            owned: owned.clone(),
+        },
+    );
+    let plan = headers::Plan {
+        owned,
+        forward,
+        proven: permit.proven(),
+        attached: attached.as_ref(),
+        handle: handle.as_ref().map(|(value, _guard)| value),
+        request_id: world
+            .config
+            .identity
+            .request_id
+            .as_ref()
+            .map(|name| (name, account.request_id().value())),
+        upstream: upstream.pool(),
+        peer: peer.ip(),
+        trusted: ingress.trusted_proxies.trusts(peer.ip()),
+        forwarded_header: ingress.forwarded_header,
+        chunked: matches!(payload, Payload::Streamed(_))
+            && matches!(head.method, Method::GET | Method::HEAD),
+    };
+    let mut request = Request::new(payload);
+    *request.headers_mut() = plan.rewrite(head.headers, &head.uri)?;
+    *request.method_mut() = head.method;
+    *request.uri_mut() = Uri::from(target);
+
+    let asked = Instant::now();
+    let response = world.upstreams.forward(permit, request).await?;
+    account.answered(asked);
+    // we never pass `Upgrade` on, so nobody asked for this
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Failure::UpstreamProtocol.into());
+    }
+    Ok((answered(response), handle.map(|(_value, guard)| guard)))
+}
+
+/// `Content-Length`; hyper has refused malformed and contradicting ones.
+fn declared(headers: &HeaderMap) -> Option<u64> {
+    let value = headers.get_all(header::CONTENT_LENGTH).iter().next()?;
+    value.to_str().ok()?.parse().ok()
+}
+
+async fn attach(world: &World, name: &Arc<str>, original: &HeaderMap) -> Result<Attached, Failure> {
+    world
+        .credentials
+        .attach(std::slice::from_ref(name), original)
+        .await
+}
+
+/// A handle, if an egress target wants to know the user.
+fn handle(world: &World, proven: &Proven) -> Option<(http::HeaderValue, HandleGuard)> {
+    let config = &world.config;
+    let needed = config.egress.is_some()
+        && config
+            .egress_targets
+            .iter()
+            .any(|target| target.forward_user);
+    needed.then(|| world.handles.issue(proven)).flatten()
+}
+
+/// The upstream's response, less what ends at this hop and what is never the upstream's to say.
+fn answered(response: Response<Incoming>) -> Response<Body> {
+    let mut response = response.map(Body::streamed);
+    *response.version_mut() = Version::HTTP_11;
+    let headers = response.headers_mut();
+    if headers.contains_key(header::CONNECTION) {
+        for name in connection_listed(headers) {
+            headers.remove(name);
+        }
+    }
+    let ours: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_hop_by_hop(name) || **name == HANDLE)
+        .cloned()
+        .collect();
+    for name in ours {
+        headers.remove(name);
+    }
+    response
+}
