@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::listeners::Addresses;
 use self::listeners::{Bound, Listeners, changed_listener};
-use self::pending::{forward_auth, ingress};
+use self::pending::forward_auth;
 use crate::client::egress::Targets;
 use crate::client::jwks::{Background, KeyEngine};
 use crate::client::outgoing::Outgoing;
@@ -32,7 +32,7 @@ use crate::server::body::Body;
 use crate::server::handles::Handles;
 use crate::server::health::{self, Readiness};
 use crate::server::world::Current;
-use crate::server::{World, admin, egress};
+use crate::server::{World, admin, egress, ingress};
 use crate::telemetry::{Plane, Telemetry};
 
 /// Why Gatepost could not start.

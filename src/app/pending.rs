@@ -11,4 +11,4 @@ macro_rules! pending {
         }
     )*};
 }
-pending!(ingress, forward_auth);
+pending!(forward_auth);

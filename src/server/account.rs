@@ -106,8 +106,7 @@ impl Account {
             principal,
             key_id,
             token,
-            expires_at: _,
-            cached: _,
+            ..
         } = evidence;
         let decision_time = self.began.elapsed();
         self.note(|line| {
@@ -184,7 +183,7 @@ impl fmt::Debug for Account {
     }
 }
 
-/// The id a believed peer sent, else a new UUIDv7.
+/// The id a believed peer sent, else a new UUID (version 7).
 fn request_id(world: &World, headers: &HeaderMap, trusted: bool) -> RequestId {
     let believed = match world.config.request_id_trust {
         RequestIdTrust::Any => true,

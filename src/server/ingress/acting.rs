@@ -76,9 +76,7 @@ pub(super) fn stated(
 /// asked.
 fn may(rule: &OnBehalfOf, principal: &Principal) -> bool {
     let OnBehalfOf {
-        clients,
-        groups,
-        tenants: _,
+        clients, groups, ..
     } = rule;
     let by_client = clients.is_empty()
         || principal

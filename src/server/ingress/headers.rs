@@ -52,9 +52,6 @@ pub(super) struct Plan<'r> {
 struct Merged {
     forwarded_for: String,
     forwarded: String,
-    has_proto: bool,
-    has_host: bool,
-    has_length: bool,
     trailers: bool,
 }
 
@@ -97,9 +94,6 @@ impl Plan<'_> {
             match fate {
                 Fate::Drop => {}
                 Fate::Keep => {
-                    merged.has_proto |= name == X_FORWARDED_PROTO;
-                    merged.has_host |= name == X_FORWARDED_HOST;
-                    merged.has_length |= name == header::CONTENT_LENGTH;
                     if name == header::AUTHORIZATION {
                         value.set_sensitive(true);
                     }
@@ -208,16 +202,12 @@ impl Plan<'_> {
         let Merged {
             mut forwarded_for,
             mut forwarded,
-            cookie,
-            has_proto,
-            has_host,
-            has_length,
             trailers,
         } = merged;
         if trailers && self.upstream.may_be_http2() {
             out.append(header::TE, HeaderValue::from_static("trailers"));
         }
-        if self.chunked && !has_length {
+        if self.chunked && !out.contains_key(header::CONTENT_LENGTH) {
             out.append(
                 header::TRANSFER_ENCODING,
                 HeaderValue::from_static("chunked"),
@@ -237,10 +227,10 @@ impl Plan<'_> {
         }
         join(&mut forwarded_for, &peer.to_string());
         out.append(X_FORWARDED_FOR, value(forwarded_for)?);
-        if !has_proto {
+        if !out.contains_key(X_FORWARDED_PROTO) {
             out.append(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
         }
-        if !has_host {
+        if !out.contains_key(X_FORWARDED_HOST) {
             out.append(X_FORWARDED_HOST, original_host);
         }
         if let Some(attached) = self.attached {
