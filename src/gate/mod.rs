@@ -356,18 +356,21 @@ impl Gate {
         let named = jws.unverified_issuer()?;
         // several tables may describe one issuer, for different audiences: the first whose judgement
         // holds proves the token, the last one's refusal is the reason
-        let mut candidates = accepted
+        // collected, since an iterator with closures held across `await` is not `Send` for every
+        // lifetime (rust-lang/rust#102211)
+        let candidates: Vec<(usize, &Known)> = accepted
             .iter()
             .filter_map(|&number| Some((number, self.issuers.get(number)?)))
             .filter(|(_, known)| known.issuer.accepted_iss.iter().any(|iss| *iss == *named))
-            .peekable();
+            .collect();
+        let mut left = candidates.len();
         let mut refused = Unproven::Denied(Denial::IssuerUnknown);
-        while let Some((number, known)) = candidates.next() {
+        for (number, known) in candidates {
+            left -= 1;
             steps.step("issuer", || format!("{:?}", known.issuer.name));
             match self.verify_by(number, &jws, &known.issuer, steps).await {
                 Ok((verified, keys))
-                    if candidates.peek().is_none()
-                        || verified.judge(&known.issuer, now, &mut ()).is_ok() =>
+                    if left == 0 || verified.judge(&known.issuer, now, &mut ()).is_ok() =>
                 {
                     let headers = identity::render(&self.identity, self.lists, &verified.principal);
                     let fingerprint = self.cache.fingerprint(&digest);
