@@ -22,7 +22,6 @@ pub fn init_events(log: &config::Log) {
     let format = if log.json {
         stderr
             .json()
-            .flatten_event(true)
             .with_current_span(false)
             .with_span_list(false)
             .boxed()

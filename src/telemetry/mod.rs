@@ -8,7 +8,7 @@
 //! | `recent` | refusals of the last minutes by reason, for `/status` |
 //! | `events` | what is not a request: `tracing` to stderr |
 
-mod events;
+pub mod events;
 mod line;
 mod log;
 pub mod metrics;
@@ -24,7 +24,6 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-pub use self::events::init_events;
 use crate::authn::principal::Principal;
 use crate::clock::{Clock, SystemClock};
 use crate::config;

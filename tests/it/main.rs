@@ -16,4 +16,5 @@ mod oauth_refused;
 mod rotation;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
 mod telemetry_reasons;
