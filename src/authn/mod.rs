@@ -12,6 +12,8 @@ pub mod issuer;
 pub mod jwk;
 pub mod jws;
 pub mod jwt;
+#[cfg(test)]
+pub(crate) mod mint;
 pub mod principal;
 
 pub use self::issuer::Issuer;

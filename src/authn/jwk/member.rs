@@ -147,6 +147,9 @@ fn rsa(jwk: &Map<String, Value>, left: Vec<Algorithm>) -> Result<VerificationKey
     if exponent == [1] || exponent.last().is_some_and(|byte| byte % 2 == 0) {
         return Err("the exponent is 1 or even");
     }
+    if has_roca_fingerprint(&modulus) {
+        return Err("an RSA key made by a broken generator (CVE-2017-15361)");
+    }
     let unusable = "not an RSA key";
     let spki = material::rsa_spki(&modulus, &exponent).ok_or(unusable)?;
     match material::rsa_bits(&spki).ok_or(unusable)? {
@@ -154,6 +157,22 @@ fn rsa(jwk: &Map<String, Value>, left: Vec<Algorithm>) -> Result<VerificationKey
         8193.. => Err("an RSA key over 8192 bits"),
         2048..=8192 => with_material(&spki, left).ok_or(unusable),
     }
+}
+
+/// Whether the modulus bears the mark of the Infineon generator, whose keys can be factored: modulo
+/// each of these primes it is a power of 65537. A sound key does so once in a hundred million.
+fn has_roca_fingerprint(modulus: &[u8]) -> bool {
+    const PRIMES: [u32; 17] = [
+        11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157,
+    ];
+    PRIMES.iter().all(|prime| {
+        let residue = modulus
+            .iter()
+            .fold(0, |rest, byte| (rest * 256 + u32::from(*byte)) % prime);
+        std::iter::successors(Some(1), |power| Some(power * 65537 % prime))
+            .take(*prime as usize)
+            .any(|power| power == residue)
+    })
 }
 
 /// Canonical unpadded base64url, as RFC 7518 wants it.

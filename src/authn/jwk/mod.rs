@@ -115,13 +115,17 @@ impl KeySet {
     /// Parses a JWK Set, key by key: one bad key never sinks the set. Two usable keys of one `kid`
     /// do: which of them verifies would be a guess.
     pub fn parse(json: &[u8], algorithms: &[Algorithm]) -> Result<Self, KeySetError> {
-        let malformed = |error: &dyn fmt::Display| KeySetError::Malformed(error.to_string());
         // serde would read a list as the object's members in order
         if json.trim_ascii_start().first() != Some(&b'{') {
-            return Err(malformed(&"not a JSON object"));
+            return Err(KeySetError::Malformed("not a JSON object".to_owned()));
         }
-        let members: Members<'_> =
-            serde_json::from_slice(json).map_err(|error| malformed(&error))?;
+        let members: Members<'_> = serde_json::from_slice(json).map_err(|error| {
+            KeySetError::Malformed(format!(
+                "no JSON object with one list `keys` (line {}, column {})",
+                error.line(),
+                error.column()
+            ))
+        })?;
         if members.keys.len() > MAX_KEYS {
             return Err(KeySetError::TooMany(members.keys.len()));
         }
@@ -178,7 +182,13 @@ impl KeySet {
     /// One HMAC secret, without `kid`. It must be as long as the hash of each HMAC that the issuer
     /// allows (RFC 7518 3.2).
     pub fn from_secret(secret: &Secret, algorithms: &[Algorithm]) -> Result<Self, KeySetError> {
-        let bytes = secret.expose().as_bytes();
+        Self::from_secret_bytes(secret.expose().as_bytes(), algorithms)
+    }
+
+    pub(super) fn from_secret_bytes(
+        bytes: &[u8],
+        algorithms: &[Algorithm],
+    ) -> Result<Self, KeySetError> {
         let mut key = VerificationKey {
             key_id: None,
             algorithms: Vec::new(),

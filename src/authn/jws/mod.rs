@@ -162,3 +162,5 @@ fn check_type(header: &Map<String, Value>) -> Result<(), Denial> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vector_tests;
