@@ -27,7 +27,7 @@ enum Pair {
     Rsa(Arc<rsa::KeyPair>),
     Ecdsa(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
 }
 
 /// Canonical unpadded base64url.
@@ -42,7 +42,7 @@ impl SigningKey {
         let ecdsa = |curve: &'static EcdsaSigningAlgorithm| {
             Pair::Ecdsa(EcdsaKeyPair::generate(curve).unwrap())
         };
-        let hmac = |hash| Pair::Hmac(hmac::Key::new(hash, SECRET.as_bytes()));
+        let hmac = |hash| Pair::Hmac(Box::new(hmac::Key::new(hash, SECRET.as_bytes())));
         let pair =
             match algorithm {
                 Algorithm::RS256

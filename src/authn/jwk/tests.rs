@@ -3,23 +3,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::authn::issuer::Algorithm::{ES256, HS256, HS384, HS512, PS256, RS256};
-use crate::authn::mint::{SECRET, SigningKey, encode, pem};
+use crate::authn::issuer::Algorithm::{
+    ES256, ES384, ES512, EdDSA, HS256, PS256, PS384, PS512, RS256, RS384, RS512,
+};
+use crate::authn::mint::{SECRET, SigningKey, encode};
 
-const ASYMMETRIC: [Algorithm; 10] = [
-    Algorithm::RS256,
-    Algorithm::RS384,
-    Algorithm::RS512,
-    Algorithm::PS256,
-    Algorithm::PS384,
-    Algorithm::PS512,
-    Algorithm::ES256,
-    Algorithm::ES384,
-    Algorithm::ES512,
-    Algorithm::EdDSA,
+pub(super) const ASYMMETRIC: [Algorithm; 10] = [
+    RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA,
 ];
 
-fn parse(keys: &Value) -> Result<KeySet, KeySetError> {
+pub(super) fn parse(keys: &Value) -> Result<KeySet, KeySetError> {
     KeySet::parse(json!({ "keys": keys }).to_string().as_bytes(), &ASYMMETRIC)
 }
 
@@ -63,7 +56,7 @@ fn every_kind_of_key_verifies_what_it_signed_and_nothing_else() {
 
 #[test]
 fn a_key_verifies_the_issuers_algorithms_of_its_kind_only() {
-    let rsa = SigningKey::new(Algorithm::RS256).jwk("rsa");
+    let rsa = SigningKey::new(RS256).jwk("rsa");
     let of = |jwk: Value, algorithms: &[Algorithm]| {
         KeySet::parse(json!({"keys": [jwk]}).to_string().as_bytes(), algorithms)
             .map(|set| set.keys()[0].algorithms.clone())
@@ -87,9 +80,9 @@ fn a_key_verifies_the_issuers_algorithms_of_its_kind_only() {
 
 #[test]
 fn a_bad_key_is_left_out_and_the_others_stay() {
-    let rsa = SigningKey::new(Algorithm::RS256).jwk("bad");
-    let ec = SigningKey::new(Algorithm::ES256).jwk("bad");
-    let ed = SigningKey::new(Algorithm::EdDSA).jwk("bad");
+    let rsa = SigningKey::new(RS256).jwk("bad");
+    let ec = SigningKey::new(ES256).jwk("bad");
+    let ed = SigningKey::new(EdDSA).jwk("bad");
     let point = |x: &[u8]| with(ec.clone(), "x", json!(encode(x)));
     let small = [&[0xc1; 127][..], &[1]].concat();
     let huge = [&[0xc1; 1199][..], &[1]].concat();
@@ -204,7 +197,7 @@ fn a_bad_key_is_left_out_and_the_others_stay() {
             "a coordinate is missing or of another length",
         ),
     ] {
-        let good = SigningKey::new(Algorithm::ES256).jwk("good");
+        let good = SigningKey::new(ES256).jwk("good");
         let set = parse(&json!([jwk, good])).unwrap();
         assert_eq!(set.keys().len(), 1, "{jwk}");
         assert_eq!(set.skipped.len(), 1, "{jwk}");
@@ -215,7 +208,7 @@ fn a_bad_key_is_left_out_and_the_others_stay() {
 
 #[test]
 fn what_verification_does_not_need_may_be_odd() {
-    let rsa = SigningKey::new(Algorithm::RS256).jwk("k");
+    let rsa = SigningKey::new(RS256).jwk("k");
     let n = rsa["n"].as_str().unwrap().to_owned();
     let leading_zero = encode([&[0][..], &URL_SAFE_NO_PAD.decode(n).unwrap()].concat());
     for jwk in [
@@ -235,8 +228,8 @@ fn what_verification_does_not_need_may_be_odd() {
 
 #[test]
 fn a_set_is_refused_whole_when_it_is_none_or_says_two_things() {
-    let ec = SigningKey::new(Algorithm::ES256).jwk("same");
-    let ed = SigningKey::new(Algorithm::EdDSA).jwk("same");
+    let ec = SigningKey::new(ES256).jwk("same");
+    let ed = SigningKey::new(EdDSA).jwk("same");
     assert_eq!(
         parse(&json!([ec, ed])).unwrap_err(),
         KeySetError::DuplicateKeyId("same".to_owned())
@@ -276,28 +269,28 @@ fn a_set_is_refused_whole_when_it_is_none_or_says_two_things() {
 
 #[test]
 fn the_key_of_that_kid_is_found_and_no_other() {
-    let [a, b] = ["a", "b"].map(|key_id| SigningKey::new(Algorithm::ES256).jwk(key_id));
-    let mut nameless = SigningKey::new(Algorithm::EdDSA).jwk("");
+    let [a, b] = ["a", "b"].map(|key_id| SigningKey::new(ES256).jwk(key_id));
+    let mut nameless = SigningKey::new(EdDSA).jwk("");
     nameless.as_object_mut().unwrap().remove("kid");
     let set = parse(&json!([a, b, nameless])).unwrap();
     let count = |key_id, algorithm| set.find(key_id, algorithm).count();
-    assert_eq!(count(Some("a"), Algorithm::ES256), 1);
-    assert_eq!(count(Some("a"), Algorithm::EdDSA), 0);
-    assert_eq!(count(Some("A"), Algorithm::ES256), 0);
-    assert_eq!(count(Some("c"), Algorithm::EdDSA), 0);
-    assert_eq!(count(None, Algorithm::ES256), 2);
-    assert_eq!(count(None, Algorithm::EdDSA), 1);
+    assert_eq!(count(Some("a"), ES256), 1);
+    assert_eq!(count(Some("a"), EdDSA), 0);
+    assert_eq!(count(Some("A"), ES256), 0);
+    assert_eq!(count(Some("c"), EdDSA), 0);
+    assert_eq!(count(None, ES256), 2);
+    assert_eq!(count(None, EdDSA), 1);
     assert!(set.holds("a") && !set.holds("A") && !set.holds(""));
 
     let alone = parse(&json!([nameless])).unwrap();
     assert!(alone.holds("anything"));
-    assert_eq!(alone.find(Some("anything"), Algorithm::EdDSA).count(), 1);
-    assert_eq!(alone.find(Some("anything"), Algorithm::ES256).count(), 0);
+    assert_eq!(alone.find(Some("anything"), EdDSA).count(), 1);
+    assert_eq!(alone.find(Some("anything"), ES256).count(), 0);
 }
 
 #[test]
 fn the_fingerprint_changes_with_the_usable_keys_and_only_with_them() {
-    let [a, b] = ["a", "b"].map(|key_id| SigningKey::new(Algorithm::ES256).jwk(key_id));
+    let [a, b] = ["a", "b"].map(|key_id| SigningKey::new(ES256).jwk(key_id));
     let of = |keys: Value| parse(&keys).unwrap().fingerprint;
     let both = of(json!([a, b]));
     assert_eq!(both, of(json!([b, a])));
@@ -314,7 +307,7 @@ fn the_fingerprint_changes_with_the_usable_keys_and_only_with_them() {
             a,
             with(b.clone(), "issuer", json!("https://issuer.example"))
         ]),
-        json!([a, SigningKey::new(Algorithm::ES256).jwk("b")]),
+        json!([a, SigningKey::new(ES256).jwk("b")]),
     ] {
         assert_ne!(both, of(other.clone()), "{other}");
     }
@@ -323,7 +316,7 @@ fn the_fingerprint_changes_with_the_usable_keys_and_only_with_them() {
         "0123456789abcdef0123456789abcdeg",
     ]
     .map(|text| {
-        KeySet::from_secret(&Secret::new(text.to_owned()), &[Algorithm::HS256])
+        KeySet::from_secret(&Secret::new(text.to_owned()), &[HS256])
             .unwrap()
             .fingerprint
     });
@@ -333,145 +326,7 @@ fn the_fingerprint_changes_with_the_usable_keys_and_only_with_them() {
 #[test]
 fn entras_issuer_of_a_key_is_kept() {
     let template = "https://login.microsoftonline.com/{tenantid}/v2.0";
-    let jwk = with(
-        SigningKey::new(Algorithm::RS256).jwk("k"),
-        "issuer",
-        json!(template),
-    );
+    let jwk = with(SigningKey::new(RS256).jwk("k"), "issuer", json!(template));
     let set = parse(&json!([jwk])).unwrap();
     assert_eq!(set.keys()[0].issuer.as_deref(), Some(template));
-}
-
-#[test]
-fn a_pem_public_key_serves_any_kid() {
-    for algorithm in ASYMMETRIC {
-        let key = SigningKey::new(algorithm);
-        let text = pem("PUBLIC KEY", &key.spki());
-        let set = KeySet::from_pem(text.as_bytes(), &[algorithm]).unwrap();
-        let found: Vec<_> = set.find(Some("any"), algorithm).collect();
-        assert_eq!(found.len(), 1);
-        assert_eq!(
-            found[0].verify(algorithm, b"m", &key.sign(b"m")),
-            Ok(()),
-            "{algorithm:?}"
-        );
-        // of all algorithms it keeps those of its kind
-        let all = KeySet::from_pem(text.as_bytes(), &Algorithm::ALL).unwrap();
-        let jwk = parse(&json!([key.jwk("k")])).unwrap();
-        assert_eq!(all.keys()[0].algorithms, jwk.keys()[0].algorithms);
-    }
-}
-
-#[test]
-fn a_certificate_gives_its_key() {
-    let pair = rcgen::KeyPair::generate().unwrap();
-    let certificate = rcgen::CertificateParams::new(vec!["signer.example".to_owned()])
-        .unwrap()
-        .self_signed(&pair)
-        .unwrap();
-    let of_certificate =
-        KeySet::from_pem(certificate.pem().as_bytes(), &[Algorithm::ES256]).unwrap();
-    let of_key = KeySet::from_pem(pair.public_key_pem().as_bytes(), &[Algorithm::ES256]).unwrap();
-    assert_eq!(of_certificate.fingerprint, of_key.fingerprint);
-}
-
-#[test]
-fn a_pem_text_that_is_not_one_public_key_is_refused() {
-    let ec = SigningKey::new(Algorithm::ES256);
-    let public = pem("PUBLIC KEY", &ec.spki());
-    let private = pem("PRIVATE KEY", &ec.pkcs8());
-    let weak = pem("PUBLIC KEY", &weak_rsa_spki());
-    for (text, algorithm, why) in [
-        ("", Algorithm::ES256, "no PEM block"),
-        ("nonsense", Algorithm::ES256, "no PEM block"),
-        (
-            &public[..60],
-            Algorithm::ES256,
-            "a PEM block that is cut off or not base64",
-        ),
-        (
-            &format!("{public}{public}"),
-            Algorithm::ES256,
-            "more than one PEM block",
-        ),
-        (
-            &private,
-            Algorithm::ES256,
-            "a PEM block that is no public key and no certificate",
-        ),
-        (
-            &pem("CERTIFICATE", b"no certificate"),
-            Algorithm::ES256,
-            "the certificate cannot be read",
-        ),
-        (
-            &pem("PUBLIC KEY", b"no key"),
-            Algorithm::ES256,
-            "no key of an algorithm this issuer may use",
-        ),
-        (
-            &public,
-            Algorithm::ES384,
-            "no key of an algorithm this issuer may use",
-        ),
-        (
-            &public,
-            Algorithm::HS256,
-            "no key of an algorithm this issuer may use",
-        ),
-        (&weak, Algorithm::RS256, "an RSA key under 2048 bits"),
-    ] {
-        assert_eq!(
-            KeySet::from_pem(text.as_bytes(), &[algorithm]).unwrap_err(),
-            KeySetError::Malformed(why.to_owned()),
-            "{text}"
-        );
-    }
-}
-
-/// 1024 bits, from numbers: the library makes no such key.
-fn weak_rsa_spki() -> Vec<u8> {
-    material::rsa_spki(&[&[0xc1; 127][..], &[1]].concat(), &[1, 0, 1]).unwrap()
-}
-
-#[test]
-fn a_secret_is_at_least_as_long_as_its_hash() {
-    let of = |bytes: usize, algorithms: &[Algorithm]| {
-        KeySet::from_secret(&Secret::new("s".repeat(bytes)), algorithms)
-            .map(|set| set.keys()[0].algorithms.clone())
-    };
-    assert_eq!(of(32, &[HS256]), Ok(vec![HS256]));
-    assert_eq!(of(64, &[HS256, HS512]), Ok(vec![HS256, HS512]));
-    assert_eq!(
-        of(31, &[HS256]),
-        Err(KeySetError::ShortSecret(31, "HS256", 32))
-    );
-    assert_eq!(
-        of(47, &[HS256, HS384]),
-        Err(KeySetError::ShortSecret(47, "HS384", 48))
-    );
-    assert_eq!(of(64, &[RS256]), Err(KeySetError::Empty));
-    for algorithm in [HS256, HS384, HS512] {
-        let key = SigningKey::new(algorithm);
-        let set = KeySet::from_secret(&Secret::new(SECRET.to_owned()), &[algorithm]).unwrap();
-        let verified = set.keys()[0].verify(algorithm, b"m", &key.sign(b"m"));
-        assert_eq!(verified, Ok(()));
-        let tag = key.sign(b"m");
-        for forged in [&tag[..16], &[][..], &[0; 32][..]] {
-            assert_eq!(
-                set.keys()[0].verify(algorithm, b"m", forged),
-                Err(Denial::SignatureInvalid)
-            );
-        }
-    }
-}
-
-#[test]
-fn key_material_is_not_printed() {
-    let secret = KeySet::from_secret(&Secret::new(SECRET.to_owned()), &[Algorithm::HS256]).unwrap();
-    let shown = format!("{secret:?}");
-    assert!(
-        shown.contains("HS256") && !shown.contains("secret that is"),
-        "{shown}"
-    );
 }

@@ -221,7 +221,7 @@ fn a_kid_is_short_plain_text() {
         "../../etc/passwd",
         "' OR 1=1 --",
         "https://a/b",
-        &long[1..],
+        long.split_at(256).0,
     ] {
         assert_eq!(
             of_header(&format!("{{\"alg\":\"RS256\",\"kid\":\"{kid}\"}}")),

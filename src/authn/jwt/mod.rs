@@ -160,4 +160,10 @@ fn verify_signature<'s>(
 }
 
 #[cfg(test)]
+mod claim_tests;
+#[cfg(test)]
+mod cognito_tests;
+#[cfg(test)]
+mod entra_tests;
+#[cfg(test)]
 mod tests;

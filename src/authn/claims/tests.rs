@@ -1,0 +1,162 @@
+use super::*;
+
+fn claims(json: &str) -> Claims {
+    Claims::parse(json.as_bytes()).unwrap()
+}
+
+fn path(name: &str) -> Vec<ClaimPath> {
+    vec![ClaimPath::name(name)]
+}
+
+#[test]
+fn only_one_object_without_doubled_names_is_claims() {
+    for good in [
+        "{}",
+        " {\"a\":{\"b\":1},\"b\":[{\"a\":1},{\"a\":2}]} ",
+        "{\"a\":null,\"A\":-1.5e3,\"\\u00e9\":\"\\ud83d\\ude00\"}",
+    ] {
+        let parsed = Claims::parse(good.as_bytes()).unwrap();
+        // the strict reader reads what the ordinary one does
+        assert_eq!(
+            Value::Object((*parsed.0).clone()),
+            serde_json::from_str::<Value>(good).unwrap()
+        );
+    }
+    let deep = format!("{{\"a\":{}1{}}}", "[".repeat(5000), "]".repeat(5000));
+    for bad in [
+        "",
+        "[]",
+        "null",
+        "\"text\"",
+        "{}x",
+        "{} {}",
+        "{\"a\":1,\"a\":1}",
+        // the same name, spelled with an escape
+        "{\"groups\":[],\"\\u0067roups\":[\"admin\"]}",
+        "{\"a\":{\"b\":1,\"b\":2}}",
+        "{\"a\":[{\"b\":1,\"b\":2}]}",
+        "{\"exp\":1e999}",
+        "{\"a\":\"\\ud800\"}",
+        "{\"a\":NaN}",
+        "{'a':1}",
+        "{\"a\":1,}",
+        "\u{feff}{}",
+        &deep,
+    ] {
+        assert_eq!(
+            Claims::parse(bad.as_bytes()),
+            Err(Denial::TokenMalformed),
+            "{}",
+            bad.get(..60).unwrap_or(bad)
+        );
+    }
+    assert_eq!(
+        Claims::parse(b"{\"a\":\"\xff\"}"),
+        Err(Denial::TokenMalformed)
+    );
+}
+
+#[test]
+fn a_date_is_a_number_from_zero_on_without_its_fraction() {
+    for (json, seconds) in [
+        ("0", 0),
+        ("1700000000", 1_700_000_000),
+        ("1700000000.9", 1_700_000_000),
+        ("1.7e9", 1_700_000_000),
+        ("18446744073709551615", u64::MAX),
+    ] {
+        assert_eq!(
+            claims(&format!("{{\"exp\":{json}}}")).date("exp"),
+            Ok(Some(UnixTime(seconds))),
+            "{json}"
+        );
+    }
+    for json in [
+        "\"1700000000\"",
+        "true",
+        "null",
+        "[1]",
+        "{}",
+        "-1",
+        "-0.5",
+        "18446744073709551616",
+        "1e30",
+    ] {
+        assert_eq!(
+            claims(&format!("{{\"exp\":{json}}}")).date("exp"),
+            Err(Denial::TokenMalformed),
+            "{json}"
+        );
+    }
+    assert_eq!(claims("{}").date("exp"), Ok(None));
+}
+
+#[test]
+fn audiences_are_a_string_or_a_list_of_strings() {
+    let read = |json: &str| claims(&format!("{{\"aud\":{json}}}")).audiences();
+    assert_eq!(read("\"a\""), Ok(vec!["a".to_owned()]));
+    assert_eq!(
+        read("[\"a\",\"b\"]"),
+        Ok(vec!["a".to_owned(), "b".to_owned()])
+    );
+    assert_eq!(claims("{}").audiences(), Ok(vec![]));
+    for bad in ["1", "null", "{\"a\":1}", "[1]", "[\"a\",null]", "[[\"a\"]]"] {
+        assert_eq!(read(bad), Err(Denial::TokenMalformed), "{bad}");
+    }
+}
+
+#[test]
+fn names_of_another_shape_are_unresolved_never_empty() {
+    let known = |names: &[&str]| Names::Known(names.iter().map(|&n| n.to_owned()).collect());
+    for (json, expected) in [
+        ("{}", known(&[])),
+        ("{\"groups\":[\"a\",\"b\"]}", known(&["a", "b"])),
+        ("{\"groups\":\"a,b c\"}", known(&["a,b c"])),
+        ("{\"groups\":[[\"a\"]]}", Names::Unresolved),
+        ("{\"groups\":[\"a\",1]}", Names::Unresolved),
+        ("{\"groups\":{\"a\":true}}", Names::Unresolved),
+        ("{\"groups\":null}", Names::Unresolved),
+        (
+            "{\"_claim_names\":{\"groups\":\"src1\"}}",
+            Names::Unresolved,
+        ),
+        (
+            "{\"groups\":[\"a\"],\"_claim_names\":{\"groups\":\"src1\"}}",
+            Names::Unresolved,
+        ),
+        ("{\"_claim_names\":[\"groups\"]}", Names::Unresolved),
+        ("{\"_claim_names\":{\"wids\":\"src1\"}}", known(&[])),
+    ] {
+        assert_eq!(claims(json).names(&path("groups")), expected, "{json}");
+    }
+    assert_eq!(
+        claims("{\"_claim_names\":{\"groups\":\"s\"}}").names(&[]),
+        known(&[]),
+        "no such claim is configured"
+    );
+}
+
+#[test]
+fn scopes_are_split_at_spaces_or_listed() {
+    let read = |json: &str| claims(&format!("{{\"scp\":{json}}}")).scopes(&path("scp"));
+    let two = Ok(vec!["a/read".to_owned(), "b".to_owned()]);
+    assert_eq!(read("\"a/read  b \""), two);
+    assert_eq!(read("[\"a/read\",\"b\"]"), two);
+    assert_eq!(read("\"\""), Ok(vec![]));
+    for bad in ["1", "null", "[1]", "{}"] {
+        assert_eq!(read(bad), Err(Denial::TokenMalformed), "{bad}");
+    }
+}
+
+#[test]
+fn the_first_present_path_is_the_claim() {
+    let claims = claims("{\"azp\":\"web\",\"client_id\":7,\"a\":{\"b.c\":\"deep\"}}");
+    let list = |names: &[&str]| -> Vec<ClaimPath> {
+        names.iter().map(|name| ClaimPath::name(name)).collect()
+    };
+    assert_eq!(claims.text(&list(&["appid", "azp"])), Some("web"));
+    assert_eq!(claims.text(&list(&["client_id", "azp"])), None);
+    let nested = ClaimPath::nested(vec!["a".to_owned(), "b.c".to_owned()]).unwrap();
+    assert_eq!(claims.text(&[nested]), Some("deep"));
+    assert_eq!(ClaimPath::nested(vec![]), None);
+}
