@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -117,7 +118,7 @@ impl OwnedHeaders {
     #[must_use]
     pub fn new(names: &IdentityNames, strip: &[HeaderName], pass_overrides: bool) -> Self {
         let defaults = IdentityNames::default();
-        let folded = defaults
+        let folded: HashSet<_> = defaults
             .iter()
             .chain(names.iter())
             .chain(strip)
