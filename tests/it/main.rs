@@ -7,6 +7,12 @@ mod deploy;
 #[cfg(test)]
 mod entra;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod keys_outgoing;
+#[cfg(test)]
+mod keys_tls;
+#[cfg(test)]
 mod layering;
 #[cfg(test)]
 mod oauth;

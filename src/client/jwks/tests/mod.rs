@@ -3,6 +3,7 @@
 mod outage;
 mod reload;
 mod search;
+mod snapshot;
 mod source;
 
 use std::collections::VecDeque;
@@ -173,7 +174,11 @@ impl Bench {
     }
 
     fn with(script: Arc<Script>, issuers: &[IssuerConfig], jwks: &Jwks) -> Self {
-        let clock = Arc::new(ManualClock::new(UnixTime(START)));
+        Self::at(UnixTime(START), script, issuers, jwks)
+    }
+
+    fn at(now: UnixTime, script: Arc<Script>, issuers: &[IssuerConfig], jwks: &Jwks) -> Self {
+        let clock = Arc::new(ManualClock::new(now));
         let background = Background {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
