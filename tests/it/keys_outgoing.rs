@@ -81,7 +81,7 @@ async fn behave(
     manner: Manner,
     sent: Arc<AtomicUsize>,
     tell: tokio::sync::mpsc::UnboundedSender<String>,
-) {
+) -> std::io::Result<()> {
     let mut request = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -95,40 +95,41 @@ async fn behave(
                 break;
             }
         }
-        match stream.read(&mut buffer).await {
-            Ok(count @ 1..) => request.extend_from_slice(&buffer[..count]),
-            Ok(0) | Err(_) => return,
+        match stream.read(&mut buffer).await? {
+            0 => return Ok(()),
+            count => request.extend_from_slice(&buffer[..count]),
         }
     }
-    tell.send(String::from_utf8(request).unwrap()).ok();
+    let told = tell.send(String::from_utf8(request).unwrap());
+    told.expect("the test still listens");
     match manner {
         Manner::Says(text) => {
-            stream.write_all(text.as_bytes()).await.ok();
-            stream.shutdown().await.ok();
+            stream.write_all(text.as_bytes()).await?;
+            stream.shutdown().await?;
             // a close with unread input would be a reset
-            while matches!(stream.read(&mut buffer).await, Ok(1..)) {}
+            while stream.read(&mut buffer).await? > 0 {}
         }
         Manner::Silent => std::future::pending().await,
         Manner::Drips => {
             let head = "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n";
-            stream.write_all(head.as_bytes()).await.ok();
-            while stream.write_all(b" ").await.is_ok() {
+            stream.write_all(head.as_bytes()).await?;
+            loop {
+                stream.write_all(b" ").await?;
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
         Manner::Floods => {
             let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-            stream.write_all(head.as_bytes()).await.ok();
+            stream.write_all(head.as_bytes()).await?;
             let chunk = format!("1000\r\n{}\r\n", " ".repeat(0x1000));
             // 64 MiB at most
             for _ in 0..16 * 1024 {
-                if stream.write_all(chunk.as_bytes()).await.is_err() {
-                    return;
-                }
+                stream.write_all(chunk.as_bytes()).await?;
                 sent.fetch_add(chunk.len(), Ordering::SeqCst);
             }
         }
     }
+    Ok(())
 }
 
 #[tokio::test]
