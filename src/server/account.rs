@@ -106,8 +106,12 @@ impl Account {
             principal,
             key_id,
             token,
+            cached,
             ..
         } = evidence;
+        if let Some(hit) = cached {
+            self.telemetry.metrics.token_cache(hit);
+        }
         let decision_time = self.began.elapsed();
         self.note(|line| {
             line.decision_time = decision_time;
