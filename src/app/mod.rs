@@ -1,7 +1,6 @@
 //! Composition root: config → world → listeners. Reload builds a new world and swaps it.
 
 mod listeners;
-mod pending;
 
 use std::future::{self, Future};
 use std::net::SocketAddr;
@@ -16,7 +15,6 @@ use tokio_util::task::TaskTracker;
 
 pub use self::listeners::Addresses;
 use self::listeners::{Bound, Listeners, changed_listener};
-use self::pending::forward_auth;
 use crate::client::egress::Targets;
 use crate::client::jwks::{Background, KeyEngine};
 use crate::client::outgoing::Outgoing;
@@ -32,7 +30,7 @@ use crate::server::body::Body;
 use crate::server::handles::Handles;
 use crate::server::health::{self, Readiness};
 use crate::server::world::Current;
-use crate::server::{World, admin, egress, ingress};
+use crate::server::{World, admin, egress, forward_auth, ingress};
 use crate::telemetry::{Plane, Telemetry};
 
 /// Why Gatepost could not start.

@@ -103,7 +103,12 @@ impl<'w> Responder<'w> {
     /// The response to a denial.
     #[must_use]
     pub fn deny(&self, denial: &Denial) -> Response<Body> {
-        let status = status_of(denial);
+        self.deny_as(denial, status_of(denial))
+    }
+
+    /// The same with another status: forward auth's dialects know only some.
+    #[must_use]
+    pub fn deny_as(&self, denial: &Denial, status: StatusCode) -> Response<Body> {
         let presented = *denial != Denial::CredentialMissing;
         let mut response = self.respond(status, denial.reason(), presented);
         let headers = response.headers_mut();
@@ -126,18 +131,27 @@ impl<'w> Responder<'w> {
     /// The response to a failure: 5xx, with `Retry-After` where trying again may help.
     #[must_use]
     pub fn fail(&self, failure: &Failure) -> Response<Body> {
-        let (status, retry_after) = match failure {
+        let status = match failure {
+            Failure::KeysUnavailable { .. }
+            | Failure::EgressTokenUnavailable { .. }
+            | Failure::UpstreamUnreachable => StatusCode::SERVICE_UNAVAILABLE,
+            Failure::UpstreamProtocol => StatusCode::BAD_GATEWAY,
+            Failure::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Failure::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        self.fail_as(failure, status)
+    }
+
+    /// The same with another status.
+    #[must_use]
+    pub fn fail_as(&self, failure: &Failure, status: StatusCode) -> Response<Body> {
+        let retry_after = match failure {
             Failure::KeysUnavailable { retry_after }
-            | Failure::EgressTokenUnavailable { retry_after } => {
-                (StatusCode::SERVICE_UNAVAILABLE, Some(*retry_after))
+            | Failure::EgressTokenUnavailable { retry_after } => Some(*retry_after),
+            Failure::UpstreamUnreachable | Failure::UpstreamProtocol | Failure::UpstreamTimeout => {
+                Some(Duration::from_secs(1))
             }
-            Failure::UpstreamUnreachable => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                Some(Duration::from_secs(1)),
-            ),
-            Failure::UpstreamProtocol => (StatusCode::BAD_GATEWAY, Some(Duration::from_secs(1))),
-            Failure::UpstreamTimeout => (StatusCode::GATEWAY_TIMEOUT, Some(Duration::from_secs(1))),
-            Failure::InternalError => (StatusCode::INTERNAL_SERVER_ERROR, None),
+            Failure::InternalError => None,
         };
         let mut response = self.respond(status, failure.reason(), true);
         if let Some(after) = retry_after {

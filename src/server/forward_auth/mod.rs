@@ -1,1 +1,229 @@
-//! (being written)
+//! Forward auth: a proxy asks about a request it holds, in its own dialect (DESIGN §8).
+//!
+//! | path | who asks | where the original request is |
+//! |---|---|---|
+//! | `/auth/nginx` | NGINX `auth_request`, ingress-nginx | `X-Original-Method`, `X-Original-URL` or `-URI` |
+//! | `/auth/traefik`, `/auth/caddy`, `/auth/haproxy` | these | `X-Forwarded-Method`, `-Proto`, `-Host`, `-Uri` |
+//! | `/auth/envoy/…` | Envoy `ext_authz` over HTTP | the request line after the prefix, `Host` |
+//! | `/api/v1/validate` | anybody | nowhere: it is about the token |
+//!
+//! Each dialect reads its own headers only: another family's may be the client's.
+
+mod envoy;
+mod forwarded;
+mod nginx;
+mod validate;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+
+use crate::authz::Decision;
+use crate::authz::decision::Proven;
+use crate::config;
+use crate::reason::{Denial, Failure};
+use crate::request::{Host, Path, RequestFacts};
+use crate::server::World;
+use crate::server::account::Account;
+use crate::server::body::Body;
+use crate::server::respond::{Refusal, Responder, status_of};
+use crate::telemetry::Plane;
+
+/// Why, for a proxy that maps every other status.
+const X_AUTH_REASON: HeaderName = HeaderName::from_static("x-auth-reason");
+
+/// The original request, as its dialect states it.
+#[derive(Debug)]
+struct Asked<'r> {
+    method: Method,
+    host: Host<'r>,
+    /// As sent, without query.
+    path: &'r str,
+}
+
+/// What a path on this listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Call<'r> {
+    Nginx,
+    Forwarded,
+    /// The original path.
+    Envoy(&'r str),
+    Validate,
+}
+
+impl<'r> Call<'r> {
+    fn at(path: &'r str) -> Option<Self> {
+        match path {
+            "/auth/nginx" => Some(Self::Nginx),
+            "/auth/traefik" | "/auth/caddy" | "/auth/haproxy" => Some(Self::Forwarded),
+            "/api/v1/validate" => Some(Self::Validate),
+            _other => path
+                .strip_prefix("/auth/envoy")
+                .filter(|original| original.starts_with('/'))
+                .map(Self::Envoy),
+        }
+    }
+}
+
+/// Answers one call that `peer` made. Any method; a body is ignored.
+pub async fn answer(
+    world: Arc<World>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Response<Body> {
+    let (head, _ignored) = request.into_parts();
+    let responder = Responder::new(&world.config.errors, &head.method, &head.headers);
+    let Some(config) = &world.config.forward_auth else {
+        return responder.fail(&Failure::InternalError);
+    };
+    let mut account = Account::open(
+        &world,
+        Plane::ForwardAuth,
+        &head,
+        peer.ip(),
+        &config.trusted_proxies,
+    );
+    let call = Call::at(head.uri.path());
+    let answered = match call {
+        None => Err(Denial::NoRoute.into()),
+        Some(Call::Validate) => validate::answer(&world, &head, &mut account).await,
+        Some(call) => judge(&world, config, call, &head, peer, &mut account).await,
+    };
+    let mut response = match answered {
+        Ok(response) => response,
+        Err(refusal) => {
+            account.refused(&refusal);
+            refuse(&world, &responder, call, &refusal)
+        }
+    };
+    if let Some(name) = &world.config.identity.request_id {
+        let id = account.request_id().value().clone();
+        response.headers_mut().insert(name, id);
+    }
+    account.close_after(response, ())
+}
+
+async fn judge(
+    world: &World,
+    config: &config::ForwardAuth,
+    call: Call<'_>,
+    head: &Parts,
+    peer: SocketAddr,
+    account: &mut Account,
+) -> Result<Response<Body>, Refusal> {
+    if !config.trusted_proxies.trusts(peer.ip()) {
+        return Err(Denial::PeerUntrusted.into());
+    }
+    let asked = match call {
+        Call::Nginx => nginx::asked(&head.uri, &head.headers)?,
+        Call::Forwarded => forwarded::asked(&head.headers)?,
+        Call::Envoy(path) => envoy::asked(head, path)?,
+        Call::Validate => return Err(Failure::InternalError.into()),
+    };
+    account.concerns(&asked.method, asked.path);
+    let facts = RequestFacts {
+        method: &asked.method,
+        host: asked.host,
+        path: Path::parse(asked.path)?,
+        headers: &head.headers,
+    };
+    let judgement = world.gate.check(&facts, world.clock.now(), &mut ()).await;
+    account.judged(judgement.evidence);
+    match judgement.outcome? {
+        Decision::Allow(permit) => Ok(allow(world, permit.proven())),
+        Decision::Deny(denial) => Err(denial.into()),
+    }
+}
+
+/// Exactly 200, no body, and every configured identity header: an empty one makes the proxy
+/// overwrite what its client sent.
+fn allow(world: &World, proven: Option<&Proven>) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    for name in world.config.identity.iter() {
+        headers.insert(name, HeaderValue::from_static(""));
+    }
+    for (name, value) in proven.iter().flat_map(|proven| proven.headers.iter()) {
+        headers.insert(name, value.clone());
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// NGINX makes a 500 of all but 401 and 403, so an outage is one on purpose and the rest is 403,
+/// with the reason beside it; it never shows our response to the client. The others pass it on.
+fn refuse(
+    world: &World,
+    responder: &Responder<'_>,
+    call: Option<Call<'_>>,
+    refusal: &Refusal,
+) -> Response<Body> {
+    let nginx = call == Some(Call::Nginx);
+    let (mut response, reason) = match refusal {
+        Refusal::Denied(denial) => {
+            let status = match status_of(denial) {
+                StatusCode::UNAUTHORIZED => StatusCode::UNAUTHORIZED,
+                _other if nginx => StatusCode::FORBIDDEN,
+                StatusCode::NOT_FOUND if asks(call) => StatusCode::FORBIDDEN,
+                other => other,
+            };
+            (responder.deny_as(denial, status), denial.reason())
+        }
+        Refusal::Failed(failure) if nginx => (
+            responder.fail_as(failure, StatusCode::INTERNAL_SERVER_ERROR),
+            failure.reason(),
+        ),
+        Refusal::Failed(failure) => (responder.fail(failure), failure.reason()),
+    };
+    if nginx || world.config.errors.expose_reason {
+        let reason = HeaderValue::from_static(reason);
+        response.headers_mut().insert(X_AUTH_REASON, reason);
+    }
+    response
+}
+
+/// Whether a call is about a request, which is refused (403) rather than not found.
+fn asks(call: Option<Call<'_>>) -> bool {
+    match call {
+        Some(Call::Nginx | Call::Forwarded | Call::Envoy(_)) => true,
+        Some(Call::Validate) | None => false,
+    }
+}
+
+/// A header that states a part of the original request: exactly one, ASCII, not empty.
+fn stated<'h>(headers: &'h http::HeaderMap, name: &HeaderName) -> Result<&'h str, Denial> {
+    optional(headers, name)?.ok_or(Denial::RequestMalformed)
+}
+
+/// The same, where it may be absent.
+fn optional<'h>(
+    headers: &'h http::HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'h str>, Denial> {
+    match crate::request::headers::single(headers, name)? {
+        None => Ok(None),
+        Some(value) => match value.to_str() {
+            Ok(text) if !text.is_empty() => Ok(Some(text)),
+            Ok(_) | Err(_) => Err(Denial::RequestMalformed),
+        },
+    }
+}
+
+/// A method as a header states it.
+fn method(text: &str) -> Result<Method, Denial> {
+    Method::from_bytes(text.as_bytes()).map_err(|_malformed| Denial::RequestMalformed)
+}
+
+/// The path of `path?query`. A fragment is never sent, so it is somebody's trick.
+fn without_query(target: &str) -> Result<&str, Denial> {
+    if target.contains('#') {
+        return Err(Denial::PathAmbiguous);
+    }
+    Ok(target.split_once('?').map_or(target, |(path, _query)| path))
+}
+
+#[cfg(test)]
+mod tests;
