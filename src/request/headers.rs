@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
