@@ -1,0 +1,69 @@
+//! Issuers and their keys.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::authn::Issuer;
+use crate::secret::SecretSource;
+
+/// An issuer with where its keys are.
+#[derive(Clone, Debug)]
+pub struct IssuerConfig {
+    /// What its tokens must satisfy.
+    pub issuer: Arc<Issuer>,
+    /// Where its keys are.
+    pub keys: KeyLocation,
+    /// Whether readiness waits for its keys.
+    pub required: bool,
+    /// Whether plain `http://` to a host other than loopback is allowed.
+    pub insecure_http: bool,
+}
+
+/// Where an issuer's keys are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyLocation {
+    /// A JWK Set at this URL.
+    JwksUrl(Url),
+    /// Found through the issuer's discovery document, whose `issuer` must equal this.
+    Discovery {
+        /// The issuer, byte for byte.
+        issuer: String,
+        /// `{issuer}/.well-known/openid-configuration`
+        url: Url,
+    },
+    /// A JWK Set on disk.
+    JwksFile(PathBuf),
+    /// A PEM public key on disk.
+    PublicKeyFile(PathBuf),
+    /// An HMAC secret.
+    Secret(SecretSource),
+}
+
+/// `[jwks]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jwks {
+    /// Time between two scheduled fetches.
+    pub refresh_interval: Duration,
+    /// How long keys are used without a successful fetch.
+    pub max_stale: Duration,
+    /// Time after which the unknown-`kid` budget regains one fetch.
+    pub unknown_kid_cooldown: Duration,
+    /// Deadline of one fetch.
+    pub fetch_timeout: Duration,
+    /// Where key sets are kept for a restart during an outage.
+    pub snapshot_dir: Option<PathBuf>,
+    /// Whether readiness waits for the first keys of each required issuer.
+    pub readiness_strict: bool,
+}
+
+/// `[token_cache]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenCache {
+    /// Most verified tokens kept.
+    pub max_entries: usize,
+    /// Most bytes they may hold together.
+    pub max_bytes: usize,
+}

@@ -1,0 +1,163 @@
+//! Issuers as written.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use url::Url;
+
+use super::super::forms::{NonEmpty, Positive, Text};
+use super::{List, OneOrMany, Secret};
+use crate::authn::issuer::Algorithm;
+
+/// One `[issuers.NAME]` table.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(in crate::config) enum Issuer {
+    /// An Amazon Cognito user pool.
+    Cognito(CognitoIssuer),
+    /// Microsoft Entra ID, one tenant.
+    Entra(EntraIssuer),
+    /// An `OpenID` Connect or OAuth 2.0 issuer with a discovery document.
+    Oidc(OidcIssuer),
+    /// Any issuer of JWTs, with its keys named here.
+    Jwt(Box<JwtIssuer>),
+}
+
+/// Keys every issuer takes.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct IssuerCommon {
+    /// Allowed signature algorithms.
+    pub(in crate::config) algorithms: Option<List<Text<Algorithm>>>,
+    /// Allowed clock difference.
+    pub(in crate::config) leeway: Option<Text<Duration>>,
+    /// Whether readiness waits for its keys.
+    pub(in crate::config) required: Option<bool>,
+    /// Where a principal's parts stand, if not where the kind expects them.
+    #[serde(default)]
+    pub(in crate::config) claims: ClaimNames,
+    /// Claims that must have, or hold as an element, one of these values.
+    #[serde(default)]
+    pub(in crate::config) required_claims: BTreeMap<String, OneOrMany>,
+    /// Longest time since `iat`.
+    pub(in crate::config) max_token_age: Option<Text<Positive>>,
+    /// Allows `http://` to a host other than loopback. Whoever is on the way can forge every token.
+    #[serde(default)]
+    pub(in crate::config) insecure_http: bool,
+}
+
+/// Where each part of a principal stands: a claim name, or a path into objects.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[expect(clippy::missing_docs_in_private_items, reason = "named after the part they map")]
+pub(in crate::config) struct ClaimNames {
+    pub(in crate::config) user_id: Option<OneOrMany>,
+    pub(in crate::config) tenant: Option<OneOrMany>,
+    pub(in crate::config) client_id: Option<OneOrMany>,
+    pub(in crate::config) name: Option<OneOrMany>,
+    pub(in crate::config) email: Option<OneOrMany>,
+    pub(in crate::config) groups: Option<OneOrMany>,
+    pub(in crate::config) roles: Option<OneOrMany>,
+    pub(in crate::config) permissions: Option<OneOrMany>,
+    pub(in crate::config) scopes: Option<OneOrMany>,
+}
+
+/// A list, or `"any"`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(in crate::config) enum ListOrAny {
+    /// `"any"`: everyone's.
+    Any(AnyWord),
+    /// One of these.
+    List(List<Text<NonEmpty>>),
+}
+
+/// `"any"`
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum AnyWord {
+    Any,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct CognitoIssuer {
+    /// The pool's id; region, issuer and key set follow from it.
+    pub(in crate::config) user_pool_id: Text<NonEmpty>,
+    /// The pool's region, where one wants to state it; must agree with the pool's id.
+    pub(in crate::config) region: Option<Text<NonEmpty>>,
+    /// Accepted app clients, or `"any"`.
+    pub(in crate::config) client_ids: ListOrAny,
+    /// Accepted audiences of access tokens that carry one (resource binding).
+    pub(in crate::config) audiences: Option<List<Text<NonEmpty>>>,
+    /// Accepted kinds of token.
+    pub(in crate::config) token_use: Option<List<TokenUse>>,
+    /// The issuer, where it is not AWS's own (emulators, private endpoints).
+    pub(in crate::config) issuer: Option<Text<NonEmpty>>,
+    /// Where the keys are, if not at the issuer.
+    pub(in crate::config) jwks_url: Option<Text<Url>>,
+    #[serde(flatten)]
+    pub(in crate::config) common: IssuerCommon,
+}
+
+/// `token_use`
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum TokenUse {
+    Access,
+    Id,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct EntraIssuer {
+    /// The tenant's GUID.
+    pub(in crate::config) tenant_id: Text<NonEmpty>,
+    /// Accepted audiences, or `"any"`.
+    pub(in crate::config) audiences: ListOrAny,
+    /// What happens to a token that says its groups are kept elsewhere.
+    #[expect(dead_code, reason = "one value only: it states what happens")]
+    pub(in crate::config) groups_overage: Option<GroupsOverage>,
+    /// The issuer, where it is not Microsoft's own (national clouds, emulators).
+    pub(in crate::config) issuer: Option<Text<NonEmpty>>,
+    /// Where the keys are, if not at the tenant's.
+    pub(in crate::config) jwks_url: Option<Text<Url>>,
+    #[serde(flatten)]
+    pub(in crate::config) common: IssuerCommon,
+}
+
+/// `groups_overage`
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum GroupsOverage {
+    Deny,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct OidcIssuer {
+    /// The issuer, byte for byte as its tokens state it.
+    pub(in crate::config) issuer: Text<NonEmpty>,
+    /// Accepted audiences, or `"any"`.
+    pub(in crate::config) audiences: ListOrAny,
+    /// Where the keys are, instead of asking the discovery document.
+    pub(in crate::config) jwks_url: Option<Text<Url>>,
+    #[serde(flatten)]
+    pub(in crate::config) common: IssuerCommon,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct JwtIssuer {
+    /// The issuer, byte for byte as its tokens state it.
+    pub(in crate::config) issuer: Text<NonEmpty>,
+    /// Accepted audiences, or `"any"`.
+    pub(in crate::config) audiences: ListOrAny,
+    /// A JWK Set at this URL.
+    pub(in crate::config) jwks_url: Option<Text<Url>>,
+    /// A JWK Set on disk.
+    pub(in crate::config) jwks_file: Option<PathBuf>,
+    /// A PEM public key on disk.
+    pub(in crate::config) public_key_file: Option<PathBuf>,
+    /// An HMAC secret, no shorter than its hash.
+    pub(in crate::config) secret: Option<Secret>,
+    #[serde(flatten)]
+    pub(in crate::config) common: IssuerCommon,
+}

@@ -1,0 +1,79 @@
+//! The planes as written.
+
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::super::forms::{Positive, Size, Text};
+use super::List;
+
+/// Limits every listener has.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub(in crate::config) struct Limits {
+    /// Time for a request head, and for the first byte of a connection.
+    pub(in crate::config) header_timeout: Option<Text<Positive>>,
+    /// Time a keep-alive connection may be silent.
+    pub(in crate::config) idle_timeout: Option<Text<Positive>>,
+    /// Most bytes of one request head.
+    pub(in crate::config) max_header_bytes: Option<Text<Size>>,
+    /// Most bytes of a request body. Without it bodies are unlimited: they are streamed.
+    pub(in crate::config) max_body_bytes: Option<Text<Size>>,
+    /// Most connections at once.
+    #[schemars(range(min = 1))]
+    pub(in crate::config) max_connections: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub(in crate::config) struct Ingress {
+    /// Where it listens.
+    pub(in crate::config) listen: Option<Text<SocketAddr>>,
+    /// Whose `X-Forwarded-*` and `X-Request-ID` are believed.
+    #[serde(default)]
+    pub(in crate::config) trusted_proxies: Vec<Text<IpNet>>,
+    /// Whether `Forwarded` (RFC 7239) is written beside `X-Forwarded-*`.
+    #[serde(default)]
+    pub(in crate::config) forwarded_header: bool,
+    #[serde(flatten)]
+    pub(in crate::config) limits: Limits,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct ForwardAuth {
+    /// Where it listens.
+    pub(in crate::config) listen: Option<Text<SocketAddr>>,
+    /// Who may state the original request.
+    pub(in crate::config) trusted_proxies: List<Text<IpNet>>,
+    #[serde(flatten)]
+    pub(in crate::config) limits: Limits,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub(in crate::config) struct Egress {
+    /// Where it listens. Loopback only, unless `allow_non_loopback`.
+    pub(in crate::config) listen: Option<Text<SocketAddr>>,
+    /// Whether it may listen where others than the app can reach it.
+    #[serde(default)]
+    pub(in crate::config) allow_non_loopback: bool,
+    /// Bodies up to this size are kept, so that a request can be replayed after a 401.
+    pub(in crate::config) replay_body_bytes: Option<Text<Size>>,
+    #[serde(flatten)]
+    pub(in crate::config) limits: Limits,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub(in crate::config) struct Admin {
+    /// Where it listens. Loopback only.
+    pub(in crate::config) listen: Option<Text<SocketAddr>>,
+    #[serde(flatten)]
+    pub(in crate::config) limits: Limits,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+pub(in crate::config) struct Health {
+    /// Where it listens.
+    pub(in crate::config) listen: Option<Text<SocketAddr>>,
+    #[serde(flatten)]
+    pub(in crate::config) limits: Limits,
+}
