@@ -1,8 +1,11 @@
 //! What is wrong with a configuration, and where: file, line, column, key, fix.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
+
+use super::locate::Located;
 
 /// Everything that is wrong, in the order of the file. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
@@ -164,12 +167,62 @@ impl Mistakes {
         }
     }
 
+    /// The mistakes with their places, in the order of the file; those of the environment last.
+    /// `variables` say which variable stands for a key, the last list first.
+    pub(super) fn placed(
+        self,
+        file: Option<&str>,
+        located: Option<&Located<'_>>,
+        variables: &[&BTreeMap<KeyPath, String>],
+    ) -> ConfigErrors {
+        let mut errors: Vec<ConfigError> = self
+            .found
+            .into_iter()
+            .map(|mistake| {
+                let path = &mistake.path;
+                let written = located.is_some_and(|file| file.holds(path));
+                let said = variables.iter().rev();
+                let variable = said
+                    .clone()
+                    .find_map(|variables| variable_of(variables, path))
+                    // a table that only the environment knows
+                    .or_else(|| said.flat_map(|all| all.iter()).find_map(|(below, variable)| {
+                        (!written && path.contains(below) && !path.0.is_empty()).then(|| variable.clone())
+                    }));
+                let in_file = variable.is_none();
+                let place = located
+                    .filter(|_file| in_file)
+                    .and_then(|located| located.place(&mistake.path));
+                ConfigError {
+                    file: file.filter(|_file| in_file).map(ToOwned::to_owned),
+                    variable,
+                    line: place.map(|(line, _)| line),
+                    column: place.map(|(_, column)| column),
+                    key: mistake.path.to_string(),
+                    message: mistake.message,
+                    fix: mistake.fix,
+                }
+            })
+            .collect();
+        errors.sort_by_key(|error| (error.variable.is_some(), error.line, error.column));
+        ConfigErrors(errors)
+    }
+
     /// Whether something at or below `path` was found wrong.
     pub(super) fn within(&self, path: &KeyPath) -> bool {
         self.found
             .iter()
             .any(|mistake| path.contains(&mistake.path))
     }
+}
+
+/// The variable that said this key, or the whole table above it.
+fn variable_of(variables: &BTreeMap<KeyPath, String>, path: &KeyPath) -> Option<String> {
+    variables
+        .iter()
+        .filter(|(known, _)| known.contains(path))
+        .max_by_key(|(known, _)| known.0.len())
+        .map(|(_, variable)| variable.clone())
 }
 
 /// `fix` for an unknown name: the nearest known one, or all of them.
@@ -180,7 +233,12 @@ pub(super) fn did_you_mean<'k>(
     let wanted = unknown.to_ascii_lowercase();
     let nearest = known
         .clone()
-        .map(|name| (strsim::jaro_winkler(&wanted, &name.to_ascii_lowercase()), name))
+        .map(|name| {
+            (
+                strsim::jaro_winkler(&wanted, &name.to_ascii_lowercase()),
+                name,
+            )
+        })
         .filter(|(likeness, _)| *likeness >= 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0));
     if let Some((_, name)) = nearest {
@@ -206,7 +264,10 @@ mod tests {
             .key("require")
             .key("claims")
             .key("custom:plan");
-        assert_eq!(path.to_string(), r#"routes[2].require.claims."custom:plan""#);
+        assert_eq!(
+            path.to_string(),
+            r#"routes[2].require.claims."custom:plan""#
+        );
     }
 
     #[test]

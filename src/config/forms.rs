@@ -174,7 +174,11 @@ impl Form for IpNet {
     fn read(text: &str) -> Result<Self, String> {
         let network = Self::from_str(text)
             .ok()
-            .or_else(|| text.parse().ok().map(|address: std::net::IpAddr| address.into()))
+            .or_else(|| {
+                text.parse()
+                    .ok()
+                    .map(|address: std::net::IpAddr| address.into())
+            })
             .ok_or_else(|| "not a network".to_owned())?;
         if network.prefix_len() == 0 {
             return Err("`/0` would trust every peer".to_owned());

@@ -16,18 +16,38 @@ const LATER: &[(&str, Option<&str>, &str)] = &[
     ("redis", None, "a shared store"),
     ("trace", None, "trace export"),
     ("rate_limits", None, "rate limits"),
-    ("resource_metadata", None, "protected-resource metadata (RFC 9728)"),
+    (
+        "resource_metadata",
+        None,
+        "protected-resource metadata (RFC 9728)",
+    ),
     ("ingress.tls", None, "TLS on a listener"),
     ("forward_auth.tls", None, "TLS on a listener"),
     ("egress.tls", None, "TLS on a listener"),
     ("admin.tls", None, "TLS on a listener"),
     ("health.tls", None, "TLS on a listener"),
     ("issuers.*.kind", Some("alb"), "ALB user claims"),
-    ("issuers.*.introspection", None, "token introspection (RFC 7662)"),
+    (
+        "issuers.*.introspection",
+        None,
+        "token introspection (RFC 7662)",
+    ),
     ("issuers.*.remote", None, "a remote judge of tokens"),
-    ("issuers.*.groups_overage", Some("graph"), "group look-up in Microsoft Graph"),
-    ("issuers.*.credential", None, "group look-up in Microsoft Graph"),
-    ("upstreams.*.protocol", None, "a protocol other than HTTP/1.1"),
+    (
+        "issuers.*.groups_overage",
+        Some("graph"),
+        "group look-up in Microsoft Graph",
+    ),
+    (
+        "issuers.*.credential",
+        None,
+        "group look-up in Microsoft Graph",
+    ),
+    (
+        "upstreams.*.protocol",
+        None,
+        "a protocol other than HTTP/1.1",
+    ),
     ("upstreams.*.tls", None, "TLS settings of an upstream"),
     ("routes.[].auth.[]", Some("api_key"), "API keys"),
     ("routes.[].auth.[]", Some("basic"), "passwords"),
@@ -38,15 +58,39 @@ const LATER: &[(&str, Option<&str>, &str)] = &[
     ("routes.[].memberships", None, "memberships kept elsewhere"),
     ("routes.[].forward_api_key", None, "API keys"),
     ("routes.[].cors", None, "CORS"),
-    ("routes.[].upgrade_lifetime", None, "upgraded connections with a lifetime"),
+    (
+        "routes.[].upgrade_lifetime",
+        None,
+        "upgraded connections with a lifetime",
+    ),
     ("routes.[].rate_limit", None, "rate limits"),
-    ("routes.[].resource_metadata", None, "protected-resource metadata (RFC 9728)"),
-    ("credentials.*.kind", Some("token_exchange"), "token exchange (RFC 8693)"),
-    ("credentials.*.kind", Some("refresh_token"), "the refresh-token grant"),
+    (
+        "routes.[].resource_metadata",
+        None,
+        "protected-resource metadata (RFC 9728)",
+    ),
+    (
+        "credentials.*.kind",
+        Some("token_exchange"),
+        "token exchange (RFC 8693)",
+    ),
+    (
+        "credentials.*.kind",
+        Some("refresh_token"),
+        "the refresh-token grant",
+    ),
     ("credentials.*.kind", Some("basic"), "user and password"),
     ("credentials.*.kind", Some("aws"), "AWS credentials"),
-    ("credentials.*.auth_method", Some("private_key_jwt"), "client assertions"),
-    ("credentials.*.client_certificate_file", None, "client assertions"),
+    (
+        "credentials.*.auth_method",
+        Some("private_key_jwt"),
+        "client assertions",
+    ),
+    (
+        "credentials.*.client_certificate_file",
+        None,
+        "client assertions",
+    ),
     ("credentials.*.client_key_file", None, "client assertions"),
     ("**.aws_secret", None, "AWS Secrets Manager"),
 ];
@@ -67,8 +111,8 @@ fn matches(pattern: &str, shape: &[&str]) -> bool {
         return shape.len() > 1 && shape.last() == Some(&last);
     }
     let mut rest = shape.iter();
-    pattern.split('.').all(|part| {
-        rest.next()
-            .is_some_and(|name| part == *name || part == "*")
-    }) && rest.next().is_none()
+    pattern
+        .split('.')
+        .all(|part| rest.next().is_some_and(|name| part == *name || part == "*"))
+        && rest.next().is_none()
 }

@@ -7,7 +7,7 @@ use figment::value::{Dict, Map};
 use figment::{Figment, Metadata, Profile, Provider};
 use serde_json::Value;
 
-use super::error::{KeyPath, Mistakes, Step};
+use super::error::{KeyPath, Mistakes};
 use super::schema::{self, schema};
 
 /// Defaults and reference in one: every key is in it.
@@ -110,6 +110,7 @@ pub(super) fn overrides(
                 "a secret cannot stand in a GATEPOST__ variable itself",
                 "put it in a variable of its own and write { env = \"NAME\" }",
             );
+            mistakes.settled.push(path);
             continue;
         }
         insert(&mut overrides.tree, &keys, value);
@@ -160,10 +161,7 @@ fn schemas_at(keys: &[&str], file: &Value) -> Vec<&'static serde_json::Map<Strin
             }
         }
     }
-    schemas
-        .into_iter()
-        .flat_map(schema::branches)
-        .collect()
+    schemas.into_iter().flat_map(schema::branches).collect()
 }
 
 /// The text as TOML if that has a type the key takes, else the text.
@@ -199,25 +197,4 @@ fn insert(tree: &mut Value, keys: &[&str], value: Value) {
             value,
         );
     }
-}
-
-impl Overrides {
-    /// The variable that said this, or something above or below it.
-    pub(super) fn variable(&self, path: &KeyPath) -> Option<&str> {
-        self.variables
-            .iter()
-            .find(|(known, _)| known.contains(path) || *known == path)
-            .map(|(_, variable)| variable.as_str())
-    }
-}
-
-/// The keys of a path as text, for tables only.
-pub(super) fn names(path: &KeyPath) -> Vec<&str> {
-    path.0
-        .iter()
-        .filter_map(|step| match step {
-            Step::Key(key) => Some(key.as_str()),
-            Step::Index(_) => None,
-        })
-        .collect()
 }

@@ -25,6 +25,16 @@ impl<'t> Located<'t> {
         }
     }
 
+    /// Whether the file has this key.
+    pub(super) fn holds(&self, path: &KeyPath) -> bool {
+        path.0
+            .iter()
+            .try_fold(Node::Item(self.document.as_item()), |node, step| {
+                node.step(step).map(|(next, _)| next)
+            })
+            .is_some()
+    }
+
     /// Line and column of a key, or of the nearest table above it that the file has.
     pub(super) fn place(&self, path: &KeyPath) -> Option<(usize, usize)> {
         let mut item = Node::Item(self.document.as_item());
@@ -68,7 +78,10 @@ impl<'d> Node<'d> {
                 let (key, item) = table.get_key_value(key)?;
                 // a table's header says more than its name inside the header
                 let header = item.as_table().and_then(toml_edit::Table::span);
-                Some((Self::Item(item), header.or_else(|| key.span()).or_else(|| item.span())))
+                Some((
+                    Self::Item(item),
+                    header.or_else(|| key.span()).or_else(|| item.span()),
+                ))
             }
             Step::Index(index) => match self {
                 Self::Item(Item::ArrayOfTables(list)) => {
@@ -120,7 +133,10 @@ a.kind = \"jwt\"
             (routes.index(0), (3, 1)),
             (routes.index(1).key("path"), (6, 1)),
             (routes.index(1).key("require").key("groups"), (7, 13)),
-            (routes.index(1).key("require").key("groups").index(2), (7, 33)),
+            (
+                routes.index(1).key("require").key("groups").index(2),
+                (7, 33),
+            ),
             (routes.index(1).key("require2").key("x"), (9, 3)),
             (KeyPath::of(&["issuers", "a", "kind"]), (11, 3)),
         ] {

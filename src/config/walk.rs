@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use super::error::{KeyPath, Mistakes, Step, did_you_mean};
 use super::forms;
 use super::later;
+use super::layers::defaults;
 use super::schema::{branches, schema, words};
 
 /// Checks a whole configuration. Returns it without what was found wrong; a bad element of a list
@@ -15,8 +16,16 @@ pub(super) fn walk(value: &Value, mistakes: &mut Mistakes) -> Value {
         return Value::Null;
     };
     let mut walk = Walk { mistakes };
-    walk.value(value, schema, &KeyPath::default())
-        .unwrap_or(Value::Null)
+    let mut kept = walk
+        .value(value, schema, &KeyPath::default())
+        .unwrap_or(Value::Null);
+    // what was dropped whole must not hide mistakes elsewhere
+    if let (Some(kept), Value::Object(defaults)) = (kept.as_object_mut(), defaults()) {
+        for (key, value) in defaults {
+            kept.entry(key).or_insert(value);
+        }
+    }
+    kept
 }
 
 struct Walk<'m> {
@@ -25,9 +34,18 @@ struct Walk<'m> {
 
 impl Walk<'_> {
     /// The value as far as it is right; `None` if not at all.
-    fn value(&mut self, value: &Value, schema: &Map<String, Value>, path: &KeyPath) -> Option<Value> {
+    fn value(
+        &mut self,
+        value: &Value,
+        schema: &Map<String, Value>,
+        path: &KeyPath,
+    ) -> Option<Value> {
         if let Some(what) = later::refused(path, value) {
-            return self.wrong(path, format!("{what}: not available in this version"), "remove it");
+            return self.wrong(
+                path,
+                format!("{what}: not available in this version"),
+                "remove it",
+            );
         }
         let all = branches(schema);
         let fitting: Vec<_> = all
@@ -35,6 +53,9 @@ impl Walk<'_> {
             .copied()
             .filter(|branch| has_type(value, branch))
             .collect();
+        if fitting.is_empty() && self.later_within(value, path) {
+            return None;
+        }
         match fitting.as_slice() {
             [] => self.wrong(
                 path,
@@ -44,6 +65,23 @@ impl Walk<'_> {
             [one] => self.branch(value, one, path),
             several => self.choose(value, several, path),
         }
+    }
+
+    /// Whether a table that fits nowhere holds a key of a later capability; then that is reported.
+    fn later_within(&mut self, value: &Value, path: &KeyPath) -> bool {
+        let Some(table) = value.as_object() else {
+            return false;
+        };
+        let mut found = false;
+        for (key, value) in table {
+            let at = path.key(key);
+            if let Some(what) = later::refused(&at, value) {
+                let message = format!("{what}: not available in this version");
+                self.wrong(&at, message, "remove it");
+                found = true;
+            }
+        }
+        found
     }
 
     /// Chooses among branches of one type: by word, or by a table's `kind`.
@@ -71,7 +109,10 @@ impl Walk<'_> {
                 .and_then(|kind| kind.get("const"))
                 .cloned()
         };
-        let kinds: Vec<Value> = several.iter().filter_map(|branch| kind_of(branch)).collect();
+        let kinds: Vec<Value> = several
+            .iter()
+            .filter_map(|branch| kind_of(branch))
+            .collect();
         let kinds: Vec<&str> = kinds.iter().filter_map(Value::as_str).collect();
         let at = path.key("kind");
         match value.get("kind") {
@@ -88,7 +129,10 @@ impl Walk<'_> {
                         "remove this table",
                     );
                 }
-                match several.iter().find(|branch| kind_of(branch).as_ref() == Some(kind)) {
+                match several
+                    .iter()
+                    .find(|branch| kind_of(branch).as_ref() == Some(kind))
+                {
                     Some(branch) => self.branch(value, branch, path),
                     None => self.unknown_word(kind, &kinds, &at),
                 }
@@ -112,7 +156,11 @@ impl Walk<'_> {
                 let low = bound("minimum").is_some_and(|least| number < least);
                 if low || bound("maximum").is_some_and(|most| number > most) {
                     let least = bound("minimum").unwrap_or_default();
-                    return self.wrong(path, "out of range".to_owned(), format!("at least {least}"));
+                    return self.wrong(
+                        path,
+                        "out of range".to_owned(),
+                        format!("at least {least}"),
+                    );
                 }
                 Some(value.clone())
             }
@@ -131,7 +179,9 @@ impl Walk<'_> {
             .get("properties")
             .and_then(Value::as_object)
             .unwrap_or(&none);
-        let others = schema.get("additionalProperties").and_then(Value::as_object);
+        let others = schema
+            .get("additionalProperties")
+            .and_then(Value::as_object);
         let required: Vec<&str> = schema
             .get("required")
             .and_then(Value::as_array)
@@ -328,11 +378,9 @@ fn as_toml(value: &Value) -> String {
                 .collect();
             format!("{{ {} }}", keys.join(", "))
         }
-        Value::Null
-        | Value::Bool(_)
-        | Value::Number(_)
-        | Value::String(_)
-        | Value::Array(_) => value.to_string(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            value.to_string()
+        }
     }
 }
 

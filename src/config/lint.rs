@@ -1,0 +1,164 @@
+//! What is legal and deserves a second look, seen across routes.
+
+use http::Method;
+
+use super::resolve::Planes;
+use super::settings::Warning;
+use crate::authz::Route;
+use crate::authz::route::{Access, Segment};
+
+/// Warnings about the routes together.
+pub(super) fn routes(routes: &[Route], planes: Option<&Planes>, warnings: &mut Vec<Warning>) {
+    let mut warn = |route: &Route, message: String| {
+        let warning = Warning {
+            key: format!("route {}", route.name),
+            message,
+        };
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    };
+    let answers = planes.is_some_and(|planes| planes.forward_auth.is_some());
+    for route in routes {
+        if route.forward.is_none() && !answers {
+            warn(
+                route,
+                "answers nobody: it has no upstream, and there is no [forward_auth]".to_owned(),
+            );
+        }
+        if let Some(first) = routes.iter().find(|first| hides(first, route)) {
+            warn(
+                route,
+                format!(
+                    "unreachable: route {} is more specific and matches every path of it",
+                    first.name
+                ),
+            );
+        }
+        for open in routes {
+            if !is_weaker(&open.access, &route.access) || !share_method(open, route) {
+                continue;
+            }
+            if is_public(open) && shadows(open, route) {
+                warn(
+                    open,
+                    format!("public, inside the protected route {}", route.name),
+                );
+            }
+            if reaches_beside(open, route) {
+                warn(
+                    open,
+                    format!(
+                        "reaches the same upstream paths as route {} under a weaker rule, by another host or prefix (clients choose Host)",
+                        route.name
+                    ),
+                );
+            }
+        }
+    }
+}
+
+fn is_public(route: &Route) -> bool {
+    matches!(route.access, Access::Public)
+}
+
+/// Whether no request can reach `hidden`, because for each of its hosts `first` comes before it.
+/// Methods do not matter: the path is chosen first, then a missing method is a 405.
+fn hides(first: &Route, hidden: &Route) -> bool {
+    let (first_path, hidden_path) = (&first.pattern.segments, &hidden.pattern.segments);
+    first_path != hidden_path
+        && hidden.hosts.iter().all(|host| first.hosts.contains(host))
+        && covers(first_path, hidden_path)
+        && rank(first_path) < rank(hidden_path)
+}
+
+/// Whether a public route takes paths out of the middle of a protected one. Under a catch-all
+/// (`/**`) that is what public routes are for.
+fn shadows(open: &Route, protected: &Route) -> bool {
+    let (open_path, path) = (&open.pattern.segments, &protected.pattern.segments);
+    open.hosts.iter().any(|host| protected.hosts.contains(host))
+        && open_path != path
+        && covers(path, open_path)
+        && *path != [Segment::Rest]
+        && rank(open_path) < rank(path)
+}
+
+/// Whether `open` leads to paths of the upstream that `protected` guards, where the routing by host
+/// and path does not put `protected` first.
+fn reaches_beside(open: &Route, protected: &Route) -> bool {
+    let (Some(to), Some(guarded)) = (&open.forward, &protected.forward) else {
+        return false;
+    };
+    let same_hosts = open.hosts.iter().all(|host| protected.hosts.contains(host));
+    if to.upstream != guarded.upstream || same_hosts && to.strip_prefix == guarded.strip_prefix {
+        return false;
+    }
+    let (seen, seen_guarded) = (upstream_view(open), upstream_view(protected));
+    covers(seen, seen_guarded) || covers(seen_guarded, seen) && *seen_guarded != [Segment::Rest]
+}
+
+/// The pattern as the upstream sees it.
+fn upstream_view(route: &Route) -> &[Segment] {
+    let cut = route
+        .forward
+        .as_ref()
+        .and_then(|forward| forward.strip_prefix.as_deref())
+        .map_or(0, |prefix| crate::request::path::segments(prefix).count());
+    route.pattern.segments.get(cut..).unwrap_or_default()
+}
+
+/// Whether `open` lets through what `than` might not. Rules that ask for different things count as
+/// equally strong: which one is weaker is not ours to say.
+fn is_weaker(open: &Access, than: &Access) -> bool {
+    match (open, than) {
+        (_, Access::Public) => false,
+        (Access::Public, Access::Protected(_)) => true,
+        (Access::Protected(open), Access::Protected(than)) => {
+            let nothing = crate::authz::Rule::default();
+            (open.optional && !than.optional)
+                || (open.require == nothing && than.require != nothing)
+                || open
+                    .issuers
+                    .iter()
+                    .any(|issuer| !than.issuers.contains(issuer))
+        }
+    }
+}
+
+fn share_method(a: &Route, b: &Route) -> bool {
+    let serves = |methods: &[Method], method: &Method| {
+        methods.is_empty()
+            || methods.contains(method)
+            || *method == Method::HEAD && methods.contains(&Method::GET)
+    };
+    a.methods.is_empty()
+        || b.methods.is_empty()
+        || a.methods.iter().any(|method| serves(&b.methods, method))
+        || b.methods.iter().any(|method| serves(&a.methods, method))
+}
+
+/// Whether every path of `narrow` is one of `wide`.
+fn covers(wide: &[Segment], narrow: &[Segment]) -> bool {
+    match (wide.split_first(), narrow.split_first()) {
+        (Some((Segment::Rest, _)), _) | (None, None) => true,
+        (None, Some(_)) | (Some(_), None | Some((Segment::Rest, _))) => false,
+        (Some((Segment::Literal(wide), rest)), Some((Segment::Literal(narrow), tail))) => {
+            wide == narrow && covers(rest, tail)
+        }
+        (Some((Segment::Literal(_), _)), Some(_)) => false,
+        (Some((Segment::Parameter | Segment::One, rest)), Some((_, tail))) => covers(rest, tail),
+    }
+}
+
+/// What the route table prefers, segment by segment; the text of a literal does not count.
+fn rank(pattern: &[Segment]) -> Vec<u8> {
+    pattern
+        .iter()
+        .map(|segment| match segment {
+            Segment::Literal(_) => 0,
+            Segment::Parameter => 1,
+            Segment::One => 2,
+            Segment::Rest => 3,
+        })
+        .collect()
+}

@@ -1,0 +1,296 @@
+//! Raw → resolved: names are looked up, rules that span keys are checked, and everything that is
+//! wrong is noted before giving up.
+
+mod egress;
+mod issuers;
+mod planes;
+mod routes;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use url::{Host, Url};
+
+pub(super) use self::planes::Planes;
+use super::error::{KeyPath, Mistakes, did_you_mean};
+use super::raw::{self, Part, Raw};
+use super::settings::Warning;
+use super::{Config, lint};
+use crate::request::IdentityNames;
+use crate::secret::{Secret, SecretSource};
+
+/// What resolution needs beside the raw values.
+#[derive(Debug)]
+pub(super) struct Resolver<'r> {
+    /// Everything wrong so far.
+    pub(super) mistakes: &'r mut Mistakes,
+    /// The environment, for `{ env = "NAME" }`.
+    pub(super) environment: &'r BTreeMap<String, String>,
+    /// Names as written, resolved or not: a table with a mistake in it is still not unknown.
+    pub(super) names: Names,
+    /// What `check` warns of.
+    pub(super) warnings: Vec<Warning>,
+    /// Files to watch.
+    pub(super) watched: Vec<PathBuf>,
+}
+
+/// Declared names, in the order of the file.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub(super) issuers: Vec<String>,
+    pub(super) upstreams: Vec<String>,
+    pub(super) credentials: Vec<String>,
+}
+
+impl Names {
+    /// The names in the merged value; `order` says how the file orders a table's keys.
+    pub(super) fn of(merged: &Value, order: impl Fn(&str) -> Vec<String>) -> Self {
+        let names = |table: &str| {
+            let order = order(table);
+            let mut names: Vec<String> = merged
+                .get(table)
+                .and_then(Value::as_object)
+                .map(|table| table.keys().cloned().collect())
+                .unwrap_or_default();
+            names.sort_by_key(|name| {
+                order
+                    .iter()
+                    .position(|known| known == name)
+                    .unwrap_or(usize::MAX)
+            });
+            names
+        };
+        Self {
+            issuers: names("issuers"),
+            upstreams: names("upstreams"),
+            credentials: names("credentials"),
+        }
+    }
+}
+
+impl Resolver<'_> {
+    /// Resolves everything. `None` only if a mistake was noted.
+    pub(super) fn resolve(mut self, raw: Raw, redacted: Value) -> Option<Config> {
+        let issuers = self.issuers(raw.issuers);
+        let upstreams = self.upstreams(raw.upstreams);
+        let credentials = self.credentials(raw.credentials);
+        let routes = self.routes(raw.routes);
+        let planes = self.planes(
+            raw.ingress,
+            raw.forward_auth,
+            raw.egress,
+            raw.admin,
+            raw.health,
+            &routes,
+            !raw.egress_targets.is_empty(),
+        );
+        let egress_targets = self.egress_targets(raw.egress_targets);
+        let jwks = self.jwks(raw.jwks, raw.readiness);
+        let token_cache = self.part(raw.token_cache, &KeyPath::of(&["token_cache"]));
+        let identity = self.part(raw.identity, &KeyPath::of(&["identity"]));
+        let request_id = self.part(raw.request_id, &KeyPath::of(&["request_id"]));
+        let errors = self.part(raw.errors, &KeyPath::of(&["errors"]));
+        let client = self.client(raw.client);
+        let shutdown = self.part(raw.shutdown, &KeyPath::of(&["shutdown"]));
+        let log = self.part(raw.log, &KeyPath::of(&["log"]));
+        lint::routes(&routes, planes.as_ref(), &mut self.warnings);
+        let table = self.table(routes);
+        if !self.mistakes.found.is_empty() {
+            return None;
+        }
+        let (planes, identity, token_cache) = (planes?, identity?, token_cache?);
+        let strip = identity.strip.iter().map(|name| name.0.clone()).collect();
+        Some(Config {
+            file: None,
+            watched: self.watched,
+            ingress: planes.ingress,
+            forward_auth: planes.forward_auth,
+            egress: planes.egress,
+            admin: planes.admin,
+            health: planes.health,
+            issuers,
+            upstreams,
+            routes: table?,
+            credentials,
+            egress_targets,
+            jwks: jwks?,
+            token_cache: super::TokenCache {
+                max_entries: usize::try_from(token_cache.max_entries).unwrap_or(usize::MAX),
+                max_bytes: usize::try_from(token_cache.max_bytes.0.0).unwrap_or(usize::MAX),
+            },
+            identity_lists: match identity.lists {
+                raw::Lists::Comma => crate::authz::identity::ListFormat::Comma,
+                raw::Lists::Json => crate::authz::identity::ListFormat::Json,
+            },
+            identity: identity_names(identity),
+            strip,
+            request_id_trust: match request_id?.trust {
+                raw::Trust::TrustedProxies => super::RequestIdTrust::TrustedProxies,
+                raw::Trust::Any => super::RequestIdTrust::Any,
+            },
+            errors: errors.map(planes::errors)?,
+            client: client?,
+            shutdown: shutdown.map(|shutdown| super::Shutdown {
+                grace: shutdown.grace.0,
+                pre_drain: shutdown.pre_drain.0,
+            })?,
+            log: log.map(|log| super::Log {
+                level: log.level.0.0,
+                json: log.format == raw::LogFormat::Json,
+                requests: log.requests,
+            })?,
+            warnings: self.warnings,
+            redacted,
+        })
+    }
+
+    /// A table, if it could be read. If not, that was noted.
+    fn part<T>(&mut self, part: Part<T>, path: &KeyPath) -> Option<T> {
+        match part.0 {
+            Ok(table) => Some(table),
+            Err(message) => {
+                if !self.mistakes.within(path) {
+                    self.mistakes
+                        .push(path, message, "compare it with `gatepost schema`");
+                }
+                None
+            }
+        }
+    }
+
+    /// Notes what deserves a second look.
+    fn warn(&mut self, path: &KeyPath, message: impl Into<String>) {
+        self.warnings.push(Warning {
+            key: path.to_string(),
+            message: message.into(),
+        });
+    }
+
+    /// Whether a name is declared; a mistake with a suggestion if not.
+    fn declared(&mut self, what: &str, known: Known, name: &str, path: &KeyPath) -> bool {
+        let names = match known {
+            Known::Upstream => &self.names.upstreams,
+            Known::Issuer => &self.names.issuers,
+            Known::Credential => &self.names.credentials,
+        };
+        if names.iter().any(|known| known == name) {
+            return true;
+        }
+        let (_, mut fix) = did_you_mean(name, names.iter().map(String::as_str));
+        if names.is_empty() {
+            fix = format!("add a table [{what}.{name}]");
+        }
+        self.mistakes
+            .push(path, format!("there is no [{what}.{name}]"), fix);
+        false
+    }
+
+    /// A secret that can be loaded now, and its source.
+    fn secret(&mut self, secret: &raw::Secret, path: &KeyPath) -> Option<(SecretSource, Secret)> {
+        match secret {
+            raw::Secret::Env(name) => {
+                // the injected environment, not the process's: a test may hold another
+                let Some(value) = self.environment.get(name).filter(|value| !value.is_empty())
+                else {
+                    self.mistakes.push(
+                        &path.key("env"),
+                        format!("environment variable {name} is not set, or empty"),
+                        format!("set {name}, or name another variable"),
+                    );
+                    return None;
+                };
+                Some((SecretSource::Env(name.clone()), Secret::new(value.clone())))
+            }
+            raw::Secret::File(file) => {
+                self.watched.push(file.clone());
+                let source = SecretSource::File(file.clone());
+                match source.load() {
+                    Ok(secret) => Some((source, secret)),
+                    Err(error) => {
+                        self.mistakes.push(
+                            &path.key("file"),
+                            error.to_string(),
+                            "make the file readable for this process, with the secret in it",
+                        );
+                        None
+                    }
+                }
+            }
+            raw::Secret::Literal(secret) => {
+                self.warn(path, "a secret stands in the configuration itself");
+                Some((SecretSource::Literal(secret.clone()), secret.clone()))
+            }
+        }
+    }
+
+    /// A file that must be readable, watched from now on.
+    fn file(&mut self, file: &Path, path: &KeyPath) -> Option<Vec<u8>> {
+        self.watched.push(file.to_owned());
+        match std::fs::read(file) {
+            Ok(content) => Some(content),
+            Err(error) => {
+                self.mistakes.push(
+                    path,
+                    format!("cannot read {}: {error}", file.display()),
+                    "make the file readable for this process",
+                );
+                None
+            }
+        }
+    }
+
+    /// Keys and credentials do not travel in the clear, except over loopback or where that was
+    /// asked for by name.
+    fn guarded(&mut self, url: &Url, insecure_http: bool, path: &KeyPath) {
+        if url.scheme() == "https" || is_loopback(url) {
+            return;
+        }
+        if insecure_http {
+            self.warn(
+                path,
+                "insecure_http: whoever is on the way can read and change this",
+            );
+        } else {
+            self.mistakes.push(
+                path,
+                "plain http:// to another host carries keys or credentials in the clear",
+                "write https://, or add insecure_http = true to this table",
+            );
+        }
+    }
+}
+
+/// Which list of names.
+#[derive(Clone, Copy)]
+enum Known {
+    Upstream,
+    Issuer,
+    Credential,
+}
+
+/// Whether a URL's host is this machine by name or number.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn identity_names(raw: raw::Identity) -> IdentityNames {
+    IdentityNames {
+        user_id: raw.user_id.0.0,
+        request_id: raw.request_id.0.0,
+        tenant_id: raw.tenant_id.0.0,
+        user_name: raw.user_name.0.0,
+        user_email: raw.user_email.0.0,
+        user_groups: raw.user_groups.0.0,
+        user_roles: raw.user_roles.0.0,
+        user_permissions: raw.user_permissions.0.0,
+        issuer: raw.issuer.0.0,
+        client_id: raw.client_id.0.0,
+        principal_kind: raw.principal_kind.0.0,
+    }
+}

@@ -1,0 +1,250 @@
+//! Planes and settings: addresses that fit together, limits, proxies.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::super::error::KeyPath;
+use super::super::raw::{self, Limits, Part};
+use super::super::{Client, Egress, ErrorFormat, Errors, ForwardAuth, Ingress, Jwks, Listener};
+use super::Resolver;
+use crate::authz::Route;
+use crate::config::forms::{Size, Text};
+use crate::request::forwarded::TrustedProxies;
+
+/// All planes, resolved.
+#[derive(Debug)]
+pub(in crate::config) struct Planes {
+    pub(in crate::config) ingress: Option<Ingress>,
+    pub(in crate::config) forward_auth: Option<ForwardAuth>,
+    pub(in crate::config) egress: Option<Egress>,
+    pub(in crate::config) admin: Listener,
+    pub(in crate::config) health: Listener,
+}
+
+const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const REPLAY_BODY_BYTES: usize = 64 << 10;
+
+fn listener(listen: Option<Text<SocketAddr>>, default: (IpAddr, u16), limits: &Limits) -> Listener {
+    let bytes = |size: &Text<Size>| size.0.0;
+    Listener {
+        listen: listen.map_or_else(|| default.into(), |listen| listen.0),
+        header_timeout: limits
+            .header_timeout
+            .as_ref()
+            .map_or(Duration::from_secs(10), |timeout| timeout.0.0),
+        idle_timeout: limits
+            .idle_timeout
+            .as_ref()
+            .map_or(Duration::from_secs(75), |timeout| timeout.0.0),
+        max_header_bytes: limits.max_header_bytes.as_ref().map_or(64 << 10, |size| {
+            usize::try_from(bytes(size)).unwrap_or(usize::MAX)
+        }),
+        max_body_bytes: limits.max_body_bytes.as_ref().map(bytes),
+        max_connections: limits
+            .max_connections
+            .map_or(10_000, |count| usize::try_from(count).unwrap_or(usize::MAX)),
+    }
+}
+
+impl Resolver<'_> {
+    #[expect(clippy::too_many_arguments, reason = "one for each table")]
+    pub(super) fn planes(
+        &mut self,
+        ingress: Part<raw::Ingress>,
+        forward_auth: Option<Part<raw::ForwardAuth>>,
+        egress: Option<Part<raw::Egress>>,
+        admin: Part<raw::Admin>,
+        health: Part<raw::Health>,
+        routes: &[Route],
+        has_targets: bool,
+    ) -> Option<Planes> {
+        let top = KeyPath::of;
+        let starts_ingress = routes.iter().any(|route| route.forward.is_some());
+        let planned = starts_ingress || forward_auth.is_some() || egress.is_some();
+        if !planned && self.mistakes.found.is_empty() {
+            self.mistakes.push(
+                &KeyPath::default(),
+                "nothing to do: no route has an upstream, and there is neither [forward_auth] nor [egress]",
+                "write gatepost.toml with a route (docs/configuration.md), or set UPSTREAM_SERVICE=http://127.0.0.1:3000 or EGRESS_TARGETS=name=https://…",
+            );
+        }
+        if has_targets && egress.is_none() {
+            self.mistakes.push(
+                &top(&["egress_targets"]),
+                "there are egress targets, but egress does not listen",
+                "add a table [egress]",
+            );
+        }
+        let ingress = self.part(ingress, &top(&["ingress"]));
+        let forward_auth = forward_auth.map(|part| self.part(part, &top(&["forward_auth"])));
+        let egress = egress.map(|part| self.part(part, &top(&["egress"])));
+        let admin = self.part(admin, &top(&["admin"]));
+        let health = self.part(health, &top(&["health"]));
+
+        let networks = |list: &[Text<ipnet::IpNet>]| {
+            TrustedProxies::new(list.iter().map(|network| network.0).collect())
+        };
+        let ingress = ingress.filter(|_raw| starts_ingress).map(|raw| Ingress {
+            listener: listener(raw.listen, (ANYWHERE, 7400), &raw.limits),
+            trusted_proxies: networks(&raw.trusted_proxies),
+            forwarded_header: raw.forwarded_header,
+        });
+        let forward_auth = forward_auth.flatten().map(|raw| ForwardAuth {
+            trusted_proxies: networks(&raw.trusted_proxies.0),
+            listener: listener(raw.listen, (ANYWHERE, 7401), &raw.limits),
+        });
+        let egress = egress.flatten().map(|raw| self.egress(raw));
+        let admin = listener(
+            admin.as_ref()?.listen.clone(),
+            (LOOPBACK, 7403),
+            &admin?.limits,
+        );
+        if !admin.listen.ip().is_loopback() {
+            self.mistakes.push(
+                &top(&["admin", "listen"]),
+                "the admin listener stands on loopback only",
+                "write 127.0.0.1 or [::1]",
+            );
+        }
+        let health = listener(
+            health.as_ref()?.listen.clone(),
+            (ANYWHERE, 7404),
+            &health?.limits,
+        );
+        let planes = Planes {
+            ingress,
+            forward_auth,
+            egress,
+            admin,
+            health,
+        };
+        self.clashes(&planes);
+        Some(planes)
+    }
+
+    fn egress(&mut self, raw: raw::Egress) -> Egress {
+        let listener = listener(raw.listen, (LOOPBACK, 7402), &raw.limits);
+        let path = KeyPath::of(&["egress", "listen"]);
+        if !listener.listen.ip().is_loopback() {
+            if raw.allow_non_loopback {
+                self.warn(
+                    &path,
+                    "whoever reaches this address uses the app's credentials",
+                );
+            } else {
+                self.mistakes.push(
+                    &path,
+                    "egress stands on loopback only: whoever reaches it uses the app's credentials",
+                    "write 127.0.0.1 or [::1], or add allow_non_loopback = true",
+                );
+            }
+        }
+        Egress {
+            listener,
+            replay_body_bytes: raw.replay_body_bytes.map_or(REPLAY_BODY_BYTES, |size| {
+                usize::try_from(size.0.0).unwrap_or(usize::MAX)
+            }),
+        }
+    }
+
+    /// Two listeners on one address: only one could start.
+    fn clashes(&mut self, planes: &Planes) {
+        let Planes {
+            ingress,
+            forward_auth,
+            egress,
+            admin,
+            health,
+        } = planes;
+        let listeners: Vec<(&str, SocketAddr)> = [
+            ("ingress", ingress.as_ref().map(|plane| &plane.listener)),
+            (
+                "forward_auth",
+                forward_auth.as_ref().map(|plane| &plane.listener),
+            ),
+            ("egress", egress.as_ref().map(|plane| &plane.listener)),
+            ("admin", Some(admin)),
+            ("health", Some(health)),
+        ]
+        .into_iter()
+        .filter_map(|(name, listener)| Some((name, listener?.listen)))
+        .collect();
+        for (at, (name, address)) in listeners.iter().enumerate() {
+            for (other, taken) in listeners.iter().take(at) {
+                if clash(*address, *taken) {
+                    self.mistakes.push(
+                        &KeyPath::of(&[name, "listen"]),
+                        format!("{address} is taken by [{other}] ({taken})"),
+                        "give each listener its own port",
+                    );
+                }
+            }
+        }
+    }
+
+    pub(super) fn jwks(&mut self, raw: Part<raw::Jwks>, readiness: raw::Readiness) -> Option<Jwks> {
+        let path = KeyPath::of(&["jwks"]);
+        let raw = self.part(raw, &path)?;
+        if raw.max_stale.0.0 < raw.refresh_interval.0.0 {
+            self.mistakes.push(
+                &path.key("max_stale"),
+                "shorter than refresh_interval: keys would be unusable between two fetches",
+                "make max_stale several times refresh_interval",
+            );
+        }
+        Some(Jwks {
+            refresh_interval: raw.refresh_interval.0.0,
+            max_stale: raw.max_stale.0.0,
+            unknown_kid_cooldown: raw.unknown_kid_cooldown.0.0,
+            fetch_timeout: raw.fetch_timeout.0.0,
+            snapshot_dir: raw.snapshot_dir,
+            readiness_strict: match readiness {
+                raw::Readiness::Strict => true,
+                raw::Readiness::Lenient => false,
+            },
+        })
+    }
+
+    pub(super) fn client(&mut self, raw: Part<raw::Client>) -> Option<Client> {
+        let path = KeyPath::of(&["client"]);
+        let raw = self.part(raw, &path)?;
+        if let Some(file) = &raw.extra_ca_file {
+            self.file(file, &path.key("extra_ca_file"))?;
+        }
+        if raw.proxy.is_none() && !raw.no_proxy.is_empty() {
+            self.mistakes.push(
+                &path.key("no_proxy"),
+                "there is no proxy to bypass",
+                "add proxy, or remove no_proxy",
+            );
+        }
+        Some(Client {
+            proxy: raw.proxy.map(|url| url.0),
+            no_proxy: raw::texts(&raw.no_proxy),
+            extra_ca_file: raw.extra_ca_file,
+        })
+    }
+}
+
+fn clash(a: SocketAddr, b: SocketAddr) -> bool {
+    // `[::]` takes the IPv4 side too, on most systems
+    let covers =
+        |wide: IpAddr, other: IpAddr| wide.is_unspecified() && (wide.is_ipv6() || other.is_ipv4());
+    a.port() == b.port()
+        && a.port() != 0
+        && (a.ip() == b.ip() || covers(a.ip(), b.ip()) || covers(b.ip(), a.ip()))
+}
+
+pub(super) fn errors(raw: raw::Errors) -> Errors {
+    Errors {
+        format: match raw.format {
+            raw::Format::Problem => ErrorFormat::Problem,
+            raw::Format::JsonApi => ErrorFormat::JsonApi,
+            raw::Format::Simple => ErrorFormat::Simple,
+            raw::Format::Detail => ErrorFormat::Detail,
+        },
+        expose_reason: raw.expose_reason,
+        realm: raw.realm.0.0,
+    }
+}

@@ -1,0 +1,345 @@
+//! Routes: names, issuers, rules, and keys that only make sense together.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::super::error::KeyPath;
+use super::super::raw::{self, Auth, Names, Part};
+use super::{Known, Resolver};
+use crate::authn::PrincipalKind;
+use crate::authn::claims::ClaimPath;
+use crate::authn::credential::TokenSource;
+use crate::authz::route::{
+    Access, Authorization, Forward, HostPattern, HostRewrite, OnBehalfOf, PathPattern, Protected,
+    Segment,
+};
+use crate::authz::rule::SetRule;
+use crate::authz::{Route, RouteTable, Rule};
+
+impl Resolver<'_> {
+    pub(super) fn routes(&mut self, raw: Vec<Part<raw::Route>>) -> Vec<Route> {
+        let mut taken: HashSet<String> = raw
+            .iter()
+            .filter_map(|part| part.0.as_ref().ok()?.name.as_ref())
+            .map(|name| name.0.0.clone())
+            .collect();
+        let mut stated: HashSet<String> = HashSet::new();
+        let mut routes = Vec::with_capacity(raw.len());
+        for (index, part) in raw.into_iter().enumerate() {
+            let path = KeyPath::of(&["routes"]).index(index);
+            let Some(raw) = self.part(part, &path) else {
+                continue;
+            };
+            let name = match &raw.name {
+                Some(name) => {
+                    if !stated.insert(name.0.0.clone()) {
+                        self.mistakes.push(
+                            &path.key("name"),
+                            format!("another route is named {:?} too", name.0.0),
+                            "give each route its own name",
+                        );
+                    }
+                    name.0.0.clone()
+                }
+                None => generated_name(&raw, &mut taken),
+            };
+            routes.extend(self.route(name, raw, &path));
+        }
+        routes
+    }
+
+    /// The table; two routes that no request could tell apart are a mistake.
+    pub(super) fn table(&mut self, routes: Vec<Route>) -> Option<RouteTable> {
+        match RouteTable::new(routes) {
+            Ok(table) => Some(table),
+            Err(conflicts) => {
+                for conflict in conflicts {
+                    self.mistakes.push(
+                        &KeyPath::of(&["routes"]),
+                        conflict.to_string(),
+                        "give them different hosts, paths or methods, or remove one",
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    fn route(&mut self, name: String, raw: raw::Route, path: &KeyPath) -> Option<Route> {
+        let access = self.access(&raw, path);
+        let forward = self.forward(&raw, path);
+        let raw::Route {
+            hosts,
+            path: pattern,
+            methods,
+            allow_encoded_slashes,
+            pass_overrides,
+            ..
+        } = raw;
+        Some(Route {
+            name: Arc::from(name),
+            hosts: hosts.map_or_else(
+                || vec![HostPattern::Any],
+                |hosts| hosts.0.into_iter().map(|host| host.0).collect(),
+            ),
+            pattern: pattern.0,
+            methods: methods
+                .map(|methods| methods.0.into_iter().map(|method| method.0).collect())
+                .unwrap_or_default(),
+            access: access?,
+            allow_encoded_slashes,
+            pass_overrides,
+            forward: forward?,
+        })
+    }
+
+    fn access(&mut self, raw: &raw::Route, path: &KeyPath) -> Option<Access> {
+        let public = matches!(raw.auth, Some(Auth::None(raw::NoneWord::None)));
+        if public {
+            for (key, given) in [
+                ("require", raw.require.is_some()),
+                ("optional", raw.optional),
+                ("issuers", raw.issuers.is_some()),
+                ("token_from", raw.token_from.is_some()),
+                ("on_behalf_of", raw.on_behalf_of.is_some()),
+            ] {
+                if given {
+                    self.mistakes.push(
+                        &path.key(key),
+                        "a public route (auth = \"none\") looks at no credential",
+                        format!("remove {key}, or remove auth"),
+                    );
+                }
+            }
+            return Some(Access::Public);
+        }
+        if raw.optional && raw.require.is_some() {
+            self.mistakes.push(
+                &path.key("require"),
+                "an optional route lets anonymous callers pass, whom no rule can judge",
+                "remove optional or require, or split the route in two",
+            );
+        }
+        let issuers = self.route_issuers(raw, path);
+        let require = match &raw.require {
+            Some(require) => rule(require),
+            None => Rule::default(),
+        };
+        let on_behalf_of = raw
+            .on_behalf_of
+            .as_ref()
+            .map(|raw| self.on_behalf_of(raw, &path.key("on_behalf_of")));
+        Some(Access::Protected(Box::new(Protected {
+            issuers: issuers?,
+            token_from: raw.token_from.as_ref().map_or_else(
+                || vec![TokenSource::Authorization],
+                |list| list.0.iter().map(|source| source.0.clone()).collect(),
+            ),
+            optional: raw.optional,
+            require,
+            on_behalf_of,
+        })))
+    }
+
+    /// Indices of the accepted issuers.
+    fn route_issuers(&mut self, raw: &raw::Route, path: &KeyPath) -> Option<Vec<usize>> {
+        let at = path.key("issuers");
+        let Some(stated) = &raw.issuers else {
+            return match self.names.issuers.len() {
+                1 => Some(vec![0]),
+                0 => {
+                    self.mistakes.push(
+                        &at,
+                        "a protected route needs an issuer, and none is configured",
+                        "add a table [issuers.NAME], or auth = \"none\" for a public route",
+                    );
+                    None
+                }
+                _several => {
+                    let all: Vec<String> = self
+                        .names
+                        .issuers
+                        .iter()
+                        .map(|name| format!("{name:?}"))
+                        .collect();
+                    self.mistakes.push(
+                        &at,
+                        "missing: with two or more issuers each protected route names its own",
+                        format!("write issuers = [{}], or fewer of them", all.join(", ")),
+                    );
+                    None
+                }
+            };
+        };
+        let mut indices = Vec::new();
+        for (number, name) in stated.0.iter().enumerate() {
+            let name = &name.0.0;
+            if self.declared("issuers", Known::Issuer, name, &at.index(number)) {
+                indices.extend(self.names.issuers.iter().position(|known| known == name));
+            }
+        }
+        Some(indices)
+    }
+
+    fn on_behalf_of(&mut self, raw: &raw::OnBehalfOf, path: &KeyPath) -> OnBehalfOf {
+        if raw.clients.is_none() && raw.groups.is_none() {
+            self.mistakes.push(
+                path,
+                "every service could state any user",
+                "name the services: clients = [\"…\"] or groups = [\"…\"]",
+            );
+        }
+        let list = |list: &Option<raw::List<_>>| {
+            list.as_ref()
+                .map(|list| raw::texts(&list.0))
+                .unwrap_or_default()
+        };
+        OnBehalfOf {
+            clients: list(&raw.clients),
+            groups: raw.groups.as_ref().map(set_rule),
+            tenants: list(&raw.tenants),
+        }
+    }
+
+    /// `Some(None)`: the route only answers forward auth.
+    fn forward(&mut self, raw: &raw::Route, path: &KeyPath) -> Option<Option<Forward>> {
+        let Some(upstream) = &raw.upstream else {
+            for (key, given) in [
+                ("strip_prefix", raw.strip_prefix.is_some()),
+                ("host", raw.host.is_some()),
+                ("authorization", raw.authorization.is_some()),
+                ("timeout", raw.timeout.is_some()),
+                ("strip", !raw.strip.is_empty()),
+                ("pass_overrides", raw.pass_overrides),
+                ("on_behalf_of", raw.on_behalf_of.is_some()),
+            ] {
+                if given {
+                    self.mistakes.push(
+                        &path.key(key),
+                        "without an upstream this means nothing",
+                        format!("add upstream = \"…\", or remove {key}"),
+                    );
+                }
+            }
+            return Some(None);
+        };
+        let upstream = &upstream.0.0;
+        let known = self.declared(
+            "upstreams",
+            Known::Upstream,
+            upstream,
+            &path.key("upstream"),
+        );
+        if let Some(prefix) = &raw.strip_prefix {
+            if !begins_with(&raw.path.0, &prefix.0.0) {
+                self.mistakes.push(
+                    &path.key("strip_prefix"),
+                    format!("no path of this route begins with {}", prefix.0.0),
+                    "strip a prefix that path begins with, segment by segment",
+                );
+            }
+        }
+        let authorization = match &raw.authorization {
+            None | Some(raw::Authorization::Word(raw::AuthorizationWord::Forward)) => {
+                Authorization::Forward
+            }
+            Some(raw::Authorization::Word(raw::AuthorizationWord::Strip)) => Authorization::Strip,
+            Some(raw::Authorization::Replace(replace)) => {
+                let name = &replace.replace.0.0;
+                let at = path.key("authorization").key("replace");
+                self.declared("credentials", Known::Credential, name, &at);
+                Authorization::Replace(Arc::from(name.as_str()))
+            }
+        };
+        known.then(|| {
+            Some(Forward {
+                upstream: Arc::from(upstream.as_str()),
+                host: raw
+                    .host
+                    .as_ref()
+                    .map_or(HostRewrite::Upstream, |host| host.0.0.clone()),
+                authorization,
+                strip_prefix: raw.strip_prefix.as_ref().map(|prefix| prefix.0.0.clone()),
+                timeout: raw.timeout.as_ref().map(|timeout| timeout.0.0),
+                strip: raw.strip.iter().map(|name| name.0.clone()).collect(),
+            })
+        })
+    }
+}
+
+/// `/orders/**`, with host, methods or a number before it where that is taken.
+fn generated_name(raw: &raw::Route, taken: &mut HashSet<String>) -> String {
+    let path = &raw.path.0.text;
+    let hosts: Vec<String> = raw
+        .hosts
+        .iter()
+        .flat_map(|hosts| &hosts.0)
+        .map(|host| host.0.to_string())
+        .collect();
+    let methods: Vec<&str> = raw
+        .methods
+        .iter()
+        .flat_map(|methods| &methods.0)
+        .map(|method| method.0.as_str())
+        .collect();
+    let full = [methods.join(","), format!("{}{path}", hosts.join(","))];
+    let full = full.join(" ").trim().to_owned();
+    let numbered = (2..).map(|number| format!("{path} #{number}"));
+    let name = [path.clone(), full]
+        .into_iter()
+        .chain(numbered)
+        .find(|name| !taken.contains(name))
+        .unwrap_or_default();
+    taken.insert(name.clone());
+    name
+}
+
+/// Whether every path of a pattern begins with this literal prefix.
+fn begins_with(pattern: &PathPattern, prefix: &str) -> bool {
+    PathPattern::parse(prefix).is_ok_and(|prefix| {
+        prefix.segments.len() <= pattern.segments.len()
+            && prefix
+                .segments
+                .iter()
+                .zip(&pattern.segments)
+                .all(|(wanted, is)| matches!(is, Segment::Literal(_)) && wanted == is)
+    })
+}
+
+fn rule(raw: &raw::Require) -> Rule {
+    Rule {
+        principal: raw.principal.map(|kind| match kind {
+            raw::Principal::User => PrincipalKind::User,
+            raw::Principal::Service => PrincipalKind::Service,
+        }),
+        clients: raw.clients.as_ref().map(|list| raw::texts(&list.0)),
+        groups: raw.groups.as_ref().map(set_rule),
+        roles: raw.roles.as_ref().map(set_rule),
+        permissions: raw.permissions.as_ref().map(set_rule),
+        scopes: raw.scopes.as_ref().map(set_rule),
+        claims: raw
+            .claims
+            .iter()
+            .map(|(name, values)| (ClaimPath::name(name), values.list()))
+            .collect(),
+    }
+}
+
+fn set_rule(raw: &Names) -> SetRule {
+    let list = |list: &Option<raw::List<_>>| {
+        list.as_ref()
+            .map(|list| raw::texts(&list.0))
+            .unwrap_or_default()
+    };
+    match raw {
+        Names::Any(any) => SetRule {
+            any: raw::texts(&any.0),
+            ..SetRule::default()
+        },
+        Names::Parts(parts) => SetRule {
+            any: list(&parts.any),
+            all: list(&parts.all),
+            none: list(&parts.none),
+        },
+    }
+}

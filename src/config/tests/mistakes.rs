@@ -1,0 +1,400 @@
+//! Every mistake is named at once, with line and fix.
+
+use super::*;
+
+#[test]
+fn five_mistakes_are_five_errors_with_line_and_fix() {
+    let text = "\
+[ingress]
+header_timeout = 10
+[issuers.users]
+kind = \"cognito\"
+user_pool_id = \"us-east-1_ABC123DEF\"
+client_id = [\"1example23456789\"]
+[upstreams.app]
+url = \"http://127.0.0.1:3000\"
+[[routes]]
+path = \"/**\"
+upstream = \"ap\"
+require = { groups = [] }
+[[routes]]
+  path = \"/a//b\"
+  upstream = \"app\"
+";
+    let errors = bad(text, &[]);
+    assert_eq!(
+        shown(&errors),
+        [
+            "2 ingress.header_timeout: expected a string, found a number",
+            "6 issuers.users.client_id: unknown key",
+            "11 routes[0].upstream: there is no [upstreams.ap]",
+            "12 routes[0].require.groups: an empty list asks or grants nothing",
+            "14 routes[1].path: no request can match this: such a path is refused as ambiguous",
+        ]
+    );
+    let fixes: Vec<&str> = errors.iter().map(|error| error.fix.as_str()).collect();
+    assert_eq!(
+        fixes,
+        [
+            "write it like \"30s\"",
+            "did you mean `client_ids`?",
+            "did you mean `app`?",
+            "leave the key out, or name something",
+            "write it like \"/orders/{id}/**\"",
+        ]
+    );
+    assert_eq!(errors[4].column, Some(3));
+    assert_eq!(
+        errors[1].to_string(),
+        "gatepost.toml:6:1: issuers.users.client_id: unknown key\n  fix: did you mean `client_ids`?"
+    );
+}
+
+#[test]
+fn broken_toml_is_one_error_with_its_place() {
+    let errors = bad("[ingress\nlisten = 1\n", &[]);
+    assert_eq!(errors.len(), 1);
+    assert_eq!((errors[0].line, errors[0].column), (Some(1), Some(9)));
+}
+
+/// Appends a snippet to the smallest file and expects exactly these errors.
+#[track_caller]
+fn expect(snippet: &str, environment: &[(&str, &str)], expected: &[&str]) {
+    let text = format!("{SMALLEST}{snippet}");
+    let found = match load(&sources(&text, environment)) {
+        Ok(_config) => Vec::new(),
+        Err(errors) => errors
+            .0
+            .iter()
+            .map(|error| format!("{}: {}", error.key, error.message))
+            .collect(),
+    };
+    assert_eq!(found, expected, "{snippet}");
+}
+
+#[test]
+fn what_cannot_work_is_refused() {
+    expect("", &[], &[]);
+    // planes
+    expect(
+        "[forward_auth]\n",
+        &[],
+        &["forward_auth.trusted_proxies: missing"],
+    );
+    for everyone in ["0.0.0.0/0", "::/0"] {
+        expect(
+            &format!("[forward_auth]\ntrusted_proxies = [\"10.0.0.0/8\", \"{everyone}\"]\n"),
+            &[],
+            &["forward_auth.trusted_proxies[1]: `/0` would trust every peer"],
+        );
+        expect(
+            &format!("[ingress]\ntrusted_proxies = [\"{everyone}\"]\n"),
+            &[],
+            &["ingress.trusted_proxies[0]: `/0` would trust every peer"],
+        );
+    }
+    expect(
+        "[forward_auth]\ntrusted_proxies = []\n",
+        &[],
+        &["forward_auth.trusted_proxies: an empty list asks or grants nothing"],
+    );
+    expect(
+        "[egress]\nlisten = \"0.0.0.0:7402\"\n",
+        &[],
+        &[
+            "egress.listen: egress stands on loopback only: whoever reaches it uses the app's credentials",
+        ],
+    );
+    expect(
+        "[egress]\nlisten = \"0.0.0.0:7402\"\nallow_non_loopback = true\n",
+        &[],
+        &[],
+    );
+    expect(
+        "[admin]\nlisten = \"0.0.0.0:7403\"\n",
+        &[],
+        &["admin.listen: the admin listener stands on loopback only"],
+    );
+    expect(
+        "[admin]\nlisten = \"127.0.0.1:7400\"\n",
+        &[],
+        &["admin.listen: 127.0.0.1:7400 is taken by [ingress] (0.0.0.0:7400)"],
+    );
+    expect(
+        "[admin]\nlisten = \"127.0.0.1:0\"\n[health]\nlisten = \"127.0.0.1:0\"\n",
+        &[],
+        &[],
+    );
+    expect(
+        "[jwks]\nmax_stale = \"1m\"\n",
+        &[],
+        &[
+            "jwks.max_stale: shorter than refresh_interval: keys would be unusable between two fetches",
+        ],
+    );
+    expect(
+        "[ingress]\nmax_connections = 0\nmax_body_bytes = 10\n",
+        &[],
+        &[
+            "ingress.max_connections: out of range",
+            "ingress.max_body_bytes: expected a string, found a number",
+        ],
+    );
+    expect(
+        "[egress]\n[[egress_targets]]\nname = \"A/b\"\nurl = \"http://other.example\"\ncredential = [\"x\"]\n",
+        &[],
+        &[
+            "egress_targets[0].name: \"A/b\" cannot stand in a path and a host name",
+            "egress_targets[0].url: plain http:// to another host carries keys or credentials in the clear",
+            "egress_targets[0].credential[0]: there is no [credentials.x]",
+        ],
+    );
+    expect(
+        "[credentials.p]\nkind = \"pass_through\"\n[[egress_targets]]\nname = \"a\"\nurl = \"https://a.example\"\ncredential = \"p\"\n",
+        &[],
+        &["egress_targets: there are egress targets, but egress does not listen"],
+    );
+}
+
+#[test]
+fn routes_that_cannot_be_meant_are_refused() {
+    let route = |keys: &str| format!("[[routes]]\npath = \"/x\"\nupstream = \"app\"\n{keys}\n");
+    for (keys, expected) in [
+        (
+            "auth = \"none\"\nrequire = { groups = [\"a\"] }\n",
+            "routes[1].require: a public route (auth = \"none\") looks at no credential",
+        ),
+        (
+            "optional = true\nrequire = { groups = [\"a\"] }\n",
+            "routes[1].require: an optional route lets anonymous callers pass, whom no rule can judge",
+        ),
+        (
+            "require = {}",
+            "routes[1].require: an empty table asks nothing",
+        ),
+        (
+            "require = { groups = {} }",
+            "routes[1].require.groups: an empty table asks nothing",
+        ),
+        (
+            "require = { roles = { any = [] } }",
+            "routes[1].require.roles.any: an empty list asks or grants nothing",
+        ),
+        (
+            "require = { claims = {} }",
+            "routes[1].require.claims: an empty table asks nothing",
+        ),
+        (
+            "methods = []",
+            "routes[1].methods: an empty list asks or grants nothing",
+        ),
+        (
+            "methods = [\"get\"]",
+            "routes[1].methods[0]: methods are case-sensitive: write \"GET\"",
+        ),
+        (
+            "hosts = [\"api.example.com:8080\"]",
+            "routes[1].hosts[0]: \"api.example.com:8080\" is not a host, `*.` and a host, or `*` (without port)",
+        ),
+        (
+            "auth = []",
+            "routes[1].auth: an empty list asks or grants nothing",
+        ),
+        (
+            "auth = \"nothing\"",
+            "routes[1].auth: unknown value \"nothing\"",
+        ),
+        (
+            "issuers = [\"user\"]",
+            "routes[1].issuers[0]: there is no [issuers.user]",
+        ),
+        (
+            "strip_prefix = \"/y\"",
+            "routes[1].strip_prefix: no path of this route begins with /y",
+        ),
+        (
+            "authorization = { replace = \"m2m\" }",
+            "routes[1].authorization.replace: there is no [credentials.m2m]",
+        ),
+        (
+            "on_behalf_of = { tenants = [\"t\"] }",
+            "routes[1].on_behalf_of: every service could state any user",
+        ),
+        (
+            "token_from = [\"query:token\"]",
+            "routes[1].token_from[0]: a token stands in `header:NAME` or `cookie:NAME`",
+        ),
+        (
+            "timeout = \"0s\"",
+            "routes[1].timeout: must be longer than zero",
+        ),
+    ] {
+        expect(&route(keys), &[], &[expected]);
+    }
+    expect(
+        "[[routes]]\npath = \"/x\"\nstrip_prefix = \"/x\"\n",
+        &[],
+        &["routes[1].strip_prefix: without an upstream this means nothing"],
+    );
+    expect(
+        "[[routes]]\nname = \"b\"\npath = \"/**\"\nupstream = \"app\"\nmethods = [\"GET\"]\n",
+        &[],
+        &["routes: routes \"/**\" and \"b\" both match GET */**"],
+    );
+    expect(
+        "[[routes]]\nname = \"a\"\npath = \"/a\"\n[[routes]]\nname = \"a\"\npath = \"/b\"\n",
+        &[],
+        &["routes[2].name: another route is named \"a\" too"],
+    );
+}
+
+#[test]
+fn two_issuers_must_be_named_and_none_protects_nothing() {
+    let second = "[issuers.staff]\nkind = \"entra\"\ntenant_id = \"11111111-2222-3333-4444-555555555555\"\naudiences = [\"api\"]\n";
+    expect(
+        second,
+        &[],
+        &[
+            "routes[0].issuers: missing: with two or more issuers each protected route names its own",
+        ],
+    );
+    let errors = bad(
+        "[upstreams.app]\nurl = \"http://127.0.0.1\"\n[[routes]]\npath = \"/**\"\nupstream = \"app\"\n",
+        &[],
+    );
+    assert_eq!(
+        shown(&errors),
+        ["3 routes[0].issuers: a protected route needs an issuer, and none is configured"]
+    );
+}
+
+#[test]
+fn issuers_that_prove_nothing_are_refused() {
+    let jwt = |keys: &str| {
+        format!(
+            "{SMALLEST}issuers = [\"users\"]\n[issuers.j]\nkind = \"jwt\"\nissuer = \"i\"\naudiences = [\"a\"]\n{keys}"
+        )
+    };
+    let long = "k".repeat(32);
+    let environment = [("LONG", long.as_str()), ("SHORT", "hunter2"), ("EMPTY", "")];
+    for (keys, expected) in [
+        ("", vec!["issuers.j: no keys are named"]),
+        (
+            "jwks_url = \"https://a.example\"\njwks_file = \"x\"",
+            vec!["issuers.j: keys are named twice"],
+        ),
+        (
+            "secret = { env = \"SHORT\" }",
+            vec!["issuers.j.secret: the secret is shorter than its hash (32 bytes)"],
+        ),
+        (
+            "secret = { env = \"LONG\" }\nalgorithms = [\"HS512\"]",
+            vec!["issuers.j.secret: the secret is shorter than its hash (64 bytes)"],
+        ),
+        ("secret = { env = \"LONG\" }", vec![]),
+        (
+            "secret = { env = \"LONG\" }\nalgorithms = [\"HS256\", \"RS256\"]",
+            vec!["issuers.j.algorithms[1]: a secret does not verify RS256"],
+        ),
+        (
+            "jwks_url = \"https://a.example\"\nalgorithms = [\"HS256\"]",
+            vec!["issuers.j.algorithms[0]: HS256 is only for kind = \"jwt\" with a secret"],
+        ),
+        (
+            "jwks_url = \"https://a.example\"\nalgorithms = [\"none\"]",
+            vec![
+                "issuers.j.algorithms[0]: \"none\" is none of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, HS256, HS384, HS512",
+            ],
+        ),
+        (
+            "secret = { env = \"ABSENT\" }",
+            vec!["issuers.j.secret.env: environment variable ABSENT is not set, or empty"],
+        ),
+        (
+            "secret = { env = \"EMPTY\" }",
+            vec!["issuers.j.secret.env: environment variable EMPTY is not set, or empty"],
+        ),
+        (
+            "secret = \"hunter2\"",
+            vec!["issuers.j.secret: expected a table, found a string"],
+        ),
+        (
+            "secret = { env = \"LONG\", file = \"x\" }",
+            vec!["issuers.j.secret: one place only"],
+        ),
+        (
+            "jwks_url = \"http://other.example/keys\"",
+            vec![
+                "issuers.j.jwks_url: plain http:// to another host carries keys or credentials in the clear",
+            ],
+        ),
+        ("jwks_url = \"http://127.0.0.1:1/keys\"", vec![]),
+        (
+            "jwks_url = \"http://other.example/keys\"\ninsecure_http = true",
+            vec![],
+        ),
+    ] {
+        let found = match load(&sources(&jwt(keys), &environment)) {
+            Ok(_config) => Vec::new(),
+            Err(errors) => {
+                assert!(!errors.to_string().contains("hunter2"), "{errors}");
+                errors
+                    .0
+                    .iter()
+                    .map(|error| format!("{}: {}", error.key, error.message))
+                    .collect()
+            }
+        };
+        assert_eq!(found, expected, "{keys}");
+    }
+    let errors = bad(&jwt("secret = \"hunter2\""), &environment);
+    assert_eq!(errors[0].fix, "write it like { env = \"NAME\" }");
+}
+
+#[test]
+fn key_files_are_read_at_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key.pem");
+    let text = format!(
+        "{SMALLEST}issuers = [\"users\"]\n[issuers.j]\nkind = \"jwt\"\nissuer = \"i\"\naudiences = [\"a\"]\npublic_key_file = {file:?}\n"
+    );
+    assert_eq!(bad(&text, &[])[0].key, "issuers.j.public_key_file");
+    std::fs::write(&file, "no key").unwrap();
+    assert_eq!(bad(&text, &[])[0].key, "issuers.j.public_key_file");
+    let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    std::fs::write(&file, pair.public_key_pem()).unwrap();
+    let config = good(&text, &[]);
+    assert_eq!(config.watched, [file]);
+}
+
+#[test]
+fn the_audience_is_never_optional() {
+    for (kind, key) in [
+        (
+            "kind = \"cognito\"\nuser_pool_id = \"us-east-1_A\"",
+            "client_ids",
+        ),
+        (
+            "kind = \"oidc\"\nissuer = \"https://i.example\"",
+            "audiences",
+        ),
+        (
+            "kind = \"jwt\"\nissuer = \"i\"\njwks_url = \"https://i.example\"",
+            "audiences",
+        ),
+        (
+            "kind = \"entra\"\ntenant_id = \"11111111-2222-3333-4444-555555555555\"",
+            "audiences",
+        ),
+    ] {
+        let errors = bad(
+            &format!("[forward_auth]\ntrusted_proxies = [\"10.0.0.1\"]\n[issuers.x]\n{kind}\n"),
+            &[],
+        );
+        assert_eq!(
+            shown(&errors),
+            [format!("3 issuers.x.{key}: missing")],
+            "{kind}"
+        );
+    }
+}
