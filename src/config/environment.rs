@@ -73,18 +73,16 @@ impl<'r> Reader<'r> {
 
     fn disabled(&mut self) {
         const NAME: &str = "AUTH_MIDDLEWARE_DISABLED";
-        if let Some((_, value)) = self.variable(&[NAME]) {
-            if !matches!(
-                value.to_ascii_lowercase().as_str(),
-                "false" | "0" | "no" | "off"
-            ) {
-                self.wrong(
-                    &[NAME],
-                    NAME,
-                    "authentication cannot be switched off",
-                    "remove it; to try things out use `gatepost dev`, to make a path public write a route with auth = \"none\"",
-                );
-            }
+        let says_off = |text: &str| matches!(text, "false" | "0" | "no" | "off");
+        if let Some((_, value)) = self.variable(&[NAME])
+            && !says_off(&value.to_ascii_lowercase())
+        {
+            self.wrong(
+                &[NAME],
+                NAME,
+                "authentication cannot be switched off",
+                "remove it; to try things out use `gatepost dev`, to make a path public write a route with auth = \"none\"",
+            );
         }
     }
 
@@ -336,11 +334,10 @@ impl<'r> Reader<'r> {
         let [first, second] = names;
         if let (Some((_, one)), Some((_, other))) =
             (self.variable(&[first]), self.variable(&[second]))
+            && one != other
         {
-            if one != other {
-                let message = format!("{first} and {second} differ");
-                self.wrong(key, second, &message, "set one of them");
-            }
+            let message = format!("{first} and {second} differ");
+            self.wrong(key, second, &message, "set one of them");
         }
     }
 }

@@ -53,8 +53,11 @@ impl<F: Form> JsonSchema for Text<F> {
 
 /// What is wrong with a string of this `format`, and a well-formed example; `None` if it is fine.
 pub(super) fn fault(format: &str, text: &str) -> Option<(String, &'static str)> {
-    fn of<F: Form>(format: &str, text: &str) -> Option<Option<(String, &'static str)>> {
-        (F::FORMAT == format).then(|| F::read(text).err().map(|message| (message, F::EXAMPLE)))
+    fn of<F: Form>(format: &str, text: &str) -> Option<(String, &'static str)> {
+        if F::FORMAT != format {
+            return None;
+        }
+        F::read(text).err().map(|message| (message, F::EXAMPLE))
     }
     [
         of::<Duration>,
@@ -78,7 +81,6 @@ pub(super) fn fault(format: &str, text: &str) -> Option<(String, &'static str)> 
     ]
     .into_iter()
     .find_map(|check| check(format, text))
-    .flatten()
 }
 
 impl Form for Duration {

@@ -65,10 +65,10 @@ impl Provider for Tree<'_> {
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
         let mut data = Map::new();
         if let Some(tree) = self.1.as_object() {
-            let dict = tree
-                .iter()
-                .map(|(key, value)| Ok((key.clone(), figment::value::Value::serialize(value)?)))
-                .collect::<Result<Dict, figment::Error>>()?;
+            let mut dict = Dict::new();
+            for (key, value) in tree {
+                dict.insert(key.clone(), figment::value::Value::serialize(value)?);
+            }
             data.insert(Profile::Default, dict);
         }
         Ok(data)

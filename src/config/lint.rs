@@ -141,11 +141,12 @@ fn share_method(a: &Route, b: &Route) -> bool {
 fn covers(wide: &[Segment], narrow: &[Segment]) -> bool {
     match (wide.split_first(), narrow.split_first()) {
         (Some((Segment::Rest, _)), _) | (None, None) => true,
-        (None, Some(_)) | (Some(_), None | Some((Segment::Rest, _))) => false,
+        (None, Some(_))
+        | (Some(_), None | Some((Segment::Rest, _)))
+        | (Some((Segment::Literal(_), _)), Some((Segment::Parameter | Segment::One, _))) => false,
         (Some((Segment::Literal(wide), rest)), Some((Segment::Literal(narrow), tail))) => {
             wide == narrow && covers(rest, tail)
         }
-        (Some((Segment::Literal(_), _)), Some(_)) => false,
         (Some((Segment::Parameter | Segment::One, rest)), Some((_, tail))) => covers(rest, tail),
     }
 }

@@ -303,12 +303,11 @@ pub(super) fn has_type(value: &Value, schema: &Map<String, Value>) -> bool {
     match schema.get("type").and_then(Value::as_str) {
         Some("object") => value.is_object(),
         Some("array") => value.is_array(),
-        Some("string") => value.is_string(),
         Some("boolean") => value.is_boolean(),
         Some("integer") => value.is_i64() || value.is_u64(),
         Some("number") => value.is_number(),
-        // an enum of words
-        None => value.is_string(),
+        // without a type: an enum of words
+        Some("string") | None => value.is_string(),
         Some(_other) => false,
     }
 }

@@ -68,7 +68,6 @@ pub(in crate::config) struct ClientCredentials {
 /// `auth_method`
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(clippy::enum_variant_names, reason = "the registry's names")]
 pub(in crate::config) enum AuthMethod {
     ClientSecretPost,
     ClientSecretBasic,

@@ -50,10 +50,6 @@ pub(in crate::config) struct IssuerCommon {
 
 /// Where each part of a principal stands: a claim name, or a path into objects.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[expect(
-    clippy::missing_docs_in_private_items,
-    reason = "named after the part they map"
-)]
 pub(in crate::config) struct ClaimNames {
     pub(in crate::config) user_id: Option<OneOrMany>,
     pub(in crate::config) tenant: Option<OneOrMany>,

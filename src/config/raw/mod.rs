@@ -242,10 +242,6 @@ pub(super) struct TokenCache {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[expect(
-    clippy::missing_docs_in_private_items,
-    reason = "named after what they carry"
-)]
 pub(super) struct Identity {
     pub(super) user_id: Text<OptionalHeader>,
     pub(super) request_id: Text<OptionalHeader>,

@@ -89,16 +89,14 @@ impl Resolver<'_> {
         path: &KeyPath,
     ) -> Option<ClientCredentials> {
         let secret = self.secret(&raw.client_secret, &path.key("client_secret"));
-        let token_url = self.token_url(&raw, path);
-        let token_url = token_url?;
+        let token_url = self.token_url(&raw, path)?;
         self.guarded(&token_url, raw.insecure_http, &path.key("token_url"));
         let auth_method = match raw.auth_method {
             Some(raw::AuthMethod::ClientSecretPost) => ClientAuthMethod::ClientSecretPost,
-            Some(raw::AuthMethod::ClientSecretBasic) => ClientAuthMethod::ClientSecretBasic,
             None if raw.domain.is_some() || wants_post(&token_url) => {
                 ClientAuthMethod::ClientSecretPost
             }
-            None => ClientAuthMethod::ClientSecretBasic,
+            Some(raw::AuthMethod::ClientSecretBasic) | None => ClientAuthMethod::ClientSecretBasic,
         };
         Some(ClientCredentials {
             token_url,

@@ -89,7 +89,7 @@ impl Resolver<'_> {
             access: access?,
             allow_encoded_slashes,
             pass_overrides,
-            forward: forward?,
+            forward,
         })
     }
 
@@ -201,8 +201,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// `Some(None)`: the route only answers forward auth.
-    fn forward(&mut self, raw: &raw::Route, path: &KeyPath) -> Option<Option<Forward>> {
+    /// `None`: the route only answers forward auth, or a mistake was noted.
+    fn forward(&mut self, raw: &raw::Route, path: &KeyPath) -> Option<Forward> {
         let Some(upstream) = &raw.upstream else {
             for (key, given) in [
                 ("strip_prefix", raw.strip_prefix.is_some()),
@@ -221,7 +221,7 @@ impl Resolver<'_> {
                     );
                 }
             }
-            return Some(None);
+            return None;
         };
         let upstream = &upstream.0.0;
         let known = self.declared(
@@ -230,14 +230,14 @@ impl Resolver<'_> {
             upstream,
             &path.key("upstream"),
         );
-        if let Some(prefix) = &raw.strip_prefix {
-            if !begins_with(&raw.path.0, &prefix.0.0) {
-                self.mistakes.push(
-                    &path.key("strip_prefix"),
-                    format!("no path of this route begins with {}", prefix.0.0),
-                    "strip a prefix that path begins with, segment by segment",
-                );
-            }
+        if let Some(prefix) = &raw.strip_prefix
+            && !begins_with(&raw.path.0, &prefix.0.0)
+        {
+            self.mistakes.push(
+                &path.key("strip_prefix"),
+                format!("no path of this route begins with {}", prefix.0.0),
+                "strip a prefix that path begins with, segment by segment",
+            );
         }
         let authorization = match &raw.authorization {
             None | Some(raw::Authorization::Word(raw::AuthorizationWord::Forward)) => {
@@ -251,18 +251,16 @@ impl Resolver<'_> {
                 Authorization::Replace(Arc::from(name.as_str()))
             }
         };
-        known.then(|| {
-            Some(Forward {
-                upstream: Arc::from(upstream.as_str()),
-                host: raw
-                    .host
-                    .as_ref()
-                    .map_or(HostRewrite::Upstream, |host| host.0.0.clone()),
-                authorization,
-                strip_prefix: raw.strip_prefix.as_ref().map(|prefix| prefix.0.0.clone()),
-                timeout: raw.timeout.as_ref().map(|timeout| timeout.0.0),
-                strip: raw.strip.iter().map(|name| name.0.clone()).collect(),
-            })
+        known.then(|| Forward {
+            upstream: Arc::from(upstream.as_str()),
+            host: raw
+                .host
+                .as_ref()
+                .map_or(HostRewrite::Upstream, |host| host.0.0.clone()),
+            authorization,
+            strip_prefix: raw.strip_prefix.as_ref().map(|prefix| prefix.0.0.clone()),
+            timeout: raw.timeout.as_ref().map(|timeout| timeout.0.0),
+            strip: raw.strip.iter().map(|name| name.0.clone()).collect(),
         })
     }
 }
