@@ -117,11 +117,14 @@ fn every_printed_line_works_when_pasted() {
             ],
         ),
         ("401: no token", &["www-authenticate: bearer"]),
-        ("403: bob", &["insufficient_scope"]),
+        ("403: bob", &["application/problem+json"]),
         ("explain", &["group_missing"]),
         (
             "200: a service",
-            &["\"x-client-id: dev-service\"", "\"x-principal-kind: service\""],
+            &[
+                "\"x-client-id: dev-service\"",
+                "\"x-principal-kind: service\"",
+            ],
         ),
         ("200: a public", &["\"path\": \"/healthz\""]),
         (
@@ -143,7 +146,10 @@ fn every_printed_line_works_when_pasted() {
         assert!(comment.starts_with(start), "{comment}");
         let output = paste(line);
         let text = String::from_utf8(output.stdout).unwrap().to_lowercase();
-        match comment.split_once(": ").and_then(|(code, _)| code.parse().ok()) {
+        match comment
+            .split_once(": ")
+            .and_then(|(code, _)| code.parse().ok())
+        {
             Some(code) => {
                 let code: u16 = code;
                 assert!(

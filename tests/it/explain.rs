@@ -101,12 +101,48 @@ fn a_decision_is_explained_offline_with_its_reason_and_exit_code() {
                 "x-user-groups: admins,readers",
             ],
         ),
-        (Some("bob"), "/admin/users", &[], 1, &["group_missing", "403"]),
-        (Some("bob"), "/orders/17?x=1", &[], 0, &["x-user-groups: readers"]),
-        (Some("ada"), "/admin/users", &later, 1, &["token_expired", "401"]),
-        (Some("id"), "/orders/17", &[], 1, &["token_use_mismatch", "401"]),
-        (Some("service"), "/reports/today", &[], 0, &["x-principal-kind: service"]),
-        (Some("ada"), "/reports/today", &[], 1, &["principal_kind_refused"]),
+        (
+            Some("bob"),
+            "/admin/users",
+            &[],
+            1,
+            &["group_missing", "403"],
+        ),
+        (
+            Some("bob"),
+            "/orders/17?x=1",
+            &[],
+            0,
+            &["x-user-groups: readers"],
+        ),
+        (
+            Some("ada"),
+            "/admin/users",
+            &later,
+            1,
+            &["token_expired", "401"],
+        ),
+        (
+            Some("id"),
+            "/orders/17",
+            &[],
+            1,
+            &["token_use_mismatch", "401"],
+        ),
+        (
+            Some("service"),
+            "/reports/today",
+            &[],
+            0,
+            &["x-principal-kind: service"],
+        ),
+        (
+            Some("ada"),
+            "/reports/today",
+            &[],
+            1,
+            &["principal_kind_refused"],
+        ),
         (None, "/orders/17", &[], 1, &["credential_missing", "401"]),
         (None, "/healthz", &[], 0, &["public"]),
         (None, "/nowhere", &[], 1, &["no_route", "404"]),
@@ -124,7 +160,10 @@ fn a_decision_is_explained_offline_with_its_reason_and_exit_code() {
         let text = text(&output);
         assert_eq!(output.status.code(), Some(code), "{whose:?} {path}\n{text}");
         for part in holds {
-            assert!(text.contains(part), "{whose:?} {path} lacks {part:?}:\n{text}");
+            assert!(
+                text.contains(part),
+                "{whose:?} {path} lacks {part:?}:\n{text}"
+            );
         }
         assert!(!text.contains("mallory"), "{text}");
     }
@@ -141,14 +180,20 @@ fn an_explanation_in_json_tells_the_same() {
     assert_eq!(told["status"], 403);
     assert_eq!(told["route"], "admin");
     let steps = told["steps"].as_array().unwrap();
-    assert!(steps.iter().any(|step| step["step"] == "credential"), "{told:#}");
+    assert!(
+        steps.iter().any(|step| step["step"] == "credential"),
+        "{told:#}"
+    );
 
     let output = kept.explain(Some("bob"), &["--path", "/orders", "--format", "json"]);
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(told["decision"], "allow");
     assert_eq!(told["upstream"], "echo");
     let headers = told["headers"].as_array().unwrap();
-    let user = headers.iter().find(|header| header["name"] == "x-user-id").unwrap();
+    let user = headers
+        .iter()
+        .find(|header| header["name"] == "x-user-id")
+        .unwrap();
     assert_eq!(user["value"], "b0b5a7e1-5c1d-4f2e-9b3a-7d6c5e4f3a2b");
 }
 
@@ -172,7 +217,15 @@ fn without_keys_there_is_no_decision() {
     .unwrap();
     let config = config.display().to_string();
     let ada = kept.file("ada");
-    let arguments = ["explain", "--config", &config, "--token-file", &ada, "--path", "/"];
+    let arguments = [
+        "explain",
+        "--config",
+        &config,
+        "--token-file",
+        &ada,
+        "--path",
+        "/",
+    ];
     let output = gatepost(&arguments);
     let told = text(&output);
     assert_eq!(output.status.code(), Some(2), "{told}");
@@ -184,14 +237,48 @@ fn without_keys_there_is_no_decision() {
 }
 
 #[test]
+fn the_chosen_route_is_told_with_those_that_match_less_closely() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("gatepost.toml");
+    std::fs::write(
+        &config,
+        "[upstreams.app]\nurl = \"http://127.0.0.1:1\"\n\
+         [[routes]]\nname = \"all\"\npath = \"/**\"\nauth = \"none\"\nupstream = \"app\"\n\
+         [[routes]]\nname = \"one\"\npath = \"/a/{id}\"\nauth = \"none\"\nupstream = \"app\"\n\
+         [[routes]]\nname = \"other\"\npath = \"/b\"\nauth = \"none\"\nupstream = \"app\"\n",
+    )
+    .unwrap();
+    let config = config.display().to_string();
+    let output = gatepost(&["explain", "--config", &config, "--path", "/a/7"]);
+    let told = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(told.contains("\"one\", pattern /a/{id}"), "{told}");
+    assert!(told.contains("also matching: \"all\" (/**)"), "{told}");
+    assert!(!told.contains("\"other\""), "{told}");
+}
+
+#[test]
 fn wrong_usage_exits_2() {
     let missing = Path::new("no-such-file.toml");
     for arguments in [
         &["explain"][..],
         &["explain", "--path", "/", "--now", "tomorrow"],
         &["explain", "--path", "/", "--header", "no colon"],
-        &["explain", "--path", "/", "--config", missing.to_str().unwrap()],
-        &["explain", "--path", "/", "--dev", "--jwks", "no-such-file.json"],
+        &[
+            "explain",
+            "--path",
+            "/",
+            "--config",
+            missing.to_str().unwrap(),
+        ],
+        &[
+            "explain",
+            "--path",
+            "/",
+            "--dev",
+            "--jwks",
+            "no-such-file.json",
+        ],
         &["explain", "--path", "/", "--dev", "--config", "x"],
     ] {
         let output = gatepost(arguments);

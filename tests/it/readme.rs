@@ -129,3 +129,30 @@ fn the_transcript_is_what_dev_prints() {
     let transcript = blocks(&readme, "text");
     assert_eq!(transcript.first().copied(), Some(printed.trim_end()));
 }
+
+#[test]
+fn the_explanation_shown_has_the_steps_of_a_real_one() {
+    let dev = Dev::start();
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("bob");
+    std::fs::write(&token, dev.token(&["--user", "bob"])).unwrap();
+    let output = gatepost(&[
+        "explain",
+        &format!("--dev={}", dev.base_port),
+        "--path",
+        "/admin/users",
+        "--token-file",
+        &token.display().to_string(),
+    ]);
+    let steps = |text: &str| -> Vec<String> {
+        text.lines()
+            .filter_map(|line| line.split("  ").next().map(str::to_owned))
+            .collect()
+    };
+    let page = read("docs/explain.md");
+    let [shown] = blocks(&page, "text")[..] else {
+        panic!("docs/explain.md shows one explanation");
+    };
+    let real = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(steps(shown), steps(&real), "{real}");
+}

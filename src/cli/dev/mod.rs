@@ -29,11 +29,11 @@ use crate::app::{App, StartError};
 use crate::client::outgoing::Outgoing;
 use crate::client::tls;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Config};
+use crate::config::{self, Config, ConfigErrors, SourceFile, Sources};
 use crate::lifecycle::Signals;
 use crate::server::accept::{self, Serving};
 use crate::server::body::Body;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Telemetry, events};
 
 /// A token request is a hundred bytes.
 const MAX_FORM_BYTES: usize = 64 * 1024;
@@ -78,7 +78,16 @@ enum DevError {
 /// The config of the `gatepost dev` with this base port.
 pub(crate) fn dev_config(base_port: u16) -> Result<Config, DevConfigError> {
     let ports = Ports::new(base_port)?;
-    config::parse(&ports.config()).map_err(|errors| DevConfigError::Refused(errors.to_string()))
+    // no environment: nothing can move a plane off loopback
+    let sources = Sources {
+        file: Some(SourceFile {
+            name: "config/dev.toml".to_owned(),
+            path: None,
+            text: ports.config(),
+        }),
+        ..Sources::default()
+    };
+    Ok(config::load(&sources)?)
 }
 
 /// Why there is no dev config.
@@ -86,8 +95,8 @@ pub(crate) fn dev_config(base_port: u16) -> Result<Config, DevConfigError> {
 pub(crate) enum DevConfigError {
     #[error(transparent)]
     Ports(#[from] PortsError),
-    #[error("{0}")]
-    Refused(String),
+    #[error(transparent)]
+    Refused(#[from] ConfigErrors),
 }
 
 /// Runs until it is told to stop, or prints a token.
@@ -121,6 +130,7 @@ async fn serve(base_port: u16) -> Result<(), DevError> {
     let config = dev_config(ports.base())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let beside = Beside::start(ports, bound, &config, Arc::clone(&clock))?;
+    events::init_events(&config.log);
     let telemetry = Telemetry::new(&config.log, Arc::clone(&clock));
     let app = App::start(config, clock, telemetry).await?;
     // before anything is printed: from then on Ctrl-C stops cleanly
