@@ -5,6 +5,8 @@ mod cognito;
 #[cfg(test)]
 mod deploy;
 #[cfg(test)]
+mod egress;
+#[cfg(test)]
 mod entra;
 #[cfg(test)]
 mod keys;

@@ -114,3 +114,24 @@ fn hides_dot_segment(path: &str) -> bool {
             .flat_map(|segment| segment.split("%2F"))
             .any(|part| matches!(part, "." | ".."))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_loopback_may_ask_unless_the_listener_was_opened_wider() {
+        for (peer, listener, admitted) in [
+            ("127.0.0.1", "127.0.0.1", true),
+            ("::ffff:127.0.0.1", "127.0.0.1", true),
+            ("::1", "::1", true),
+            ("10.0.0.7", "127.0.0.1", false),
+            ("::ffff:10.0.0.7", "::1", false),
+            ("10.0.0.7", "0.0.0.0", true),
+            ("fd00::7", "::", true),
+        ] {
+            let outcome = admit_peer(peer.parse().unwrap(), listener.parse().unwrap());
+            assert_eq!(outcome.is_ok(), admitted, "{peer} {listener}");
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! `gatepost token NAME`: fetches the token of a credential source and describes it; the first
+//! thing to try when egress fails.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::{Map, Value};
+
+use crate::cli::EXIT_CONFIG;
+use crate::client::outgoing::Outgoing;
+use crate::client::tls;
+use crate::client::token::{FetchError, Granted, LifeFrom, UNSTATED_LIFE, fetch_once, peek};
+use crate::clock::{Clock as _, SystemClock, UnixTime};
+use crate::config::{self, ClientCredentials, Config, CredentialKind, CredentialSource, Sources};
+use crate::secret::{Secret, SecretSource};
+
+/// Arguments of `token`.
+#[derive(Debug, clap::Args)]
+pub struct TokenArgs {
+    /// Name of a `[credentials.NAME]` table
+    name: String,
+    /// The config file; without it `./gatepost.toml`, `/etc/gatepost/gatepost.toml`, or the
+    /// environment only
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print the token itself too
+    #[arg(long)]
+    show: bool,
+}
+
+/// Fetches once and prints what came. Exits 78 on a config error, 1 without a token.
+pub fn run(args: &TokenArgs) -> ExitCode {
+    tls::install_crypto_provider();
+    let read =
+        Sources::read(args.config.as_deref()).and_then(|sources| config::load(&sources));
+    let config = match read {
+        Ok(config) => config,
+        Err(errors) => {
+            complain(&errors.to_string());
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    match describe(args, &config) {
+        Ok(text) => {
+            // there is nobody left to tell that stdout is gone
+            let _lost = write!(std::io::stdout(), "{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            complain(&format!("gatepost: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn complain(text: &str) {
+    let _lost = writeln!(std::io::stderr(), "{text}");
+}
+
+fn describe(args: &TokenArgs, config: &Config) -> Result<String, String> {
+    let source = find(&config.credentials, &args.name)?;
+    let mut text = Table::new(&args.name);
+    match &source.kind {
+        CredentialKind::ClientCredentials(definition) => {
+            text.row("kind", "client_credentials");
+            text.row("token_url", definition.token_url.as_str());
+            text.row("client_id", &definition.client_id);
+            let now = SystemClock.now();
+            let granted = fetch(definition, &config.client, now)?;
+            text.granted(&granted, now);
+            text.token(&granted.token, args.show);
+        }
+        CredentialKind::StaticToken { token } => {
+            text.row("kind", "static_token");
+            text.token(&load(token)?, args.show);
+        }
+        CredentialKind::ApiKey {
+            header,
+            scheme,
+            value,
+        } => {
+            text.row("kind", "api_key");
+            text.row("header", header.as_str());
+            if let Some(scheme) = scheme {
+                text.row("scheme", scheme);
+            }
+            text.token(&load(value)?, args.show);
+        }
+        CredentialKind::PassThrough => {
+            text.row("kind", "pass_through");
+            text.row("token", "the caller's own: there is nothing to fetch");
+        }
+    }
+    Ok(text.0)
+}
+
+fn find<'c>(sources: &'c [CredentialSource], name: &str) -> Result<&'c CredentialSource, String> {
+    sources
+        .iter()
+        .find(|source| *source.name == *name)
+        .ok_or_else(|| {
+            let names: Vec<_> = sources.iter().map(|source| &*source.name).collect();
+            match names.as_slice() {
+                [] => "the config has no [credentials] table".to_owned(),
+                names => format!(
+                    "there is no [credentials.{name}]; there are {}",
+                    names.join(", ")
+                ),
+            }
+        })
+}
+
+fn load(source: &SecretSource) -> Result<Secret, String> {
+    source.load().map_err(|error| error.to_string())
+}
+
+fn fetch(
+    definition: &ClientCredentials,
+    client: &config::Client,
+    now: UnixTime,
+) -> Result<Granted, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    let outgoing = Outgoing::new(client).map_err(|error| error.to_string())?;
+    runtime
+        .block_on(fetch_once(definition, &outgoing, now))
+        .map_err(|error| match hint(&error) {
+            Some(hint) => format!("{error}\n  {hint}"),
+            None => error.to_string(),
+        })
+}
+
+/// What is mostly behind an error.
+fn hint(error: &FetchError) -> Option<&'static str> {
+    let (status, code) = match error {
+        FetchError::Refused { status, code, .. } => (status.as_u16(), code.as_deref()),
+        FetchError::NoAnswer(_) => {
+            return Some("check token_url, [client] proxy and extra_ca_file, and the network");
+        }
+        FetchError::Secret(_) | FetchError::Unusable(_) => return None,
+    };
+    match (code, status) {
+        (Some("invalid_client"), _) | (None, 401) => Some(
+            "client_id or client_secret is wrong, or the endpoint wants the other auth_method \
+             (client_secret_post or client_secret_basic)",
+        ),
+        (Some("invalid_scope"), _) => {
+            Some("a scope does not exist or is not assigned to this client")
+        }
+        (Some("unauthorized_client" | "unsupported_grant_type"), _) => {
+            Some("this client may not use the client credentials grant")
+        }
+        (Some("invalid_request" | "invalid_target"), _) => {
+            Some("the endpoint misses or refuses a parameter: check scopes, audience and resource")
+        }
+        (_, 404 | 405) => Some("token_url does not name a token endpoint"),
+        (_, 429) => Some("too many token requests: the endpoint's limit is shared by all clients"),
+        _other => None,
+    }
+}
+
+/// Lines of name and value.
+struct Table(String);
+
+impl Table {
+    fn new(name: &str) -> Self {
+        let mut table = Self(String::new());
+        table.row("credential", name);
+        table
+    }
+
+    fn row(&mut self, name: &str, value: &str) {
+        // writing to a String cannot fail
+        let _infallible = writeln!(self.0, "{name:<12} {value}");
+    }
+
+    fn granted(&mut self, granted: &Granted, now: UnixTime) {
+        let seconds = granted.life.as_secs();
+        let from = match granted.life_from {
+            LifeFrom::ExpiresIn => "expires_in",
+            LifeFrom::Exp => "the token's exp",
+            LifeFrom::Unstated => "not stated by the endpoint, assumed",
+        };
+        debug_assert!(granted.life_from != LifeFrom::Unstated || granted.life == UNSTATED_LIFE);
+        self.row("token type", "Bearer");
+        self.row("lifetime", &format!("{seconds} s ({from})"));
+        self.row("expires at", &now.plus(seconds).to_string());
+        // as JSON: the endpoint chose the text
+        let scopes = granted.scope.clone().map_or(Value::Null, Value::String);
+        match scopes {
+            Value::Null => self.row("scopes", "not stated"),
+            stated => self.row("scopes", &stated.to_string()),
+        }
+    }
+
+    /// Header and claims of a JWT; the token itself only if it is to be shown.
+    fn token(&mut self, token: &Secret, show: bool) {
+        match peek(token.expose()) {
+            Some(jwt) => {
+                self.row("format", "JWT");
+                self.members(&jwt.header, &["alg", "kid"]);
+                self.members(&jwt.claims, &["iss", "aud", "client_id", "scope", "exp"]);
+            }
+            None => self.row("format", "opaque"),
+        }
+        if show {
+            self.row("token", token.expose());
+        }
+    }
+
+    fn members(&mut self, object: &Map<String, Value>, names: &[&str]) {
+        for name in names {
+            if let Some(value) = object.get(*name) {
+                let mut text = value.to_string();
+                if let ("exp", Some(at)) = (*name, value.as_u64()) {
+                    let _infallible = write!(text, " ({})", UnixTime(at));
+                }
+                self.row(name, &text);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::*;
+
+    fn granted() -> Granted {
+        let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
+        let token = format!(
+            "{}.{}.{}",
+            part(r#"{"alg":"RS256","kid":"k\n1"}"#),
+            part(r#"{"iss":"https://i.test","aud":["a"],"client_id":"c","exp":1700003600,"sub":"private"}"#),
+            part("signature")
+        );
+        Granted {
+            token: Secret::new(token),
+            life: Duration::from_secs(3600),
+            life_from: LifeFrom::ExpiresIn,
+            scope: Some("a\u{1b}[2J b".to_owned()),
+        }
+    }
+
+    fn table(show: bool) -> String {
+        let mut table = Table::new("billing");
+        let granted = granted();
+        table.granted(&granted, UnixTime(1_700_000_000));
+        table.token(&granted.token, show);
+        table.0
+    }
+
+    #[test]
+    fn a_token_is_described_and_not_shown() {
+        assert_eq!(
+            table(false),
+            "credential   billing\n\
+             token type   Bearer\n\
+             lifetime     3600 s (expires_in)\n\
+             expires at   2023-11-14T23:13:20Z\n\
+             scopes       \"a\\u001b[2J b\"\n\
+             format       JWT\n\
+             alg          \"RS256\"\n\
+             kid          \"k\\n1\"\n\
+             iss          \"https://i.test\"\n\
+             aud          [\"a\"]\n\
+             client_id    \"c\"\n\
+             exp          1700003600 (2023-11-14T23:13:20Z)\n"
+        );
+        assert!(table(true).contains(granted().token.expose()));
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_known_ones() {
+        let source = |name: &str| CredentialSource {
+            name: name.into(),
+            kind: CredentialKind::PassThrough,
+        };
+        assert_eq!(
+            find(&[source("a"), source("b")], "c").unwrap_err(),
+            "there is no [credentials.c]; there are a, b"
+        );
+        assert!(find(&[], "c").is_err());
+        assert!(find(&[source("a")], "a").is_ok());
+    }
+}
