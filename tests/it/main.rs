@@ -9,6 +9,10 @@ mod egress;
 #[cfg(test)]
 mod entra;
 #[cfg(test)]
+mod forward_auth;
+#[cfg(test)]
+mod ingress;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod keys_outgoing;

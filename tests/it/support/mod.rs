@@ -9,6 +9,8 @@ pub(crate) mod gatepost;
 pub(crate) mod http;
 pub(crate) mod issuer;
 pub(crate) mod upstream;
+pub(crate) mod wire;
+pub(crate) mod world;
 
 use std::future::Future;
 use std::time::Duration;

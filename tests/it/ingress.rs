@@ -1,0 +1,644 @@
+//! Ingress over real sockets, byte for byte.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatepost::authn::principal::PrincipalKind;
+use gatepost::authz::Route;
+use gatepost::authz::route::{Access, Authorization, Forward, HostRewrite, OnBehalfOf, Protected};
+use gatepost::config::RequestIdTrust;
+use http::{HeaderName, HeaderValue};
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::support::wire::{Wire, ask, body, send, status, values};
+use crate::support::world::{World, forward, protected, proxies, public, route, token};
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+fn ada() -> String {
+    token(json!({
+        "sub": "ada", "tenant": "t1", "client_id": "web", "name": "Ada L", "email": "ada@example.test",
+        "groups": ["ops", "dev"], "roles": ["r"], "permissions": ["p"],
+    }))
+}
+
+fn bearer(token: &str) -> String {
+    format!("Authorization: Bearer {token}")
+}
+
+fn forwarding(name: &str, path: &str, change: impl FnOnce(&mut Forward)) -> Route {
+    let mut forward = forward();
+    change(&mut forward);
+    Route {
+        forward: Some(forward),
+        ..route(name, path)
+    }
+}
+
+#[tokio::test]
+async fn identity_headers_are_ours_and_all_others_pass_in_order() {
+    let upstream = Wire::answering(OK).await;
+    let world = World::start(upstream.address, vec![route("all", "/**")]).await;
+    let authorization = bearer(&ada());
+    let answer = ask(
+        world.ingress(),
+        &[
+            "GET /a/%62?q=%2F&x HTTP/1.1",
+            "Host: api.example.test:8080",
+            "X-First: 1",
+            "X-User-ID: root",
+            "x_user_id: root",
+            "X.User.Id: root",
+            "X-Tenant_ID: root",
+            "X-Auth-Handle: stolen",
+            "x-amzn-oidc-data: forged",
+            "X-Original-URL: /admin",
+            "X-HTTP-Method-Override: DELETE",
+            "MLFLOW_TRACKING_TOKEN: under_score",
+            "X-Repeated: a",
+            &authorization,
+            "X-Repeated: b",
+            "X-Amz-Security-Token: kept",
+            "X-Request-ID: chosen-by-client",
+            "X-Hop: gone",
+            "X-Forwarded-For: 6.6.6.6",
+            "x_forwarded_for: 6.6.6.6",
+            "X-Real-IP: 6.6.6.6",
+            "Forwarded: for=6.6.6.6",
+            "Keep-Alive: timeout=5",
+            "Proxy-Authorization: Basic eA==",
+            "TE: trailers",
+            "Upgrade: websocket",
+            "Connection: X-User-ID, X-Hop, authorization, X-Principal-Kind",
+            "Cookie: a=1; b=2",
+            "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "Accept: */*",
+        ],
+    )
+    .await;
+    assert_eq!(status(&answer), 200, "{answer}");
+    let id = values(&answer, "x-request-id")[0].to_owned();
+    assert_ne!(id, "chosen-by-client");
+    assert!(upstream.heard()[0].starts_with("GET /a/b?q=%2F&x HTTP/1.1\r\n"));
+    assert_eq!(
+        upstream.last_headers(),
+        [
+            &format!("host: {}", upstream.address),
+            "x-first: 1",
+            "mlflow_tracking_token: under_score",
+            "x-repeated: a",
+            "x-repeated: b",
+            &authorization.replacen('A', "a", 1),
+            "x-amz-security-token: kept",
+            "cookie: a=1; b=2",
+            "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "accept: */*",
+            "x-forwarded-for: 127.0.0.1",
+            "x-forwarded-proto: http",
+            "x-forwarded-host: api.example.test:8080",
+            "x-user-id: ada",
+            "x-tenant-id: t1",
+            "x-user-name: Ada%20L",
+            "x-user-email: ada@example.test",
+            "x-user-groups: ops,dev",
+            "x-user-roles: r",
+            "x-user-permissions: p",
+            "x-auth-issuer: legacy",
+            "x-client-id: web",
+            "x-principal-kind: user",
+            &format!("x-request-id: {id}"),
+        ]
+    );
+    let line = world.log(1).await.remove(0);
+    assert_eq!(line["request_id"], json!(id));
+    assert_eq!(line["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(line["user_id"], "ada");
+    assert_eq!(line["status"], 200);
+}
+
+#[tokio::test]
+async fn a_public_route_states_nobody() {
+    let upstream = Wire::answering(OK).await;
+    let world = World::start(upstream.address, vec![public("open", "/**")]).await;
+    let lines = [
+        "GET / HTTP/1.1",
+        "Host: a",
+        "X-User-ID: root",
+        "X_User_Groups: admin",
+    ];
+    assert_eq!(status(&ask(world.ingress(), &lines).await), 200);
+    let headers = upstream.last_headers();
+    assert!(
+        !headers
+            .iter()
+            .any(|line| line.starts_with("x-user") || line.starts_with("x_user")),
+        "{headers:?}"
+    );
+}
+
+#[tokio::test]
+async fn trailers_are_scrubbed_and_a_get_may_have_a_body() {
+    let upstream = Wire::answering(OK).await;
+    let world = World::start(upstream.address, vec![public("open", "/**")]).await;
+    for method in ["POST", "GET"] {
+        let answer = send(
+            world.ingress(),
+            &format!(
+                "{method} / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\
+                 Trailer: X-User-ID, X-Checksum\r\nTE: trailers\r\nConnection: close\r\n\r\n\
+                 3\r\nabc\r\n0\r\nX-User-ID: root\r\nx_user_id: root\r\nX-Checksum: 7\r\n\r\n"
+            ),
+        )
+        .await;
+        assert_eq!(status(&answer), 200, "{answer}");
+        let request = upstream.heard().pop().unwrap();
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("\r\ntrailer: x-checksum\r\n"), "{head}");
+        assert_eq!(body, "3\r\nabc\r\n0\r\nx-checksum: 7\r\n\r\n");
+    }
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_is_believed_about_where_a_request_came_from() {
+    let upstream = Wire::answering(OK).await;
+    let world = World::with(upstream.address, vec![public("open", "/**")], |config| {
+        let ingress = config.ingress.as_mut().unwrap();
+        ingress.trusted_proxies = proxies(&["127.0.0.0/8"]);
+        ingress.forwarded_header = true;
+    })
+    .await;
+    let answer = ask(
+        world.ingress(),
+        &[
+            "GET / HTTP/1.1",
+            "Host: a.test",
+            "X-Forwarded-For: 6.6.6.6, 9.9.9.9",
+            "x_forwarded_for: 6.6.6.6",
+            "X-Forwarded-Proto: https",
+            "X-Forwarded-Port: 443",
+            "Forwarded: for=9.9.9.9",
+            "X-Request-ID: from-the-edge",
+        ],
+    )
+    .await;
+    assert_eq!(values(&answer, "x-request-id"), ["from-the-edge"]);
+    assert_eq!(
+        upstream.last_headers()[1..],
+        [
+            "x-forwarded-proto: https",
+            "x-forwarded-port: 443",
+            "forwarded: for=9.9.9.9, for=127.0.0.1;host=\"a.test\";proto=http",
+            "x-forwarded-for: 6.6.6.6, 9.9.9.9, 127.0.0.1",
+            "x-forwarded-host: a.test",
+            "x-request-id: from-the-edge",
+        ]
+    );
+    assert_eq!(world.log(1).await[0]["client"], "9.9.9.9");
+}
+
+#[tokio::test]
+async fn a_route_rewrites_host_path_and_authorization() {
+    let upstream = Wire::answering(OK).await;
+    let routes = vec![
+        forwarding("cut", "/cut/**", |forward| {
+            forward.strip_prefix = Some("/cut".to_owned());
+            forward.host = HostRewrite::Preserve;
+            forward.authorization = Authorization::Strip;
+            forward.strip = vec![HeaderName::from_static("x-internal")];
+        }),
+        forwarding("literal", "/literal", |forward| {
+            forward.host = HostRewrite::Literal(HeaderValue::from_static("mlflow.internal"));
+        }),
+        forwarding("replaced", "/replaced", |forward| {
+            forward.authorization = Authorization::Replace(Arc::from("nothing"));
+        }),
+    ];
+    let world = World::with(upstream.address, routes, |config| {
+        let url = format!("http://{}/base/", upstream.address);
+        config.upstreams[0].url = url.parse().unwrap();
+        config.request_id_trust = RequestIdTrust::Any;
+    })
+    .await;
+    let authorization = bearer(&ada());
+    let lines = [
+        "GET /cut/x/y?z HTTP/1.1",
+        "Host: Api.test:1",
+        "X_Internal: 1",
+        "X-Request-ID: mine",
+        &authorization,
+    ];
+    let answer = ask(world.ingress(), &lines).await;
+    assert_eq!(status(&answer), 200, "{answer}");
+    assert_eq!(values(&answer, "x-request-id"), ["mine"]);
+    let heard = upstream.heard().pop().unwrap();
+    assert!(
+        heard.starts_with("GET /base/x/y?z HTTP/1.1\r\nhost: Api.test:1\r\n"),
+        "{heard}"
+    );
+    assert!(
+        !heard.contains("authorization:") && !heard.contains("x_internal"),
+        "{heard}"
+    );
+
+    let lines = ["GET /literal HTTP/1.1", "Host: a", &authorization];
+    assert_eq!(status(&ask(world.ingress(), &lines).await), 200);
+    let heard = upstream.heard().pop().unwrap();
+    assert!(heard.starts_with("GET /base/literal HTTP/1.1\r\nhost: mlflow.internal\r\n"));
+    assert!(heard.contains("\r\nauthorization: Bearer "));
+
+    let asked = upstream.heard().len();
+    let lines = ["GET /replaced HTTP/1.1", "Host: a", &authorization];
+    let answer = ask(world.ingress(), &lines).await;
+    assert_eq!(status(&answer), 503, "{answer}");
+    assert!(body(&answer).contains("egress_token_unavailable"));
+    assert_eq!(upstream.heard().len(), asked);
+}
+
+#[tokio::test]
+async fn what_is_refused_never_reaches_the_upstream() {
+    let upstream = Wire::answering(OK).await;
+    let only_auth = Route {
+        forward: None,
+        ..public("only-auth", "/only-auth")
+    };
+    let read = Route {
+        methods: vec![http::Method::GET],
+        ..route("read", "/read")
+    };
+    let services = Route {
+        access: Access::Protected(Box::new(Protected {
+            require: gatepost::authz::Rule {
+                principal: Some(PrincipalKind::Service),
+                ..gatepost::authz::Rule::default()
+            },
+            ..protected()
+        })),
+        ..route("services", "/services")
+    };
+    let world = World::start(upstream.address, vec![only_auth, read, services]).await;
+    let (good, bad) = (bearer(&ada()), bearer("x.y.z"));
+    let expired = bearer(&token(json!({"sub": "ada", "exp": 1_000_000_000})));
+    for (lines, code, reason) in [
+        (
+            vec!["GET /read HTTP/1.1", "Host: a"],
+            401,
+            "credential_missing",
+        ),
+        (
+            vec!["GET /read HTTP/1.1", "Host: a", &bad],
+            401,
+            "token_malformed",
+        ),
+        (
+            vec!["GET /read HTTP/1.1", "Host: a", &expired],
+            401,
+            "token_expired",
+        ),
+        (
+            vec!["GET /read HTTP/1.1", "Host: a", &good, &good],
+            400,
+            "credential_ambiguous",
+        ),
+        (
+            vec!["PUT /read HTTP/1.1", "Host: a", &good],
+            405,
+            "method_not_allowed",
+        ),
+        (
+            vec!["GET /services HTTP/1.1", "Host: a", &good],
+            403,
+            "principal_kind_refused",
+        ),
+        (vec!["GET /only-auth HTTP/1.1", "Host: a"], 404, "no_route"),
+        (
+            vec!["GET /nowhere HTTP/1.1", "Host: a", &good],
+            404,
+            "no_route",
+        ),
+        (
+            vec!["GET /x/../read HTTP/1.1", "Host: a", &good],
+            400,
+            "path_ambiguous",
+        ),
+        (
+            vec!["GET /read HTTP/1.1", "Host: a", "Host: b", &good],
+            400,
+            "host_invalid",
+        ),
+        (vec!["GET /read HTTP/1.1", &good], 400, "host_invalid"),
+        (
+            vec!["GET http://b/read HTTP/1.1", "Host: a", &good],
+            400,
+            "host_invalid",
+        ),
+        (
+            vec!["CONNECT a:443 HTTP/1.1", "Host: a:443", &good],
+            405,
+            "method_not_allowed",
+        ),
+        (
+            vec!["TRACE /read HTTP/1.1", "Host: a", &good],
+            405,
+            "method_not_allowed",
+        ),
+    ] {
+        let answer = ask(world.ingress(), &lines).await;
+        assert_eq!(status(&answer), code, "{lines:?} {answer}");
+        assert!(body(&answer).contains(reason), "{lines:?} {answer}");
+        assert_eq!(values(&answer, "x-request-id").len(), 1);
+        assert_eq!(
+            values(&answer, "www-authenticate").len(),
+            usize::from(code == 401)
+        );
+    }
+    let log = world.log(14).await;
+    assert_eq!(log[0]["reason"], "credential_missing");
+    assert_eq!(log[2]["user_id"], "ada");
+    assert_eq!(upstream.heard(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn each_failure_of_the_upstream_has_its_status() {
+    let garbage = Wire::answering("SSH-2.0-OpenSSH_9\r\n\r\n").await;
+    let closing = Wire::answering("").await;
+    let upgrading = Wire::answering(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+    )
+    .await;
+    let silent = Wire::told().await;
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gone = free.local_addr().unwrap();
+    drop(free);
+    for (address, code, reason, text) in [
+        (
+            garbage.address,
+            502,
+            "upstream_protocol",
+            "Service communication failed",
+        ),
+        (
+            closing.address,
+            502,
+            "upstream_protocol",
+            "Service communication failed",
+        ),
+        (
+            upgrading.address,
+            502,
+            "upstream_protocol",
+            "Service communication failed",
+        ),
+        (
+            silent.address,
+            504,
+            "upstream_timeout",
+            "Service communication failed",
+        ),
+        (gone, 503, "upstream_unreachable", "Service unavailable"),
+    ] {
+        let quick = Route {
+            access: Access::Public,
+            ..forwarding("quick", "/**", |forward| {
+                forward.timeout = Some(Duration::from_millis(200));
+            })
+        };
+        let world = World::start(address, vec![quick]).await;
+        let lines = ["GET / HTTP/1.1", "Host: a", "Accept: application/json"];
+        let answer = ask(world.ingress(), &lines).await;
+        assert_eq!(status(&answer), code, "{reason} {answer}");
+        let expected = json!({"error": text, "reason": reason});
+        assert_eq!(body(&answer), expected.to_string());
+        assert_eq!(values(&answer, "retry-after"), ["1"]);
+        assert_eq!(world.log(1).await[0]["reason"], reason);
+    }
+}
+
+#[tokio::test]
+async fn a_response_passes_less_what_ends_at_this_hop() {
+    let upstream = Wire::answering(
+        "HTTP/1.1 401 No Way\r\nConnection: keep-alive, X-Hop\r\nKeep-Alive: timeout=5\r\n\
+         X-Hop: 1\r\nProxy-Authenticate: Basic\r\nUpgrade: h2c\r\nX-Auth-Handle: leaked\r\n\
+         X-Request-ID: theirs\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nWWW-Authenticate: Basic\r\n\
+         Content-Length: 4\r\n\r\nmine",
+    )
+    .await;
+    let world = World::start(upstream.address, vec![public("open", "/**")]).await;
+    let answer = ask(world.ingress(), &["GET / HTTP/1.1", "Host: a"]).await;
+    assert!(answer.starts_with("HTTP/1.1 401 No Way\r\n"), "{answer}");
+    assert_eq!(body(&answer), "mine");
+    assert_eq!(values(&answer, "set-cookie"), ["a=1", "b=2"]);
+    assert_eq!(values(&answer, "www-authenticate"), ["Basic"]);
+    assert_ne!(values(&answer, "x-request-id"), ["theirs"]);
+    for gone in [
+        "keep-alive",
+        "x-hop",
+        "proxy-authenticate",
+        "upgrade",
+        "x-auth-handle",
+    ] {
+        assert_eq!(values(&answer, gone), Vec::<&str>::new(), "{gone}");
+    }
+    let line = world.log(1).await.remove(0);
+    assert_eq!(
+        (&line["decision"], &line["status"]),
+        (&json!("allow"), &json!(401))
+    );
+}
+
+#[tokio::test]
+async fn a_response_streams_as_the_upstream_sends_it() {
+    let upstream = Wire::told().await;
+    let world = World::start(upstream.address, vec![public("open", "/**")]).await;
+    let mut client = TcpStream::connect(world.ingress()).await.unwrap();
+    let request = b"GET /events HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    upstream
+        .tell
+        .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        .unwrap();
+    // the second part is sent only when the first has arrived
+    let mut heard = Vec::new();
+    while !heard.windows(5).any(|bytes| bytes == b"first") {
+        assert_ne!(client.read_buf(&mut heard).await.unwrap(), 0);
+    }
+    upstream.tell.send("6\r\nsecond\r\n0\r\n\r\n").unwrap();
+    client.read_to_end(&mut heard).await.unwrap();
+    let heard = String::from_utf8(heard).unwrap();
+    assert!(heard.ends_with("6\r\nsecond\r\n0\r\n\r\n"), "{heard}");
+    assert_eq!(world.log(1).await[0]["bytes"], 11);
+}
+
+#[tokio::test]
+async fn a_truncated_response_never_looks_whole() {
+    let upstream = Wire::told().await;
+    let world = World::start(upstream.address, vec![public("open", "/**")]).await;
+    let mut client = TcpStream::connect(world.ingress()).await.unwrap();
+    client
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    upstream
+        .tell
+        .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\npart\r\n")
+        .unwrap();
+    let mut heard = Vec::new();
+    while !heard.windows(4).any(|bytes| bytes == b"part") {
+        assert_ne!(client.read_buf(&mut heard).await.unwrap(), 0);
+    }
+    drop(upstream);
+    // closed or reset, but without the last chunk
+    let _ended = client.read_to_end(&mut heard).await;
+    let heard = String::from_utf8(heard).unwrap();
+    assert!(!heard.ends_with("0\r\n\r\n"), "{heard}");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_ends_the_upstream_request() {
+    let mut upstream = Wire::told().await;
+    let world = World::start(upstream.address, vec![public("open", "/**")]).await;
+    let mut client = TcpStream::connect(world.ingress()).await.unwrap();
+    client
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .await
+        .unwrap();
+    while upstream.heard().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    drop(client);
+    upstream.closed.recv().await.unwrap();
+    let line = world.log(1).await.remove(0);
+    assert_eq!(
+        (&line["decision"], &line["status"]),
+        (&json!("allow"), &json!(499))
+    );
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_413() {
+    let upstream = Wire::answering(OK).await;
+    let world = World::with(upstream.address, vec![public("open", "/**")], |config| {
+        config.ingress.as_mut().unwrap().listener.max_body_bytes = Some(4);
+    })
+    .await;
+    for (request, code) in [
+        ("Content-Length: 4\r\n\r\n1234", 200),
+        ("Content-Length: 5\r\n\r\n12345", 413),
+        (
+            "Transfer-Encoding: chunked\r\n\r\n4\r\n1234\r\n0\r\n\r\n",
+            200,
+        ),
+        (
+            "Transfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n0\r\n\r\n",
+            413,
+        ),
+    ] {
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
+        let answer = send(world.ingress(), &format!("{head}{request}")).await;
+        assert_eq!(status(&answer), code, "{request} {answer}");
+    }
+    assert_eq!(upstream.heard().len(), 2);
+}
+
+#[tokio::test]
+async fn a_body_is_asked_for_only_once_its_request_is_allowed() {
+    let upstream = Wire::answering(OK).await;
+    let world = World::start(upstream.address, vec![route("all", "/**")]).await;
+    let lines = [
+        "POST / HTTP/1.1",
+        "Host: a",
+        "Content-Length: 4",
+        "Expect: 100-continue",
+    ];
+    let answer = ask(world.ingress(), &lines).await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    assert_eq!(upstream.heard(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_allowed_service_may_state_the_user_it_acts_for() {
+    let upstream = Wire::answering(OK).await;
+    let acting = Route {
+        access: Access::Protected(Box::new(Protected {
+            on_behalf_of: Some(OnBehalfOf {
+                clients: vec!["batch".to_owned()],
+                groups: None,
+                tenants: vec!["t1".to_owned()],
+            }),
+            ..protected()
+        })),
+        ..route("acting", "/**")
+    };
+    let world = World::start(upstream.address, vec![acting]).await;
+    let batch = bearer(&token(
+        json!({"sub": "batch", "client_id": "batch", "groups": ["g"]}),
+    ));
+    let other = bearer(&token(json!({"sub": "other", "client_id": "other"})));
+    let get = "GET / HTTP/1.1";
+    let identity = |prefix: &str| -> Vec<String> {
+        let headers = upstream.last_headers();
+        let ours = [
+            "x-user",
+            "x-tenant",
+            "x-client",
+            "x-auth",
+            "x-principal",
+            prefix,
+        ];
+        headers
+            .into_iter()
+            .filter(|line| {
+                ours.iter()
+                    .any(|name| !name.is_empty() && line.starts_with(name))
+            })
+            .collect()
+    };
+
+    let lines = [
+        get,
+        "Host: a",
+        &batch,
+        "X-User-ID: ada",
+        "X-Tenant-ID: t1",
+        "x_user_id: eve",
+    ];
+    let answer = ask(world.ingress(), &lines).await;
+    assert_eq!(status(&answer), 200, "{answer}");
+    assert_eq!(
+        identity("x_user"),
+        [
+            "x-user-id: ada",
+            "x-tenant-id: t1",
+            "x-client-id: batch",
+            "x-auth-issuer: legacy",
+            "x-principal-kind: service",
+        ]
+    );
+    let line = world.log(1).await.remove(0);
+    assert_eq!(line["on_behalf_of"], "ada");
+    assert_eq!(line["client_id"], "batch");
+
+    let lines = [get, "Host: a", &batch];
+    assert_eq!(status(&ask(world.ingress(), &lines).await), 200);
+    assert_eq!(identity("")[0], "x-user-id: batch");
+
+    let lines = [get, "Host: a", &other, "X-User-ID: ada"];
+    assert_eq!(status(&ask(world.ingress(), &lines).await), 200);
+    assert_eq!(identity("")[0], "x-user-id: other");
+
+    let asked = upstream.heard().len();
+    let long = format!("X-User-ID: {}", "x".repeat(257));
+    for (lines, code) in [
+        (vec!["X-User-ID: ada", "X-User-ID: ada"], 400),
+        (vec!["X-User-ID: a b"], 400),
+        (vec!["X-User-ID:"], 400),
+        (vec![long.as_str()], 400),
+        (vec!["X-User-ID: ada", "X-Tenant-ID: t2"], 403),
+    ] {
+        let lines = [vec![get, "Host: a", &batch], lines].concat();
+        let answer = ask(world.ingress(), &lines).await;
+        assert_eq!(status(&answer), code, "{lines:?} {answer}");
+    }
+    assert_eq!(upstream.heard().len(), asked);
+}
