@@ -12,6 +12,12 @@ impl Steps for () {
     fn step(&mut self, _name: &'static str, _detail: impl FnOnce() -> String) {}
 }
 
+/// An optional text as a step shows it: quoted, or `none`.
+#[must_use]
+pub fn shown(text: Option<&str>) -> String {
+    text.map_or_else(|| "none".to_owned(), |text| format!("{text:?}"))
+}
+
 /// Keeps every step, for `explain`.
 #[derive(Debug, Default)]
 pub struct Transcript(pub Vec<(&'static str, String)>);

@@ -3,7 +3,7 @@
 use crate::authn::claims::{ClaimPath, value_matches};
 use crate::authn::principal::{Names, Principal, PrincipalKind};
 use crate::reason::Denial;
-use crate::steps::Steps;
+use crate::steps::{Steps, shown};
 
 /// A condition on one set of names. All three parts must hold; an empty list asks nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,7 +70,10 @@ impl Rule {
         }
         if let Some(clients) = clients {
             steps.step("rule clients", || {
-                format!("wants one of {clients:?}, is {:?}", principal.client_id)
+                format!(
+                    "wants one of {clients:?}, is {}",
+                    shown(principal.client_id.as_deref())
+                )
             });
             if !principal
                 .client_id

@@ -155,4 +155,5 @@ fn the_explanation_shown_has_the_steps_of_a_real_one() {
     };
     let real = String::from_utf8(output.stdout).unwrap();
     assert_eq!(steps(shown), steps(&real), "{real}");
+    assert!(!real.contains("Some("), "{real}");
 }

@@ -7,7 +7,7 @@ use crate::authn::claims::value_matches;
 use crate::authn::issuer::{Accepted, Issuer, Preset, TokenUse};
 use crate::clock::UnixTime;
 use crate::reason::Denial;
-use crate::steps::Steps;
+use crate::steps::{Steps, shown};
 
 impl VerifiedToken {
     /// Judges what may change between two requests: time, audience, client, token use, required
@@ -82,7 +82,7 @@ impl VerifiedToken {
                     .find("client_id")
                     .and_then(Value::as_str);
                 steps.step("client_id", || {
-                    format!("{client:?}, accepted {}", show(client_ids))
+                    format!("{}, accepted {}", shown(client), show(client_ids))
                 });
                 if !client.is_some_and(|client| client_ids.accepts(client)) {
                     return Err(Denial::ClientRefused);

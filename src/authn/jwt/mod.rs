@@ -14,7 +14,7 @@ use crate::authn::jws::Jws;
 use crate::authn::principal::Principal;
 use crate::clock::UnixTime;
 use crate::reason::Denial;
-use crate::steps::Steps;
+use crate::steps::{Steps, shown};
 
 /// A token whose signature was verified and whose claims are well-formed. Only [`verify`] makes
 /// one. It does *not* say that the token is good now: [`VerifiedToken::judge`] does.
@@ -75,11 +75,11 @@ pub fn verify(
     if let Preset::Entra { tenant_id, .. } = &issuer.preset {
         steps.step("tid", || {
             format!(
-                "{}, wants {tenant_id}, the key's issuer is {:?}",
+                "{}, wants {tenant_id}, the key's issuer is {}",
                 claims
                     .find("tid")
                     .map_or_else(|| "none".to_owned(), ToString::to_string),
-                key.issuer
+                shown(key.issuer.as_deref())
             )
         });
         if !entra::is_tenants(&claims, tenant_id, iss, key.issuer.as_deref()) {
@@ -103,11 +103,11 @@ pub fn verify(
     let principal = read::principal(claims, issuer, token_use, &audiences)?;
     steps.step("principal", || {
         format!(
-            "{} {:?}, client {:?}, tenant {:?}",
+            "{} {:?}, client {}, tenant {}",
             principal.kind.as_str(),
             principal.user_id,
-            principal.client_id,
-            principal.tenant_id
+            shown(principal.client_id.as_deref()),
+            shown(principal.tenant_id.as_deref())
         )
     });
     Ok(VerifiedToken {
@@ -139,7 +139,10 @@ fn verify_signature<'s>(
         match jws.verify(key) {
             Ok(claims) => {
                 steps.step("signature", || {
-                    format!("verified by the key with kid {:?}", key.key_id)
+                    format!(
+                        "verified by the key with kid {}",
+                        shown(key.key_id.as_deref())
+                    )
                 });
                 return Ok((key, claims));
             }
