@@ -33,8 +33,7 @@ pub struct TokenArgs {
 /// Fetches once and prints what came. Exits 78 on a config error, 1 without a token.
 pub fn run(args: &TokenArgs) -> ExitCode {
     tls::install_crypto_provider();
-    let read =
-        Sources::read(args.config.as_deref()).and_then(|sources| config::load(&sources));
+    let read = Sources::read(args.config.as_deref()).and_then(|sources| config::load(&sources));
     let config = match read {
         Ok(config) => config,
         Err(errors) => {
@@ -239,7 +238,9 @@ mod tests {
         let token = format!(
             "{}.{}.{}",
             part(r#"{"alg":"RS256","kid":"k\n1"}"#),
-            part(r#"{"iss":"https://i.test","aud":["a"],"client_id":"c","exp":1700003600,"sub":"private"}"#),
+            part(
+                r#"{"iss":"https://i.test","aud":["a"],"client_id":"c","exp":1700003600,"sub":"private"}"#
+            ),
             part("signature")
         );
         Granted {

@@ -28,8 +28,11 @@ fn commands(page: &str) -> BTreeSet<(Vec<String>, String)> {
     let fenced = blocks(page, "sh").join("\n");
     let spans = page.split('`').skip(1).step_by(2);
     let mut found = BTreeSet::new();
-    for line in fenced.lines().chain(spans) {
+    let stages = fenced.lines().chain(spans).flat_map(|line| {
         let line = line.split(" #").next().unwrap_or(line);
+        line.split(" | ")
+    });
+    for line in stages {
         let line = line.replace("cargo run --release -- ", "gatepost ");
         let Some(arguments) = line.strip_prefix("gatepost ") else {
             continue;
