@@ -93,6 +93,7 @@ const LATER: &[(&str, Option<&str>, &str)] = &[
     ),
     ("credentials.*.client_key_file", None, "client assertions"),
     ("**.aws_secret", None, "AWS Secrets Manager"),
+    ("**.json_key", None, "AWS Secrets Manager"),
 ];
 
 /// What a key (with this value) belongs to, if that is not built yet.

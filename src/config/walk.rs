@@ -202,14 +202,10 @@ impl Walk<'_> {
                 let message = format!("{what}: not available in this version");
                 self.wrong(&at, message, "remove it");
             } else {
-                let known = properties
-                    .keys()
-                    .map(String::as_str)
-                    .filter(|known| !table.contains_key(*known));
-                let (nearest, fix) = did_you_mean(key, known);
+                let (nearest, fix) = did_you_mean(key, properties.keys().map(String::as_str));
                 self.wrong(&at, "unknown key".to_owned(), fix);
                 // the key that was meant is not missing
-                if let Some(nearest) = nearest {
+                if let Some(nearest) = nearest.filter(|nearest| !table.contains_key(*nearest)) {
                     self.mistakes.settled.push(path.key(nearest));
                 }
             }
@@ -225,7 +221,11 @@ impl Walk<'_> {
                 self.mistakes.push(&path.key(key), "missing", fix);
             }
         }
-        let bound = |word| schema.get(word).and_then(Value::as_u64);
+        // a key that was reported still was meant to ask something
+        let bound = |word| {
+            let counted = !self.mistakes.within(path);
+            schema.get(word).filter(|_| counted).and_then(Value::as_u64)
+        };
         let count = u64::try_from(table.len()).unwrap_or(u64::MAX);
         if bound("minProperties").is_some_and(|least| count < least) {
             return self.wrong(

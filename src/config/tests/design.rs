@@ -1,1 +1,173 @@
+//! DESIGN §5.2's example, whole: what this version does not do is refused by name, and nothing else.
 
+use super::*;
+
+const EXAMPLE: &str = include_str!("design-5.2.toml");
+const ENVIRONMENT: [(&str, &str); 3] = [
+    ("LEGACY_JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+    ("BILLING_SECRET", "s3cret"),
+    ("DATABASE_URL", "postgres://unused"),
+];
+
+/// The example with a readable secret file instead of `/run/secrets/metrics-key`.
+fn example(folder: &tempfile::TempDir) -> String {
+    let key = folder.path().join("metrics-key");
+    std::fs::write(&key, "k").unwrap();
+    EXAMPLE.replace("/run/secrets/metrics-key", key.to_str().unwrap())
+}
+
+#[test]
+fn exactly_the_later_capabilities_of_the_example_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let errors = bad(&example(&folder), &ENVIRONMENT);
+    assert_eq!(
+        shown(&errors),
+        [
+            "37 issuers.edge.kind: ALB user claims: not available in this version",
+            "65 routes[2].auth[1]: API keys: not available in this version",
+            "68 routes[2].memberships: memberships kept elsewhere: not available in this version",
+            "72 memberships: memberships kept elsewhere: not available in this version",
+            "79 api_keys: the API-key service: not available in this version",
+        ]
+    );
+}
+
+#[test]
+fn without_them_the_example_loads() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = String::new();
+    let mut skipping = false;
+    for line in example(&folder).lines() {
+        if line.starts_with('[') {
+            skipping = ["[issuers.edge]", "[memberships.main]", "[api_keys]"]
+                .iter()
+                .any(|table| line.starts_with(table));
+        }
+        if !skipping && !line.starts_with("memberships = ") {
+            text.push_str(&line.replace(", \"api_key\"]", "]"));
+            text.push('\n');
+        }
+    }
+    let config = good(&text, &ENVIRONMENT);
+    assert_eq!(config.issuers.len(), 4);
+    assert_eq!(config.routes.routes().len(), 3);
+    assert!(config.forward_auth.is_some() && config.egress.is_some());
+    let warned: Vec<_> = config
+        .warnings
+        .iter()
+        .map(|warning| warning.key.as_str())
+        .collect();
+    assert_eq!(warned, ["issuers.legacy.secret", "upstreams.mlflow.url"]);
+}
+
+#[test]
+fn every_later_key_is_refused_by_name_wherever_it_stands() {
+    let one = |table: &str, line: &str| format!("{SMALLEST}{table}\n{line}\n");
+    let route = |line: &str| format!("{SMALLEST}{line}\n");
+    let users = |line: &str| SMALLEST.replace("client_ids", &format!("{line}\nclient_ids"));
+    let app = |line: &str| SMALLEST.replace("url =", &format!("{line}\nurl ="));
+    for (key, text) in [
+        ("memberships", one("[memberships.main]", "kind = \"sql\"")),
+        (
+            "api_keys",
+            one("[api_keys]", "remote = { url = \"https://a\" }"),
+        ),
+        ("login", one("[login]", "")),
+        ("audit", one("[audit]", "")),
+        ("redis", one("[redis]", "")),
+        ("trace", one("[trace]", "")),
+        ("rate_limits", one("[rate_limits]", "")),
+        ("resource_metadata", one("[resource_metadata]", "")),
+        (
+            "ingress.tls",
+            one("[ingress]", "tls = { certificate_file = \"a\" }"),
+        ),
+        ("egress.tls", one("[egress]", "tls = {}")),
+        ("admin.tls", one("[admin]", "tls = {}")),
+        ("health.tls", one("[health]", "tls = {}")),
+        (
+            "forward_auth.tls",
+            one(
+                "[forward_auth]",
+                "trusted_proxies = [\"10.0.0.1\"]\ntls = {}",
+            ),
+        ),
+        ("issuers.users.introspection", users("introspection = {}")),
+        ("issuers.users.remote", users("remote = {}")),
+        (
+            "issuers.e.groups_overage",
+            one(
+                "issuers = [\"users\"]\n[issuers.e]",
+                "kind = \"entra\"\ntenant_id = \"11111111-2222-3333-4444-555555555555\"\naudiences = [\"a\"]\ngroups_overage = \"graph\"",
+            ),
+        ),
+        ("upstreams.app.protocol", app("protocol = \"h2c\"")),
+        ("upstreams.app.tls", app("tls = {}")),
+        ("routes[0].auth[0]", route("auth = [\"api_key\"]")),
+        ("routes[0].auth[0]", route("auth = [\"basic\"]")),
+        ("routes[0].auth[0]", route("auth = [\"alb\"]")),
+        ("routes[0].auth[1]", route("auth = [\"bearer\", \"mtls\"]")),
+        (
+            "routes[0].auth.all",
+            route("auth = { all = [\"api_key\", \"bearer\"] }"),
+        ),
+        ("routes[0].mode", route("mode = \"shadow\"")),
+        ("routes[0].forward_api_key", route("forward_api_key = true")),
+        ("routes[0].cors", route("cors = {}")),
+        (
+            "routes[0].upgrade_lifetime",
+            route("upgrade_lifetime = \"1h\""),
+        ),
+        ("routes[0].rate_limit", route("rate_limit = \"10/s\"")),
+        (
+            "routes[0].resource_metadata",
+            route("resource_metadata = true"),
+        ),
+        (
+            "credentials.c.kind",
+            one("[credentials.c]", "kind = \"token_exchange\""),
+        ),
+        (
+            "credentials.c.kind",
+            one("[credentials.c]", "kind = \"basic\""),
+        ),
+        (
+            "credentials.c.kind",
+            one("[credentials.c]", "kind = \"aws\""),
+        ),
+        (
+            "credentials.c.kind",
+            one("[credentials.c]", "kind = \"refresh_token\""),
+        ),
+        (
+            "credentials.c.token.aws_secret",
+            one(
+                "[credentials.c]",
+                "kind = \"static_token\"\ntoken = { aws_secret = \"arn:x\" }",
+            ),
+        ),
+        (
+            "credentials.c.auth_method",
+            one(
+                "[credentials.c]",
+                "kind = \"client_credentials\"\ntoken_url = \"https://a\"\nclient_id = \"a\"\nclient_secret = { insecure_literal = \"b\" }\nauth_method = \"private_key_jwt\"",
+            ),
+        ),
+        (
+            "credentials.c.client_certificate_file",
+            one(
+                "[credentials.c]",
+                "kind = \"client_credentials\"\ntoken_url = \"https://a\"\nclient_id = \"a\"\nclient_secret = { insecure_literal = \"b\" }\nclient_certificate_file = \"c.pem\"",
+            ),
+        ),
+    ] {
+        let errors = bad(&text, &[]);
+        let keys: Vec<&str> = errors.iter().map(|error| error.key.as_str()).collect();
+        assert_eq!(keys, [key], "{text}\n{}", ConfigErrors(errors.clone()));
+        assert!(
+            errors[0]
+                .message
+                .ends_with(": not available in this version")
+        );
+    }
+}
