@@ -23,7 +23,12 @@ fn warned(routes: &[(&str, &str, &str)]) -> Vec<String> {
         } else {
             "upstream = \"app\""
         };
-        text += &format!("[[routes]]\nname = \"{name}\"\npath = \"{path}\"\n{upstream}\n{keys}\n");
+        text.extend([
+            "[[routes]]\n",
+            &format!("name = \"{name}\"\npath = \"{path}\"\n{upstream}\n"),
+            keys,
+            "\n",
+        ]);
     }
     good(&text, &[])
         .warnings
