@@ -33,8 +33,7 @@ pub enum Format {
 /// Checks a configuration. Exit code 0 if it would start, with warnings or without; 1 if not.
 #[must_use]
 pub fn run(args: &CheckArgs) -> ExitCode {
-    let outcome =
-        Sources::read(args.config.as_deref()).and_then(|sources| config::load(&sources));
+    let outcome = Sources::read(args.config.as_deref()).and_then(|sources| config::load(&sources));
     let written = match args.format {
         Format::Text => text(&mut io::stdout().lock(), &mut io::stderr().lock(), &outcome),
         Format::Json => as_json(&mut io::stdout().lock(), &outcome),
@@ -66,8 +65,20 @@ fn text(
     for line in planes(config) {
         writeln!(out, "{line}")?;
     }
-    let names: Vec<&str> = config.issuers.iter().map(|known| &*known.issuer.name).collect();
-    writeln!(out, "issuers: {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") })?;
+    let names: Vec<&str> = config
+        .issuers
+        .iter()
+        .map(|known| &*known.issuer.name)
+        .collect();
+    writeln!(
+        out,
+        "issuers: {}",
+        if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        }
+    )?;
     let routes = config.routes.routes();
     writeln!(out, "routes: {}", routes.len())?;
     for route in routes {
@@ -77,10 +88,17 @@ fn text(
             out,
             "  {}: {} {}{} -> {}",
             route.name,
-            if methods.is_empty() { "*".to_owned() } else { methods.join(",") },
+            if methods.is_empty() {
+                "*".to_owned()
+            } else {
+                methods.join(",")
+            },
             hosts.join(","),
             route.pattern.text,
-            route.forward.as_ref().map_or("(forward auth only)", |forward| &forward.upstream),
+            route
+                .forward
+                .as_ref()
+                .map_or("(forward auth only)", |forward| &forward.upstream),
         )?;
     }
     match config.warnings.len() {
@@ -123,9 +141,18 @@ fn as_json(out: &mut impl Write, outcome: &Result<Config, ConfigErrors>) -> io::
 /// Each plane that would start, with its address.
 fn planes(config: &Config) -> Vec<String> {
     [
-        ("ingress", config.ingress.as_ref().map(|plane| &plane.listener)),
-        ("forward_auth", config.forward_auth.as_ref().map(|plane| &plane.listener)),
-        ("egress", config.egress.as_ref().map(|plane| &plane.listener)),
+        (
+            "ingress",
+            config.ingress.as_ref().map(|plane| &plane.listener),
+        ),
+        (
+            "forward_auth",
+            config.forward_auth.as_ref().map(|plane| &plane.listener),
+        ),
+        (
+            "egress",
+            config.egress.as_ref().map(|plane| &plane.listener),
+        ),
         ("admin", Some(&config.admin)),
         ("health", Some(&config.health)),
     ]

@@ -105,14 +105,19 @@ mod tests {
 
     #[test]
     fn the_address_is_the_one_serve_would_take() {
-        let file = "[health]\nlisten = \"0.0.0.0:8404\"\n[issuers.x]\nsecret = { env = \"UNSET\" }\n";
+        let file =
+            "[health]\nlisten = \"0.0.0.0:8404\"\n[issuers.x]\nsecret = { env = \"UNSET\" }\n";
         let inline = "health = { listen = \"[::]:8404\" }";
         for (file, variable, expected) in [
             (None, None, "127.0.0.1:7404"),
             (Some(file), None, "127.0.0.1:8404"),
             (Some(inline), None, "[::1]:8404"),
             (Some(file), Some("10.0.0.7:9404"), "10.0.0.7:9404"),
-            (Some("[ingress]\nlisten = \"0.0.0.0:1\""), None, "127.0.0.1:7404"),
+            (
+                Some("[ingress]\nlisten = \"0.0.0.0:1\""),
+                None,
+                "127.0.0.1:7404",
+            ),
             (Some("not toml ["), None, "127.0.0.1:7404"),
         ] {
             let found = reachable(address(file, variable));

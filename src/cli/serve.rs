@@ -1,0 +1,71 @@
+//! `gatepost serve`: runs the planes the config names.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use crate::app::App;
+use crate::cli::EXIT_CONFIG;
+use crate::client::tls;
+use crate::clock::SystemClock;
+use crate::config::{self, Config, Sources};
+use crate::lifecycle::Signals;
+use crate::telemetry::{Telemetry, events};
+
+/// Arguments of `serve`.
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
+    /// The config file; without it `./gatepost.toml`, `/etc/gatepost/gatepost.toml`, or the
+    /// environment only
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Runs until a stop signal. Exits 78 on a config error, 1 on a failed start.
+pub fn run(args: &ServeArgs) -> ExitCode {
+    tls::install_crypto_provider();
+    let config = match read(args) {
+        Ok(config) => config,
+        Err(errors) => {
+            complain(&errors);
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    events::init_events(&config.log);
+    for warning in &config.warnings {
+        tracing::warn!(key = warning.key, "{}", warning.message);
+    }
+    match serve(args, config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("gatepost: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(args: &ServeArgs, config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let signals = Signals::listen()?;
+        let clock = Arc::new(SystemClock);
+        let telemetry = Telemetry::new(&config.log, clock.clone());
+        let app = App::start(config, clock, telemetry).await?;
+        app.run(signals, || read(args)).await;
+        Ok(())
+    })
+}
+
+fn read(args: &ServeArgs) -> Result<Config, String> {
+    Sources::read(args.config.as_deref())
+        .and_then(|sources| config::load(&sources))
+        .map_err(|errors| errors.to_string())
+}
+
+fn complain(text: &str) {
+    // there is nowhere left to report that stderr is gone
+    let _lost = writeln!(std::io::stderr(), "{text}");
+}
