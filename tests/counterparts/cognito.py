@@ -1,6 +1,6 @@
 """moto's Cognito on 127.0.0.1, until standard input ends.
 
-Argument: the port, 0 for any. Prints one line of JSON when it answers: {"url": "http://…"}.
+Prints one line of JSON when it answers: {"url": "http://…"}.
 """
 
 import json
@@ -9,7 +9,7 @@ import sys
 
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 
-server = ThreadedMotoServer("127.0.0.1", int(sys.argv[1]), verbose=False)
+server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
 server.start()
 host, port = server.get_host_and_port()
 print(json.dumps({"url": f"http://{host}:{port}"}), flush=True)

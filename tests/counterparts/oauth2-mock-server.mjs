@@ -30,12 +30,12 @@ const commands = {
     ({ kid } = await issuer.keys.generate(alg));
     return { kid };
   },
-  async mint({ header = {}, claims = {}, kid: signer = kid }) {
+  async mint({ header = {}, claims = {}, kid: signer }) {
     const scopesOrTransform = (itsHeader, itsClaims) => {
       Object.assign(itsHeader, header);
       Object.assign(itsClaims, claims);
     };
-    return { token: await issuer.buildToken({ kid: signer, scopesOrTransform }) };
+    return { token: await issuer.buildToken({ kid: signer ?? kid, scopesOrTransform }) };
   },
   answer(answer) {
     answers.set(answer.at, answer.status && answer);

@@ -6,7 +6,7 @@ use crate::support::counterparts::{self, Counterpart, free_port, or_skip};
 use crate::support::eventually;
 use crate::support::gatepost::Gatepost;
 use crate::support::http::Call;
-use crate::support::upstream::Upstream;
+use crate::support::upstream::{Upstream, json as answer_json};
 
 /// A user pool with one app client and the group `admins`.
 struct Pool<'c> {
@@ -72,6 +72,15 @@ impl<'c> Pool<'c> {
             id: text(&tokens["IdToken"]),
             sub,
         }
+    }
+
+    async fn keys(&self) -> Value {
+        let address = self.cognito.url.trim_start_matches("http://");
+        let path = format!("/{}/.well-known/jwks.json", self.id);
+        Call::get(address.parse().expect("an address"), &path)
+            .send()
+            .await
+            .json()
     }
 
     fn config(&self, upstream: &Upstream) -> String {
@@ -251,17 +260,15 @@ async fn known_keys_go_on_serving_when_the_issuer_stops() {
 
 #[tokio::test]
 async fn started_without_its_issuer_it_is_live_refuses_with_503_and_recovers() {
-    let port = free_port();
+    let cognito = or_skip!(counterparts::cognito().await);
+    let pool = Pool::create(&cognito).await;
+    let token = pool.sign_in("ada", &[]).await.access;
+    let keys = pool.keys().await;
     let upstream = Upstream::start().await;
-    // A pool and a token of the same shape from a first run: moto's key is always the same.
-    let (pool_id, client_id, token) = {
-        let cognito = or_skip!(counterparts::cognito().await);
-        let pool = Pool::create(&cognito).await;
-        let token = pool.sign_in("ada", &[]).await.access;
-        (pool.id.clone(), pool.client_id.clone(), token)
-    };
+    // Nobody listens on this port yet.
+    let port = free_port();
     let url = format!("http://127.0.0.1:{port}");
-    let gatepost = Gatepost::start(&config(&url, &pool_id, &client_id, &upstream)).await;
+    let gatepost = Gatepost::start(&config(&url, &pool.id, &pool.client_id, &upstream)).await;
 
     assert_eq!(gatepost.health("/livez").await.status, 200);
     assert_eq!(gatepost.health("/readyz").await.status, 503);
@@ -280,7 +287,7 @@ async fn started_without_its_issuer_it_is_live_refuses_with_503_and_recovers() {
         "only the public request was carried"
     );
 
-    let _cognito = or_skip!(counterparts::cognito_at(port).await);
+    let _issuer = Upstream::answering_at(port, move |_| answer_json(&keys)).await;
     gatepost.ready().await;
     let ingress = gatepost.listener("ingress").await;
     let reply = eventually("an allowed request", || async {

@@ -13,7 +13,7 @@ const SECRET: &str = "p+s/%w rd:&=~\"'";
 
 async fn provider() -> Option<Counterpart> {
     counterparts::oidc_provider(&[
-        ("basic client", SECRET, "client_secret_basic"),
+        ("basic:client+1", SECRET, "client_secret_basic"),
         ("post-client", SECRET, "client_secret_post"),
     ])
     .await
@@ -46,13 +46,13 @@ fn config(provider: &Counterpart, upstream: &Upstream) -> String {
     for (name, client, method, resource) in [
         (
             "rs256",
-            "basic client",
+            "basic:client+1",
             "client_secret_basic",
             "https://rs256.example",
         ),
         (
             "es256",
-            "basic client",
+            "basic:client+1",
             "client_secret_basic",
             "https://es256.example",
         ),
@@ -98,8 +98,8 @@ async fn a_token_fetched_on_egress_passes_on_ingress_whatever_signed_it() {
     let egress = gatepost.listener("egress").await;
 
     for (target, client) in [
-        ("rs256", "basic client"),
-        ("es256", "basic client"),
+        ("rs256", "basic:client+1"),
+        ("es256", "basic:client+1"),
         ("eddsa", "post-client"),
     ] {
         let sent = Call::get(egress, &format!("/{target}/x")).send().await;

@@ -34,17 +34,12 @@ pub(crate) struct Counterpart {
     pub(crate) url: String,
 }
 
-/// moto's Cognito, on any free port.
+/// moto's Cognito.
 pub(crate) async fn cognito() -> Option<Counterpart> {
-    cognito_at(0).await
-}
-
-/// moto's Cognito on this port.
-pub(crate) async fn cognito_at(port: u16) -> Option<Counterpart> {
     let python = installed("py", "bin/python")?;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counterparts/cognito.py");
     let mut command = Command::new(python);
-    command.args([script, &port.to_string()]);
+    command.arg(script);
     Some(start(command).await)
 }
 

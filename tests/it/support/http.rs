@@ -146,13 +146,12 @@ impl Connection {
     }
 }
 
-/// Sends these bytes and returns all that comes back until the connection is closed: for requests
-/// no client library would send.
+/// Sends these bytes and returns all that comes back until the other side closes the connection: for
+/// requests no client library would send.
 pub(crate) async fn raw(to: SocketAddr, request: &[u8]) -> String {
     let exchange = async {
         let mut stream = TcpStream::connect(to).await.expect("a connection");
         stream.write_all(request).await.expect("a request sent");
-        stream.shutdown().await.expect("our side closed");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await.expect("an answer");
         String::from_utf8_lossy(&answer).into_owned()

@@ -16,7 +16,7 @@ use std::future::Future;
 use std::time::Duration;
 
 /// How long a test waits for anything. Passing never depends on it, only how soon a test fails.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(15);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Asks again and again until there is an answer, or panics naming what was waited for.
 pub(crate) async fn eventually<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T

@@ -69,7 +69,17 @@ impl Upstream {
     pub(crate) async fn answering(
         answer: impl Fn(&Recorded) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        Self::answering_at(0, answer).await
+    }
+
+    /// The same on this port.
+    pub(crate) async fn answering_at(
+        port: u16,
+        answer: impl Fn(&Recorded) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port))
+            .await
+            .expect("the port");
         let address = listener.local_addr().expect("an address");
         let recorded = Arc::new(Mutex::new(Vec::new()));
         let answer = Arc::new(answer);
