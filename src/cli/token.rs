@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::cli::EXIT_CONFIG;
 use crate::client::outgoing::Outgoing;
 use crate::client::tls;
-use crate::client::token::{FetchError, Granted, LifeFrom, UNSTATED_LIFE, fetch_once, peek};
+use crate::client::token::{FetchError, Granted, LifeFrom, fetch_once, peek};
 use crate::clock::{Clock as _, SystemClock, UnixTime};
 use crate::config::{self, ClientCredentials, Config, CredentialKind, CredentialSource, Sources};
 use crate::secret::{Secret, SecretSource};
@@ -184,15 +184,13 @@ impl Table {
             LifeFrom::Exp => "the token's exp",
             LifeFrom::Unstated => "not stated by the endpoint, assumed",
         };
-        debug_assert!(granted.life_from != LifeFrom::Unstated || granted.life == UNSTATED_LIFE);
         self.row("token type", "Bearer");
         self.row("lifetime", &format!("{seconds} s ({from})"));
         self.row("expires at", &now.plus(seconds).to_string());
-        // as JSON: the endpoint chose the text
-        let scopes = granted.scope.clone().map_or(Value::Null, Value::String);
-        match scopes {
-            Value::Null => self.row("scopes", "not stated"),
-            stated => self.row("scopes", &stated.to_string()),
+        match &granted.scope {
+            // as JSON: the endpoint chose the text
+            Some(scope) => self.row("scopes", &Value::from(scope.as_str()).to_string()),
+            None => self.row("scopes", "not stated"),
         }
     }
 
@@ -291,5 +289,25 @@ mod tests {
         );
         assert!(find(&[], "c").is_err());
         assert!(find(&[source("a")], "a").is_ok());
+    }
+
+    #[test]
+    fn a_refusal_comes_with_a_hint() {
+        for (status, code, words) in [
+            (400, Some("invalid_client"), "auth_method"),
+            (401, None, "auth_method"),
+            (400, Some("invalid_scope"), "scope"),
+            (400, Some("unauthorized_client"), "grant"),
+            (404, None, "token_url"),
+            (429, None, "limit"),
+        ] {
+            let refused = FetchError::Refused {
+                status: http::StatusCode::from_u16(status).unwrap(),
+                code: code.map(str::to_owned),
+                retry_after: None,
+            };
+            let hint = hint(&refused).unwrap();
+            assert!(hint.contains(words), "{status} {code:?}: {hint}");
+        }
     }
 }
