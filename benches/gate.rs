@@ -1,1 +1,116 @@
-fn main() {}
+//! What one decision costs: `cargo bench --bench gate`.
+//!
+//! `first` is a token seen for the first time: parse, signature, claims, judgement. A token seen
+//! before is found in the gate's cache instead.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot be set up stops"
+)]
+
+use std::sync::Arc;
+
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use base64::Engine as _;
+use divan::{Bencher, black_box};
+use gatepost::authn::issuer::{Accepted, Algorithm, ClaimMap, Preset};
+use gatepost::authn::jws::Jws;
+use gatepost::authn::{Issuer, KeySet, jwt};
+use gatepost::clock::UnixTime;
+use gatepost::secret::Secret;
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::json;
+
+const NOW: UnixTime = UnixTime(1_800_000_000);
+const ISS: &str = "https://issuer.example";
+const SECRET: &str = "a secret as long as its hash: 32";
+
+fn main() {
+    divan::main();
+}
+
+/// A token like those of a real user: twenty groups, about a kilobyte of claims.
+fn claims() -> serde_json::Value {
+    let groups: Vec<String> = (0..20).map(|n| format!("team-{n}-members")).collect();
+    json!({
+        "iss": ISS, "aud": "orders", "sub": "6e2f7c1e-8a55-4d67-9a3c-0f1f5f6f9a10",
+        "exp": NOW.0 + 300, "nbf": NOW.0, "iat": NOW.0, "jti": "f8f9f7c0-2f4e-4e5f-9a2b-5a1d3c4b5e6f",
+        "scope": "openid orders/read orders/write", "client_id": "1example23456789",
+        "name": "Ada Lovelace", "email": "ada@example.com", "groups": groups,
+    })
+}
+
+fn pem(label: &str, der: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    format!("-----BEGIN {label}-----\n{text}\n-----END {label}-----\n")
+}
+
+/// A key set and a token it verifies.
+fn minted(algorithm: Algorithm) -> (KeySet, String) {
+    let (keys, key) = match algorithm.as_str() {
+        "HS256" => (
+            KeySet::from_secret(&Secret::new(SECRET.to_owned()), &[algorithm]),
+            EncodingKey::from_secret(SECRET.as_bytes()),
+        ),
+        "ES256" => {
+            let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+            let spki = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key()).unwrap();
+            (
+                KeySet::from_pem(pem("PUBLIC KEY", spki.as_ref()).as_bytes(), &[algorithm]),
+                EncodingKey::from_ec_der(pair.to_pkcs8v1().unwrap().as_ref()),
+            )
+        }
+        _ => {
+            let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa2048).unwrap();
+            let spki = AsDer::<PublicKeyX509Der<'_>>::as_der(pair.public_key()).unwrap();
+            let private = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).unwrap();
+            (
+                KeySet::from_pem(pem("PUBLIC KEY", spki.as_ref()).as_bytes(), &[algorithm]),
+                EncodingKey::from_rsa_pem(pem("PRIVATE KEY", private.as_ref()).as_bytes()).unwrap(),
+            )
+        }
+    };
+    let header = Header::new(algorithm.as_str().parse().unwrap());
+    let token = jsonwebtoken::encode(&header, &claims(), &key).unwrap();
+    (keys.unwrap(), token)
+}
+
+fn issuer(algorithm: Algorithm) -> Issuer {
+    Issuer {
+        name: Arc::from("users"),
+        accepted_iss: vec![ISS.to_owned()],
+        algorithms: vec![algorithm],
+        leeway: 60,
+        max_token_age: None,
+        required_claims: Vec::new(),
+        claims: ClaimMap::generic(),
+        preset: Preset::Generic {
+            audiences: Accepted::OneOf(vec!["orders".to_owned()]),
+        },
+    }
+}
+
+/// Pure verification, without the gate.
+#[divan::bench(args = [Algorithm::RS256, Algorithm::ES256, Algorithm::HS256])]
+fn first(bencher: Bencher<'_, '_>, algorithm: Algorithm) {
+    let (keys, token) = minted(algorithm);
+    let issuer = issuer(algorithm);
+    bencher.bench_local(|| {
+        let jws = Jws::parse(black_box(&token)).unwrap();
+        let verified = jwt::verify(&jws, &issuer, &keys, &mut ()).unwrap();
+        verified.judge(&issuer, NOW, &mut ()).unwrap();
+        verified
+    });
+}
+
+/// What is left of it with a token seen before: the judgement.
+#[divan::bench]
+fn judge(bencher: Bencher<'_, '_>) {
+    let (keys, token) = minted(Algorithm::HS256);
+    let issuer = issuer(Algorithm::HS256);
+    let jws = Jws::parse(&token).unwrap();
+    let verified = jwt::verify(&jws, &issuer, &keys, &mut ()).unwrap();
+    bencher.bench_local(|| black_box(&verified).judge(&issuer, NOW, &mut ()));
+}
