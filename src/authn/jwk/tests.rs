@@ -79,6 +79,19 @@ fn a_key_verifies_the_issuers_algorithms_of_its_kind_only() {
 }
 
 #[test]
+fn a_key_for_other_algorithms_is_reported() {
+    let keys = [RS256, ES256].map(|algorithm| SigningKey::new(algorithm).jwk("k"));
+    let set = KeySet::parse(json!({ "keys": keys }).to_string().as_bytes(), &[ES256]).unwrap();
+    assert_eq!(
+        set.skipped,
+        [SkippedKey {
+            key_id: Some("k".to_owned()),
+            why: "no algorithm this issuer may use"
+        }]
+    );
+}
+
+#[test]
 fn a_bad_key_is_left_out_and_the_others_stay() {
     let rsa = SigningKey::new(RS256).jwk("bad");
     let ec = SigningKey::new(ES256).jwk("bad");
@@ -311,6 +324,10 @@ fn the_fingerprint_changes_with_the_usable_keys_and_only_with_them() {
     ] {
         assert_ne!(both, of(other.clone()), "{other}");
     }
+    assert_ne!(
+        of(json!([with(a.clone(), "kid", json!(""))])),
+        of(json!([with(a.clone(), "kid", json!(null))]))
+    );
     let secrets = [
         "0123456789abcdef0123456789abcdef",
         "0123456789abcdef0123456789abcdeg",

@@ -241,6 +241,20 @@ fn a_forged_signature_or_header_is_refused() {
 }
 
 #[test]
+fn an_algorithm_the_issuer_does_not_use_is_refused_before_a_key_is_looked_for() {
+    let key = SigningKey::new(PS256);
+    // keys read for more algorithms than this issuer table allows
+    let keys = key_set(&[key.jwk("k")], &[RS256, PS256]);
+    for key_id in ["k", "unknown"] {
+        assert_eq!(
+            outcome(&key.token(key_id, &good()), &issuer(&[RS256]), &keys),
+            Err(Denial::AlgorithmRefused),
+            "{key_id}"
+        );
+    }
+}
+
+#[test]
 fn without_a_kid_every_key_of_the_algorithm_is_tried() {
     let [first, second] = [(); 2].map(|()| SigningKey::new(ES256));
     let keys = key_set(&[first.jwk("1"), second.jwk("2")], &[ES256]);
