@@ -13,6 +13,8 @@ mod forward_auth;
 #[cfg(test)]
 mod ingress;
 #[cfg(test)]
+mod ingress_carried;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod keys_outgoing;
