@@ -6,8 +6,8 @@ use std::path::Path;
 use crate::cli::dev::ports::{DEFAULT_BASE, LISTENERS, Ports};
 use crate::cli::dev::tokens::POOL_ID;
 
-/// The text, ready to print.
-pub(super) fn render(ports: Ports, program: &Path) -> String {
+/// The text, ready to print. `proxied`: curl would ask a proxy for loopback addresses too.
+pub(super) fn render(ports: Ports, program: &Path, proxied: bool) -> String {
     let mut text = String::from(
         "Gatepost dev: an issuer, an echo service and every plane, on loopback only. Ctrl-C stops it.\n\n",
     );
@@ -33,15 +33,20 @@ pub(super) fn render(ports: Ports, program: &Path) -> String {
         );
     }
     text.push_str("\nPaste into another terminal:\n");
-    for (comment, line) in lines(ports, program) {
+    for (comment, line) in lines(ports, program, proxied) {
         let _infallible = write!(text, "\n# {comment}\n{line}\n");
     }
     text
 }
 
 /// Each line with what it shows.
-fn lines(ports: Ports, program: &Path) -> Vec<(&'static str, String)> {
+fn lines(ports: Ports, program: &Path, proxied: bool) -> Vec<(&'static str, String)> {
     let program = quote(&program.to_string_lossy());
+    let curl = if proxied {
+        "curl -sSi --noproxy 127.0.0.1"
+    } else {
+        "curl -sSi"
+    };
     let moved = ports.base() != DEFAULT_BASE;
     let base_port = if moved {
         format!(" --base-port {}", ports.base())
@@ -59,12 +64,12 @@ fn lines(ports: Ports, program: &Path) -> Vec<(&'static str, String)> {
     vec![
         (
             "200: ada is in group admins. The echo shows X-User-ID, X-User-Groups, X-Request-ID",
-            format!("curl -sSi {ingress}/admin/users {}", bearer("--user ada")),
+            format!("{curl} {ingress}/admin/users {}", bearer("--user ada")),
         ),
-        ("401: no token", format!("curl -sSi {ingress}/admin/users")),
+        ("401: no token", format!("{curl} {ingress}/admin/users")),
         (
             "403: bob is not in group admins",
-            format!("curl -sSi {ingress}/admin/users {}", bearer("--user bob")),
+            format!("{curl} {ingress}/admin/users {}", bearer("--user bob")),
         ),
         (
             "explain: why was bob refused?",
@@ -75,16 +80,16 @@ fn lines(ports: Ports, program: &Path) -> Vec<(&'static str, String)> {
         ),
         (
             "200: a service with scope orders/read",
-            format!("curl -sSi {ingress}/reports/today {}", bearer("--service")),
+            format!("{curl} {ingress}/reports/today {}", bearer("--service")),
         ),
         (
             "200: a public route",
-            format!("curl -sSi {ingress}/healthz"),
+            format!("{curl} {ingress}/healthz"),
         ),
         (
             "200: forward auth, as Traefik asks; the identity headers are in the answer",
             format!(
-                "curl -sSi {forward_auth}/auth/traefik -H 'X-Forwarded-Method: GET' \
+                "{curl} {forward_auth}/auth/traefik -H 'X-Forwarded-Method: GET' \
                  -H 'X-Forwarded-Proto: https' -H 'X-Forwarded-Host: app.example.com' \
                  -H 'X-Forwarded-Uri: /admin/users' {}",
                 bearer("--user ada")
@@ -92,9 +97,9 @@ fn lines(ports: Ports, program: &Path) -> Vec<(&'static str, String)> {
         ),
         (
             "200: egress. The app sends no token; at the echo there is one of client dev-service",
-            format!("curl -sSi {egress}/echo/invoices/7"),
+            format!("{curl} {egress}/echo/invoices/7"),
         ),
-        ("200: ready to serve", format!("curl -sSi {health}/readyz")),
+        ("200: ready to serve", format!("{curl} {health}/readyz")),
     ]
 }
 
@@ -120,7 +125,7 @@ mod tests {
 
     #[test]
     fn moved_ports_reach_every_line() {
-        let text = render(Ports::new(9300).unwrap(), Path::new("gatepost"));
+        let text = render(Ports::new(9300).unwrap(), Path::new("gatepost"), false);
         assert!(!text.contains("740"), "{text}");
         let commands: Vec<_> = text
             .lines()

@@ -137,7 +137,11 @@ async fn serve(base_port: u16) -> Result<(), DevError> {
     let signals = Signals::listen()?;
     await_ready(ports).await?;
     let program = std::env::current_exe()?;
-    io::stdout().write_all(lines::render(ports, &program).as_bytes())?;
+    // what curl reads for an http:// address
+    let proxied = ["http_proxy", "all_proxy", "ALL_PROXY"]
+        .into_iter()
+        .any(|name| std::env::var_os(name).is_some());
+    io::stdout().write_all(lines::render(ports, &program, proxied).as_bytes())?;
     let read = || dev_config(ports.base()).map_err(|error| error.to_string());
     app.run(signals, read).await;
     beside.stop().await;
