@@ -5,9 +5,13 @@ mod cognito;
 #[cfg(test)]
 mod deploy;
 #[cfg(test)]
+mod dev;
+#[cfg(test)]
 mod egress;
 #[cfg(test)]
 mod entra;
+#[cfg(test)]
+mod explain;
 #[cfg(test)]
 mod forward_auth;
 #[cfg(test)]
@@ -26,6 +30,8 @@ mod layering;
 mod oauth;
 #[cfg(test)]
 mod oauth_refused;
+#[cfg(test)]
+mod readme;
 #[cfg(test)]
 mod rotation;
 #[cfg(test)]

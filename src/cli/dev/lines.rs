@@ -82,10 +82,7 @@ fn lines(ports: Ports, program: &Path, proxied: bool) -> Vec<(&'static str, Stri
             "200: a service with scope orders/read",
             format!("{curl} {ingress}/reports/today {}", bearer("--service")),
         ),
-        (
-            "200: a public route",
-            format!("{curl} {ingress}/healthz"),
-        ),
+        ("200: a public route", format!("{curl} {ingress}/healthz")),
         (
             "200: forward auth, as Traefik asks; the identity headers are in the answer",
             format!(
