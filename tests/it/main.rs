@@ -1,6 +1,8 @@
 //! Everything that is tested from outside the crate, in one binary.
 
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod cognito;
 #[cfg(test)]
 mod deploy;
@@ -14,6 +16,8 @@ mod entra;
 mod explain;
 #[cfg(test)]
 mod forward_auth;
+#[cfg(test)]
+mod health;
 #[cfg(test)]
 mod ingress;
 #[cfg(test)]
@@ -36,5 +40,7 @@ mod readme;
 mod rotation;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod telemetry;
 #[cfg(test)]
 mod telemetry_reasons;
