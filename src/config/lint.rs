@@ -2,16 +2,22 @@
 
 use http::Method;
 
+use super::error::KeyPath;
 use super::resolve::Planes;
 use super::settings::Warning;
 use crate::authz::Route;
 use crate::authz::route::{Access, Segment};
 
-/// Warnings about the routes together.
-pub(super) fn routes(routes: &[Route], planes: Option<&Planes>, warnings: &mut Vec<Warning>) {
-    let mut warn = |route: &Route, message: String| {
+/// Warnings about the routes together; `keys` are theirs in the file.
+pub(super) fn routes(
+    routes: &[Route],
+    keys: &[KeyPath],
+    planes: Option<&Planes>,
+    warnings: &mut Vec<Warning>,
+) {
+    let mut warn = |key: &KeyPath, message: String| {
         let warning = Warning {
-            key: format!("route {}", route.name),
+            key: key.to_string(),
             message,
         };
         if !warnings.contains(&warning) {
@@ -19,40 +25,31 @@ pub(super) fn routes(routes: &[Route], planes: Option<&Planes>, warnings: &mut V
         }
     };
     let answers = planes.is_some_and(|planes| planes.forward_auth.is_some());
-    for route in routes {
+    for (route, key) in routes.iter().zip(keys) {
+        let name = &route.name;
         if route.forward.is_none() && !answers {
-            warn(
-                route,
-                "answers nobody: it has no upstream, and there is no [forward_auth]".to_owned(),
-            );
+            let why = "it has no upstream, and there is no [forward_auth]";
+            warn(key, format!("route {name} answers nobody: {why}"));
         }
         if let Some(first) = routes.iter().find(|first| hides(first, route)) {
-            warn(
-                route,
-                format!(
-                    "unreachable: route {} is more specific and matches every path of it",
-                    first.name
-                ),
-            );
+            let why = format!("route {} is more specific and matches", first.name);
+            let message = format!("route {name} is unreachable: {why} every path of it");
+            warn(key, message);
         }
-        for open in routes {
+        for (open, key) in routes.iter().zip(keys) {
             if !is_weaker(&open.access, &route.access) || !share_method(open, route) {
                 continue;
             }
+            let open_name = &open.name;
             if is_public(open) && shadows(open, route) {
-                warn(
-                    open,
-                    format!("public, inside the protected route {}", route.name),
-                );
+                let message =
+                    format!("route {open_name} is public, inside the protected route {name}");
+                warn(key, message);
             }
             if reaches_beside(open, route) {
-                warn(
-                    open,
-                    format!(
-                        "reaches the same upstream paths as route {} under a weaker rule, by another host or prefix (clients choose Host)",
-                        route.name
-                    ),
-                );
+                let how = "under a weaker rule, by another host or prefix (clients choose Host)";
+                let what = format!("reaches the same upstream paths as route {name}");
+                warn(key, format!("route {open_name} {what} {how}"));
             }
         }
     }

@@ -3,9 +3,9 @@
 
 use std::sync::LazyLock;
 
+use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
-use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use super::layers;
@@ -22,7 +22,6 @@ fn generate() -> Value {
         .with(|settings| settings.inline_subschemas = true)
         .with_transform(RecursiveTransform(tidy));
     let mut schema = settings.into_generator().into_root_schema_for::<Raw>();
-    schema.insert("title".to_owned(), json!(Raw::schema_name()));
     schema.insert("title".to_owned(), json!("Gatepost configuration"));
     let mut schema = schema.to_value();
     state_defaults(&mut schema, &layers::defaults());

@@ -319,7 +319,8 @@ fn found(value: &Value) -> &'static str {
         Value::Number(_) => "a number",
         Value::String(_) => "a string",
         Value::Array(_) => "a list",
-        // a TOML date stands in no key
+        // how figment hands a date on
+        Value::Object(table) if table.contains_key("$__toml_private_datetime") => "a date",
         Value::Object(_) => "a table",
     }
 }

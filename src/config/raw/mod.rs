@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, de};
 use url::Url;
 
-use super::forms::{NonEmpty, OptionalHeader, Positive, Realm, Size, Text};
+use super::forms::{LogLevel, NonEmpty, OptionalHeader, Positive, Realm, Size, Text};
 
 pub(super) use self::egress::*;
 pub(super) use self::issuers::*;
@@ -260,6 +260,25 @@ pub(super) struct Identity {
     pub(super) strip: Vec<Text<HeaderName>>,
 }
 
+impl Identity {
+    /// Each part of a principal with its header.
+    pub(super) fn names(&self) -> [(&'static str, &Text<OptionalHeader>); 11] {
+        [
+            ("user_id", &self.user_id),
+            ("request_id", &self.request_id),
+            ("tenant_id", &self.tenant_id),
+            ("user_name", &self.user_name),
+            ("user_email", &self.user_email),
+            ("user_groups", &self.user_groups),
+            ("user_roles", &self.user_roles),
+            ("user_permissions", &self.user_permissions),
+            ("issuer", &self.issuer),
+            ("client_id", &self.client_id),
+            ("principal_kind", &self.principal_kind),
+        ]
+    }
+}
+
 /// `identity.lists`
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -324,7 +343,7 @@ pub(super) struct Shutdown {
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Log {
     /// A level, or directives such as `info,gatepost::client=debug`.
-    pub(super) level: Text<NonEmpty>,
+    pub(super) level: Text<LogLevel>,
     /// How events are written; the request line is always JSON.
     pub(super) format: LogFormat,
     /// Whether each request writes its line.

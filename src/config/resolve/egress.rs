@@ -64,12 +64,13 @@ impl Resolver<'_> {
                     .secret(&raw.token, &path.key("token"))
                     .map(|(token, _)| CredentialKind::StaticToken { token }),
                 raw::Credential::ApiKey(raw) => {
-                    self.secret(&raw.value, &path.key("value"))
-                        .map(|(value, _)| CredentialKind::ApiKey {
-                            header: raw.header.0,
-                            scheme: raw.scheme.map(|scheme| scheme.0.0),
-                            value,
-                        })
+                    self.framing(&raw.header.0, &path.key("header"));
+                    let value = self.secret(&raw.value, &path.key("value"));
+                    value.map(|(value, _)| CredentialKind::ApiKey {
+                        header: raw.header.0,
+                        scheme: raw.scheme.map(|scheme| scheme.0.0),
+                        value,
+                    })
                 }
                 raw::Credential::PassThrough(raw::PassThrough {}) => {
                     Some(CredentialKind::PassThrough)

@@ -3,12 +3,14 @@
 
 mod egress;
 mod issuers;
+mod kinds;
 mod planes;
 mod routes;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use http::HeaderName;
 use serde_json::Value;
 use url::{Host, Url};
 
@@ -75,7 +77,7 @@ impl Resolver<'_> {
         let issuers = self.issuers(raw.issuers);
         let upstreams = self.upstreams(raw.upstreams);
         let credentials = self.credentials(raw.credentials);
-        let routes = self.routes(raw.routes);
+        let (routes, keys) = self.routes(raw.routes);
         let planes = self.planes(
             raw.ingress,
             raw.forward_auth,
@@ -89,13 +91,16 @@ impl Resolver<'_> {
         let jwks = self.jwks(raw.jwks, raw.readiness);
         let token_cache = self.part(raw.token_cache, &KeyPath::of(&["token_cache"]));
         let identity = self.part(raw.identity, &KeyPath::of(&["identity"]));
+        if let Some(identity) = &identity {
+            self.identity(identity);
+        }
         let request_id = self.part(raw.request_id, &KeyPath::of(&["request_id"]));
         let errors = self.part(raw.errors, &KeyPath::of(&["errors"]));
         let client = self.client(raw.client);
         let shutdown = self.part(raw.shutdown, &KeyPath::of(&["shutdown"]));
         let log = self.part(raw.log, &KeyPath::of(&["log"]));
-        lint::routes(&routes, planes.as_ref(), &mut self.warnings);
-        let table = self.table(routes);
+        lint::routes(&routes, &keys, planes.as_ref(), &mut self.warnings);
+        let table = self.table(routes, &keys);
         if !self.mistakes.found.is_empty() {
             return None;
         }
@@ -143,6 +148,60 @@ impl Resolver<'_> {
             warnings: self.warnings,
             redacted,
         })
+    }
+
+    /// Two parts of a principal cannot share a header, and no identity header may be one that HTTP
+    /// or the app needs for itself.
+    fn identity(&mut self, raw: &raw::Identity) {
+        let path = KeyPath::of(&["identity"]);
+        let mut taken: Vec<(String, &str)> = Vec::new();
+        for (key, name) in raw.names() {
+            let Some(name) = &name.0.0 else { continue };
+            self.ordinary(name, &path.key(key));
+            let folded = name.as_str().replace(['_', '.'], "-");
+            match taken.iter().find(|(known, _)| *known == folded) {
+                Some((_, other)) => self.mistakes.push(
+                    &path.key(key),
+                    format!("{name} is the header of {other} already"),
+                    "give each its own header, or \"\" to stop writing one",
+                ),
+                None => taken.push((folded, key)),
+            }
+        }
+        for (index, name) in raw.strip.iter().enumerate() {
+            self.framing(&name.0, &path.key("strip").index(index));
+        }
+    }
+
+    /// A header that HTTP itself needs cannot be set or removed.
+    fn framing(&mut self, name: &HeaderName, path: &KeyPath) -> bool {
+        let needed = [
+            "host",
+            "connection",
+            "content-length",
+            "transfer-encoding",
+            "te",
+            "trailer",
+            "upgrade",
+            "keep-alive",
+        ];
+        let is_framing = needed.contains(&name.as_str());
+        if is_framing {
+            self.mistakes
+                .push(path, format!("{name} is HTTP's own"), "name another header");
+        }
+        is_framing
+    }
+
+    /// Nor may one that carries the client's credentials be overwritten with an identity.
+    fn ordinary(&mut self, name: &HeaderName, path: &KeyPath) {
+        if !self.framing(name, path) && ["authorization", "cookie"].contains(&name.as_str()) {
+            self.mistakes.push(
+                path,
+                format!("{name} carries the client's credentials"),
+                "name another header",
+            );
+        }
     }
 
     /// A table, if it could be read. If not, that was noted.

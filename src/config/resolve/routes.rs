@@ -17,14 +17,15 @@ use crate::authz::rule::SetRule;
 use crate::authz::{Route, RouteTable, Rule};
 
 impl Resolver<'_> {
-    pub(super) fn routes(&mut self, raw: Vec<Part<raw::Route>>) -> Vec<Route> {
+    /// The routes, and for each its key in the file.
+    pub(super) fn routes(&mut self, raw: Vec<Part<raw::Route>>) -> (Vec<Route>, Vec<KeyPath>) {
         let mut taken: HashSet<String> = raw
             .iter()
             .filter_map(|part| part.0.as_ref().ok()?.name.as_ref())
             .map(|name| name.0.0.clone())
             .collect();
         let mut stated: HashSet<String> = HashSet::new();
-        let mut routes = Vec::with_capacity(raw.len());
+        let (mut routes, mut keys) = (Vec::new(), Vec::new());
         for (index, part) in raw.into_iter().enumerate() {
             let path = KeyPath::of(&["routes"]).index(index);
             let Some(raw) = self.part(part, &path) else {
@@ -43,19 +44,25 @@ impl Resolver<'_> {
                 }
                 None => generated_name(&raw, &mut taken),
             };
-            routes.extend(self.route(name, raw, &path));
+            if let Some(route) = self.route(name, raw, &path) {
+                routes.push(route);
+                keys.push(path);
+            }
         }
-        routes
+        (routes, keys)
     }
 
     /// The table; two routes that no request could tell apart are a mistake.
-    pub(super) fn table(&mut self, routes: Vec<Route>) -> Option<RouteTable> {
+    pub(super) fn table(&mut self, routes: Vec<Route>, keys: &[KeyPath]) -> Option<RouteTable> {
+        let names: Vec<Arc<str>> = routes.iter().map(|route| Arc::clone(&route.name)).collect();
         match RouteTable::new(routes) {
             Ok(table) => Some(table),
             Err(conflicts) => {
                 for conflict in conflicts {
+                    let later = names.iter().rposition(|name| *name == conflict.second);
+                    let key = later.and_then(|at| keys.get(at)).cloned();
                     self.mistakes.push(
-                        &KeyPath::of(&["routes"]),
+                        &key.unwrap_or_else(|| KeyPath::of(&["routes"])),
                         conflict.to_string(),
                         "give them different hosts, paths or methods, or remove one",
                     );
@@ -223,6 +230,9 @@ impl Resolver<'_> {
             }
             return None;
         };
+        for (index, name) in raw.strip.iter().enumerate() {
+            self.framing(&name.0, &path.key("strip").index(index));
+        }
         let upstream = &upstream.0.0;
         let known = self.declared(
             "upstreams",

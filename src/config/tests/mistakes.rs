@@ -126,6 +126,16 @@ fn what_cannot_work_is_refused() {
         &[],
     );
     expect(
+        "[identity]\nuser_id = \"X-A\"\nuser_name = \"x_a\"\nissuer = \"Authorization\"\nstrip = [\"Host\"]\n[log]\nlevel = \"inof\"\n",
+        &[],
+        &[
+            "identity.user_name: x_a is the header of user_id already",
+            "identity.issuer: authorization carries the client's credentials",
+            "identity.strip[0]: host is HTTP's own",
+            "log.level: \"inof\" is neither a level (off, error, warn, info, debug, trace) nor module=level",
+        ],
+    );
+    expect(
         "[jwks]\nmax_stale = \"1m\"\n",
         &[],
         &[
@@ -239,7 +249,7 @@ fn routes_that_cannot_be_meant_are_refused() {
     expect(
         "[[routes]]\nname = \"b\"\npath = \"/**\"\nupstream = \"app\"\nmethods = [\"GET\"]\n",
         &[],
-        &["routes: routes \"/**\" and \"b\" both match GET */**"],
+        &["routes[1]: routes \"/**\" and \"b\" both match GET */**"],
     );
     expect(
         "[[routes]]\nname = \"a\"\npath = \"/a\"\n[[routes]]\nname = \"a\"\npath = \"/b\"\n",

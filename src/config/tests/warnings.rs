@@ -82,7 +82,9 @@ fn an_unreachable_route_is_warned_of() {
             ("a", "/a/{id}", "methods = [\"GET\"]"),
             ("b", "/a/*", "methods = [\"PUT\"]")
         ]),
-        ["route b: unreachable: route a is more specific and matches every path of it"]
+        [
+            "routes[1]: route b is unreachable: route a is more specific and matches every path of it"
+        ]
     );
     assert_eq!(
         warned(&[
@@ -100,18 +102,18 @@ fn a_public_hole_in_a_protected_area_is_warned_of() {
             ("admin", "/admin/**", ADMINS),
             ("help", "/admin/help/**", PUBLIC)
         ]),
-        ["route help: public, inside the protected route admin"]
+        ["routes[1]: route help is public, inside the protected route admin"]
     );
 }
 
 #[test]
 fn another_host_or_prefix_to_the_same_paths_is_warned_of() {
-    let beside = "reaches the same upstream paths as route admin under a weaker rule, by another host or prefix (clients choose Host)";
+    let beside = "routes[1]: route open reaches the same upstream paths as route admin under a weaker rule, by another host or prefix (clients choose Host)";
     let on_a = "hosts = [\"a.example\"]\nrequire = { groups = [\"admin\"] }";
     for open in [PUBLIC, "", "optional = true"] {
         assert_eq!(
             warned(&[("admin", "/admin/**", on_a), ("open", "/**", open)]),
-            [format!("route open: {beside}")],
+            [beside],
             "{open}"
         );
     }
@@ -124,7 +126,7 @@ fn another_host_or_prefix_to_the_same_paths_is_warned_of() {
                 "auth = \"none\"\nstrip_prefix = \"/pub\""
             ),
         ]),
-        [format!("route open: {beside}")]
+        [beside]
     );
     // as strong, or for other methods: nothing to say
     assert_eq!(
@@ -152,7 +154,7 @@ fn a_route_that_answers_nobody_is_warned_of() {
         .into_iter()
         .map(|w| w.key)
         .collect();
-    assert_eq!(keys, ["route /x"]);
+    assert_eq!(keys, ["routes[1]"]);
 }
 
 #[test]

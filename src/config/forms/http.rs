@@ -1,143 +1,15 @@
-//! The forms a string can have: durations, sizes, URLs, patterns. Each is read once, while the
-//! file is checked, so that a mistake is reported with its line.
+//! Forms of HTTP: addresses, URLs, headers, methods, patterns.
 
-use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::str::FromStr as _;
-use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
-use url::{Host, Url};
+use url::Url;
 
+use super::Form;
 use crate::authn::credential::TokenSource;
-use crate::authn::issuer::Algorithm;
 use crate::authz::route::{HostPattern, PathPattern};
-
-/// A value written as a string of a certain form.
-pub(super) trait Form: Sized {
-    /// `format` in the schema.
-    const FORMAT: &'static str;
-    /// One well-formed value.
-    const EXAMPLE: &'static str;
-    /// Reads it; on error, what is wrong. The message must not repeat a text that may hold a secret.
-    fn read(text: &str) -> Result<Self, String>;
-}
-
-/// A string of form `F`, as read.
-#[derive(Clone, Debug)]
-pub(super) struct Text<F>(pub(super) F);
-
-impl<'de, F: Form> Deserialize<'de> for Text<F> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        F::read(&text).map(Self).map_err(de::Error::custom)
-    }
-}
-
-impl<F: Form> JsonSchema for Text<F> {
-    fn schema_name() -> Cow<'static, str> {
-        F::FORMAT.into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "format": F::FORMAT, "examples": [F::EXAMPLE] })
-    }
-}
-
-/// What is wrong with a string of this `format`, and a well-formed example; `None` if it is fine.
-pub(super) fn fault(format: &str, text: &str) -> Option<(String, &'static str)> {
-    fn of<F: Form>(format: &str, text: &str) -> Option<(String, &'static str)> {
-        if F::FORMAT != format {
-            return None;
-        }
-        F::read(text).err().map(|message| (message, F::EXAMPLE))
-    }
-    [
-        of::<Duration>,
-        of::<Positive>,
-        of::<Size>,
-        of::<Url>,
-        of::<SocketAddr>,
-        of::<IpNet>,
-        of::<HeaderName>,
-        of::<OptionalHeader>,
-        of::<Realm>,
-        of::<HostHeader>,
-        of::<Method>,
-        of::<HostPattern>,
-        of::<PathPattern>,
-        of::<TokenSource>,
-        of::<Algorithm>,
-        of::<NonEmpty>,
-        of::<StripPrefix>,
-        of::<Domain>,
-    ]
-    .into_iter()
-    .find_map(|check| check(format, text))
-}
-
-impl Form for Duration {
-    const FORMAT: &'static str = "duration";
-    const EXAMPLE: &'static str = "60s";
-    fn read(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text).map_err(|error| format!("not a duration: {error}"))
-    }
-}
-
-/// A duration longer than nothing.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Positive(pub(super) Duration);
-
-impl Form for Positive {
-    const FORMAT: &'static str = "positive-duration";
-    const EXAMPLE: &'static str = "30s";
-    fn read(text: &str) -> Result<Self, String> {
-        let duration = Duration::read(text)?;
-        if duration.is_zero() {
-            return Err("must be longer than zero".to_owned());
-        }
-        Ok(Self(duration))
-    }
-}
-
-/// A number of bytes, more than zero.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Size(pub(super) u64);
-
-impl Form for Size {
-    const FORMAT: &'static str = "size";
-    const EXAMPLE: &'static str = "64KiB";
-    fn read(text: &str) -> Result<Self, String> {
-        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let (number, unit) = text.split_at_checked(digits).unwrap_or_default();
-        let unit: u64 = match unit.trim() {
-            "B" => 1,
-            "KB" => 1000,
-            "MB" => 1_000_000,
-            "GB" => 1_000_000_000,
-            "KiB" => 1 << 10,
-            "MiB" => 1 << 20,
-            "GiB" => 1 << 30,
-            _unknown => {
-                return Err("not a size: a whole number and B, KB, MB, GB, KiB, MiB or GiB".into());
-            }
-        };
-        number
-            .parse::<u64>()
-            .ok()
-            .and_then(|number| number.checked_mul(unit))
-            .filter(|bytes| *bytes > 0)
-            .map(Self)
-            .ok_or_else(|| "not a size above zero".to_owned())
-    }
-}
 
 impl Form for Url {
     const FORMAT: &'static str = "http-url";
@@ -199,7 +71,7 @@ impl Form for HeaderName {
 
 /// A header name, or `""` for none.
 #[derive(Clone, Debug)]
-pub(super) struct OptionalHeader(pub(super) Option<HeaderName>);
+pub(in crate::config) struct OptionalHeader(pub(in crate::config) Option<HeaderName>);
 
 impl Form for OptionalHeader {
     const FORMAT: &'static str = "header-name-or-empty";
@@ -214,7 +86,7 @@ impl Form for OptionalHeader {
 
 /// The `realm` of a challenge, which stands between quotes.
 #[derive(Clone, Debug)]
-pub(super) struct Realm(pub(super) HeaderValue);
+pub(in crate::config) struct Realm(pub(in crate::config) HeaderValue);
 
 impl Form for Realm {
     const FORMAT: &'static str = "realm";
@@ -233,7 +105,7 @@ impl Form for Realm {
 
 /// `upstream`, `preserve`, or a host with an optional port.
 #[derive(Clone, Debug)]
-pub(super) struct HostHeader(pub(super) crate::authz::route::HostRewrite);
+pub(in crate::config) struct HostHeader(pub(in crate::config) crate::authz::route::HostRewrite);
 
 impl Form for HostHeader {
     const FORMAT: &'static str = "host-rewrite";
@@ -312,40 +184,9 @@ impl Form for TokenSource {
     }
 }
 
-impl Form for Algorithm {
-    const FORMAT: &'static str = "algorithm";
-    const EXAMPLE: &'static str = "RS256";
-    fn read(text: &str) -> Result<Self, String> {
-        Self::from_name(text).ok_or_else(|| {
-            format!(
-                "{text:?} is none of {}",
-                Self::ALL.map(Self::as_str).join(", ")
-            )
-        })
-    }
-}
-
-/// A text with something in it, and no control characters.
-#[derive(Clone, Debug)]
-pub(super) struct NonEmpty(pub(super) String);
-
-impl Form for NonEmpty {
-    const FORMAT: &'static str = "non-empty";
-    const EXAMPLE: &'static str = "name";
-    fn read(text: &str) -> Result<Self, String> {
-        if text.trim().is_empty() {
-            return Err("is empty".to_owned());
-        }
-        if text.chars().any(char::is_control) {
-            return Err("holds a control character".to_owned());
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
 /// A literal path prefix without trailing slash.
 #[derive(Clone, Debug)]
-pub(super) struct StripPrefix(pub(super) String);
+pub(in crate::config) struct StripPrefix(pub(in crate::config) String);
 
 impl Form for StripPrefix {
     const FORMAT: &'static str = "path-prefix";
@@ -364,34 +205,9 @@ impl Form for StripPrefix {
     }
 }
 
-/// A Cognito domain: its prefix (`acme`) or a whole host.
-#[derive(Clone, Debug)]
-pub(super) struct Domain(pub(super) String);
-
-impl Form for Domain {
-    const FORMAT: &'static str = "domain";
-    const EXAMPLE: &'static str = "acme";
-    fn read(text: &str) -> Result<Self, String> {
-        match Host::parse(text) {
-            Ok(Host::Domain(host)) => Ok(Self(host)),
-            _other => Err("a domain is a prefix (`acme`) or a host, without scheme".to_owned()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_have_units() {
-        for (text, bytes) in [("64KiB", 65536), ("1 MB", 1_000_000), ("7B", 7)] {
-            assert_eq!(Size::read(text).unwrap().0, bytes);
-        }
-        for text in ["64", "0B", "", "KiB", "-1B", "1.5MiB", "99999999999GiB"] {
-            assert!(Size::read(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn a_url_holds_no_password_query_or_fragment() {
