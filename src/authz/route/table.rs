@@ -1,217 +1,16 @@
-//! Routes, and the table that finds the one for a request: by host, then path, then method
-//! (DESIGN §4.1). The most specific pattern wins, whatever the order in the file.
+//! The route table (DESIGN §4.1): by host, then path, then method. The most specific pattern wins,
+//! whatever the order in the file.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::Method;
 
-use crate::authn::credential::TokenSource;
-use crate::authz::rule::{Rule, SetRule};
+use super::Route;
+use super::pattern::{HostPattern, Segment};
 use crate::reason::Denial;
-use crate::request::path::{self, Path};
-use crate::request::{Host, RequestFacts};
-
-/// One `[[routes]]` table, as meant.
-#[derive(Clone, Debug)]
-pub struct Route {
-    /// Its name, unique; generated from host and path if not given.
-    pub name: Arc<str>,
-    /// Which hosts.
-    pub hosts: Vec<HostPattern>,
-    /// Which paths.
-    pub pattern: PathPattern,
-    /// Which methods; empty: all. `GET` serves `HEAD`.
-    pub methods: Vec<Method>,
-    /// Who may.
-    pub access: Access,
-    /// Whether `%2F` may stand in the path.
-    pub allow_encoded_slashes: bool,
-    /// Whether `X-HTTP-Method-Override`, `X-Original-URL` and their kin pass.
-    pub pass_overrides: bool,
-    /// Where the request goes; `None` for a route that only answers forward auth.
-    pub forward: Option<Forward>,
-}
-
-/// Who may use a route.
-#[derive(Clone, Debug)]
-pub enum Access {
-    /// `auth = "none"`: no credential is asked for or looked at.
-    Public,
-    /// A verified principal.
-    Protected(Box<Protected>),
-}
-
-/// What a protected route asks.
-#[derive(Clone, Debug)]
-pub struct Protected {
-    /// Indices of the accepted issuers in the gate's list.
-    pub issuers: Vec<usize>,
-    /// Where the token may stand.
-    pub token_from: Vec<TokenSource>,
-    /// Whether a request without credentials passes as anonymous.
-    pub optional: bool,
-    /// What the principal must also be.
-    pub require: Rule,
-    /// Which services may state the user they act for (ingress only).
-    pub on_behalf_of: Option<OnBehalfOf>,
-}
-
-/// `on_behalf_of`: the service principals that may pass on `X-User-ID`.
-#[derive(Clone, Debug, Default)]
-pub struct OnBehalfOf {
-    /// Client ids; empty: not asked.
-    pub clients: Vec<String>,
-    /// Groups; `None`: not asked.
-    pub groups: Option<SetRule>,
-    /// Tenants that may be stated; empty: none may.
-    pub tenants: Vec<String>,
-}
-
-/// How a request is carried to the upstream.
-#[derive(Clone, Debug)]
-pub struct Forward {
-    /// Name of the `[upstreams.X]` table.
-    pub upstream: Arc<str>,
-    /// `Host` for the upstream.
-    pub host: HostRewrite,
-    /// What happens to `Authorization`.
-    pub authorization: Authorization,
-    /// Path prefix to cut, without trailing slash; the rest keeps its leading slash.
-    pub strip_prefix: Option<String>,
-    /// Time to the response head; `None`: the upstream's.
-    pub timeout: Option<Duration>,
-    /// Further client headers to remove, in every spelling.
-    pub strip: Vec<HeaderName>,
-}
-
-/// `host = "upstream" | "preserve" | "<literal>"`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HostRewrite {
-    /// The authority of the upstream's URL.
-    Upstream,
-    /// What the client sent.
-    Preserve,
-    /// This.
-    Literal(HeaderValue),
-}
-
-/// `authorization = "forward" | "strip" | { replace = "<credential source>" }`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Authorization {
-    /// As the client sent it.
-    Forward,
-    /// Removed.
-    Strip,
-    /// Replaced by the credential of this source.
-    Replace(Arc<str>),
-}
-
-/// Which hosts a route serves. The order is the specificity.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum HostPattern {
-    /// This host, lower case.
-    Exact(String),
-    /// `*.example.com`, kept as `.example.com`: one or more labels before it.
-    Wildcard(String),
-    /// Every host.
-    Any,
-}
-
-impl HostPattern {
-    /// Reads `api.example.com`, `*.example.com` or `*`. `None` if it is none of them.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        if text == "*" {
-            return Some(Self::Any);
-        }
-        if let Some(suffix) = text.strip_prefix("*.") {
-            let host = Host::parse(suffix).ok()?;
-            return (host.as_str().len() == suffix.len())
-                .then(|| Self::Wildcard(format!(".{}", host.as_str())));
-        }
-        let host = Host::parse(text).ok()?;
-        // a port is never matched: refuse it rather than ignore it
-        (host.as_str().len() == text.len()).then(|| Self::Exact(host.as_str().to_owned()))
-    }
-}
-
-impl std::fmt::Display for HostPattern {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Exact(host) => f.write_str(host),
-            Self::Wildcard(suffix) => write!(f, "*{suffix}"),
-            Self::Any => f.write_str("*"),
-        }
-    }
-}
-
-/// A segment of a path pattern. The order is the specificity.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Segment {
-    /// This text, normalised as paths are.
-    Literal(String),
-    /// `{name}`: any one segment.
-    Parameter,
-    /// `*`: any one segment.
-    One,
-    /// `**`: any rest, or nothing. Last only.
-    Rest,
-}
-
-/// A path pattern: `/orders/{id}/**`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PathPattern {
-    /// As written.
-    pub text: String,
-    /// Its segments.
-    pub segments: Vec<Segment>,
-}
-
-impl PathPattern {
-    /// Reads a pattern; on error, what is wrong with it.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        if !text.starts_with('/') {
-            return Err("a path pattern begins with `/`");
-        }
-        let mut segments = Vec::new();
-        for segment in path::segments(text) {
-            if segments.last() == Some(&Segment::Rest) {
-                return Err("`**` can only stand at the end");
-            }
-            segments.push(if segment == "**" {
-                Segment::Rest
-            } else if segment == "*" {
-                Segment::One
-            } else if let Some(name) = segment.strip_prefix('{').and_then(|s| s.strip_suffix('}')) {
-                if name.is_empty()
-                    || !name
-                        .bytes()
-                        .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-                {
-                    return Err("a parameter is `{name}` with letters, digits, `_` and `-`");
-                }
-                Segment::Parameter
-            } else if segment.contains(['*', '{', '}']) {
-                return Err("`*`, `**` and `{name}` stand for whole segments");
-            } else {
-                let literal = format!("/{segment}");
-                let literal = Path::parse(&literal).map_err(
-                    |_ambiguous| "no request can match this: such a path is refused as ambiguous",
-                )?;
-                Segment::Literal(literal.as_str().trim_start_matches('/').to_owned())
-            });
-        }
-        if text.contains("//") {
-            return Err("no request can match this: such a path is refused as ambiguous");
-        }
-        Ok(Self {
-            text: text.to_owned(),
-            segments,
-        })
-    }
-}
+use crate::request::RequestFacts;
+use crate::request::path::Path;
 
 /// Two routes that no request could tell apart.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -431,6 +230,8 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
+    use crate::authz::route::{Access, PathPattern};
+    use crate::request::Host;
 
     fn route(name: &str, hosts: &[&str], pattern: &str, methods: &[Method]) -> Route {
         Route {
@@ -557,19 +358,6 @@ mod tests {
         assert_eq!(
             conflicts[0].to_string(),
             r#"routes "a" and "b" both match HEAD */x/{name}/"#
-        );
-    }
-
-    #[test]
-    fn an_unmatchable_pattern_is_an_error() {
-        for pattern in [
-            "x", "", "/a//b", "/a/**/b", "/a*", "/{a}b", "/{}", "/a/../b", "/%2e", "/a;b",
-        ] {
-            assert!(PathPattern::parse(pattern).is_err(), "{pattern}");
-        }
-        assert_eq!(
-            PathPattern::parse("/%41/**").unwrap().segments,
-            [Segment::Literal("A".into()), Segment::Rest]
         );
     }
 }

@@ -1,0 +1,110 @@
+//! Routes: what one asks, and where it leads. [`pattern`] says which requests it is for, [`table`]
+//! finds the one for a request.
+
+mod pattern;
+mod table;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method};
+
+pub use self::pattern::{HostPattern, PathPattern, Segment};
+pub use self::table::{RouteConflict, RouteTable};
+use crate::authn::credential::TokenSource;
+use crate::authz::rule::{Rule, SetRule};
+
+/// One `[[routes]]` table, as meant.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Its name, unique; generated from host and path if not given.
+    pub name: Arc<str>,
+    /// Which hosts.
+    pub hosts: Vec<HostPattern>,
+    /// Which paths.
+    pub pattern: PathPattern,
+    /// Which methods; empty: all. `GET` serves `HEAD`.
+    pub methods: Vec<Method>,
+    /// Who may.
+    pub access: Access,
+    /// Whether `%2F` may stand in the path.
+    pub allow_encoded_slashes: bool,
+    /// Whether `X-HTTP-Method-Override`, `X-Original-URL` and their kin pass.
+    pub pass_overrides: bool,
+    /// Where the request goes; `None` for a route that only answers forward auth.
+    pub forward: Option<Forward>,
+}
+
+/// Who may use a route.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// `auth = "none"`: no credential is asked for or looked at.
+    Public,
+    /// A verified principal.
+    Protected(Box<Protected>),
+}
+
+/// What a protected route asks.
+#[derive(Clone, Debug)]
+pub struct Protected {
+    /// Indices of the accepted issuers in the gate's list.
+    pub issuers: Vec<usize>,
+    /// Where the token may stand.
+    pub token_from: Vec<TokenSource>,
+    /// Whether a request without credentials passes as anonymous.
+    pub optional: bool,
+    /// What the principal must also be.
+    pub require: Rule,
+    /// Which services may state the user they act for (ingress only).
+    pub on_behalf_of: Option<OnBehalfOf>,
+}
+
+/// `on_behalf_of`: the service principals that may pass on `X-User-ID`.
+#[derive(Clone, Debug, Default)]
+pub struct OnBehalfOf {
+    /// Client ids; empty: not asked.
+    pub clients: Vec<String>,
+    /// Groups; `None`: not asked.
+    pub groups: Option<SetRule>,
+    /// Tenants that may be stated; empty: none may.
+    pub tenants: Vec<String>,
+}
+
+/// How a request is carried to the upstream.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    /// Name of the `[upstreams.X]` table.
+    pub upstream: Arc<str>,
+    /// `Host` for the upstream.
+    pub host: HostRewrite,
+    /// What happens to `Authorization`.
+    pub authorization: Authorization,
+    /// Path prefix to cut, without trailing slash; the rest keeps its leading slash.
+    pub strip_prefix: Option<String>,
+    /// Time to the response head; `None`: the upstream's.
+    pub timeout: Option<Duration>,
+    /// Further client headers to remove, in every spelling.
+    pub strip: Vec<HeaderName>,
+}
+
+/// `host = "upstream" | "preserve" | "<literal>"`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostRewrite {
+    /// The authority of the upstream's URL.
+    Upstream,
+    /// What the client sent.
+    Preserve,
+    /// This.
+    Literal(HeaderValue),
+}
+
+/// `authorization = "forward" | "strip" | { replace = "<credential source>" }`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authorization {
+    /// As the client sent it.
+    Forward,
+    /// Removed.
+    Strip,
+    /// Replaced by the credential of this source.
+    Replace(Arc<str>),
+}
