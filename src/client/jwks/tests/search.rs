@@ -200,3 +200,27 @@ async fn a_search_does_not_wait_for_a_worker_that_was_stopped() {
     assert!(matches!(sought, Sought::Unknown { .. }), "{sought:?}");
     assert!(before.elapsed() < 2 * SECOND);
 }
+
+#[tokio::test(start_paused = true)]
+async fn with_the_budget_spent_only_those_wait_whom_the_fetch_under_way_can_answer() {
+    let bench = Bench::new([set_of(&[jwk("k1")])]);
+    sleep(SECOND).await;
+    for number in 0..3 {
+        bench.seek(&format!("random-{number}")).await;
+    }
+    let slow = Reply::Slow(2 * SECOND, Box::new(set_of(&[jwk("new")])));
+    bench.script.play(slow);
+    let payer = bench.seek("new");
+    let others = async {
+        sleep(SECOND).await; // the last fetch of the budget is under way
+        let before = tokio::time::Instant::now();
+        let stranger = bench.seek("stranger").await;
+        assert!(matches!(stranger, Sought::Unknown { .. }), "{stranger:?}");
+        assert_eq!(before.elapsed(), Duration::ZERO);
+        bench.seek("new").await
+    };
+    let (payer, joiner) = tokio::join!(payer, others);
+    assert!(matches!(payer, Sought::Found(_)), "{payer:?}");
+    assert!(matches!(joiner, Sought::Found(_)), "{joiner:?}");
+    assert_eq!(bench.script.fetches(), 1 + 4);
+}

@@ -43,9 +43,11 @@ async fn discovery_is_kept_for_searches_and_repeated_by_the_schedule_and_after_f
     let script = Script::new([
         document.clone(), // start
         keys.clone(),
-        keys.clone(), // search: the key set only
-        status_500(), // search: fails
-        document,     // retry: discovery again
+        keys.clone(),     // search: the key set only
+        status_500(),     // search: fails
+        document.clone(), // the next one does not trust what it knew
+        keys.clone(),
+        document, // schedule: discovery again
         keys,
         Reply::Hang,
     ]);
@@ -54,8 +56,11 @@ async fn discovery_is_kept_for_searches_and_repeated_by_the_schedule_and_after_f
     assert!(matches!(bench.seek("x").await, Sought::Absent));
     assert_eq!(bench.script.fetches(), 3);
     assert!(matches!(bench.seek("y").await, Sought::Unknown { .. }));
-    sleep(SECOND).await;
+    assert_eq!(bench.script.fetches(), 4);
+    assert!(matches!(bench.seek("z").await, Sought::Absent));
     assert_eq!(bench.script.fetches(), 6);
+    sleep(1981 * SECOND).await;
+    assert_eq!(bench.script.fetches(), 8);
     assert_eq!(bench.report()["state"], "fresh");
 }
 
