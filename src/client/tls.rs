@@ -10,8 +10,8 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::config;
 
-/// Installs aws-lc-rs as the process's provider for rustls and `jsonwebtoken`. First thing in
-/// `main` and in tests; calling it again changes nothing.
+/// Installs aws-lc-rs as the process's provider for rustls. First thing in every command that
+/// connects or listens, and in tests; calling it again changes nothing.
 pub fn install_crypto_provider() {
     // an error says that a provider is installed already; only this function installs one
     if rustls::crypto::aws_lc_rs::default_provider()
@@ -19,12 +19,6 @@ pub fn install_crypto_provider() {
         .is_err()
     {
         tracing::trace!("the rustls provider is installed already");
-    }
-    if jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER
-        .install_default()
-        .is_err()
-    {
-        tracing::trace!("the jsonwebtoken provider is installed already");
     }
 }
 
