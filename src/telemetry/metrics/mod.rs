@@ -5,6 +5,7 @@
 //! `("ab", "c")` and `("a", "bc")` are one child. Here a configured name stands beside words of
 //! our own none of which ends (or begins) like another, which keeps them apart.
 
+mod declare;
 mod process;
 
 use std::collections::HashMap;
@@ -14,10 +15,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+    TextEncoder,
 };
 
+use self::declare::{Declare, Declared};
 use crate::clock::UnixTime;
 use crate::telemetry::{Outcome, Plane, RequestLine};
 
@@ -378,64 +380,6 @@ impl RouteMetrics {
             upstream_seconds: upstream_seconds.with_label_values(&[plane, route]),
         }
     }
-}
-
-/// What is known of one declared metric.
-#[derive(Debug)]
-struct Declared {
-    #[cfg_attr(not(test), expect(dead_code, reason = "compared with docs/metrics.md"))]
-    row: [String; 3],
-}
-
-/// Declares metrics and registers them.
-#[derive(Default)]
-struct Declare {
-    registry: Registry,
-    declared: Vec<Declared>,
-}
-
-impl Declare {
-    fn counters(&mut self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.note(name, "counter", labels);
-        self.register(literal(IntCounterVec::new(Opts::new(name, help), labels)))
-    }
-
-    fn gauges(&mut self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.note(name, "gauge", labels);
-        self.register(literal(IntGaugeVec::new(Opts::new(name, help), labels)))
-    }
-
-    fn histograms(
-        &mut self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-        buckets: &[f64],
-    ) -> HistogramVec {
-        self.note(name, "histogram", labels);
-        let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-        self.register(literal(HistogramVec::new(opts, labels)))
-    }
-
-    fn note(&mut self, name: &str, kind: &str, labels: &[&str]) {
-        self.declared.push(Declared {
-            row: [name.to_owned(), kind.to_owned(), labels.join(", ")],
-        });
-    }
-
-    fn register<C: Collector + Clone + 'static>(&mut self, collector: C) -> C {
-        literal(self.registry.register(Box::new(collector.clone())));
-        collector
-    }
-}
-
-/// The result of declaring something whose name, help and labels are literals.
-#[expect(
-    clippy::expect_used,
-    reason = "it depends on literals in this folder only, and every test that has a Telemetry runs it"
-)]
-fn literal<T>(result: prometheus::Result<T>) -> T {
-    result.expect("metrics are declared once, with valid names")
 }
 
 fn result(succeeded: bool) -> &'static str {

@@ -5,7 +5,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Counter, Gauge, Opts};
 
-use super::{Declare, literal};
+use super::declare::{Declare, literal};
 
 /// The process metrics, by Prometheus' customary names.
 #[derive(Clone)]
