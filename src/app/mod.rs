@@ -31,7 +31,7 @@ use crate::server::handles::Handles;
 use crate::server::health::{self, Readiness};
 use crate::server::world::Current;
 use crate::server::{World, admin, egress, forward_auth, ingress};
-use crate::telemetry::{Plane, Telemetry};
+use crate::telemetry::{Plane, Telemetry, events};
 
 /// Why Gatepost could not start.
 #[derive(Debug, thiserror::Error)]
@@ -154,6 +154,8 @@ impl App {
         let world = build(Arc::new(config), &self.shared, &self.background, Some(&old))?;
         let generation = world.generation;
         self.shared.telemetry.apply(&world.config.log);
+        self.shared.telemetry.apply(&world.config.log);
+        events::init_events(&world.config.log);
         self.current.store(Arc::new(world));
         Ok(generation)
     }
@@ -174,7 +176,7 @@ impl App {
             match reloaded {
                 Ok(generation) => tracing::info!(generation, "config reloaded"),
                 Err(error) => {
-                    tracing::error!(generation, "config rejected, the old one goes on: {error}")
+                    tracing::error!(generation, "config rejected, the old one goes on: {error}");
                 }
             }
             signals.watch(&self.world().config.watched).await;
@@ -303,8 +305,8 @@ fn build(
         clock,
         telemetry,
         handles,
-        readiness: _,
         fingerprint_key,
+        ..
     } = shared;
     let outgoing = Outgoing::new(&config.client)?;
     let upstreams = Upstreams::new(

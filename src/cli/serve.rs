@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::app::App;
 use crate::cli::EXIT_CONFIG;
 use crate::client::tls;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Sources};
 use crate::lifecycle::Signals;
 use crate::telemetry::{Telemetry, events};
@@ -51,8 +51,8 @@ fn serve(args: &ServeArgs, config: Config) -> Result<(), Box<dyn std::error::Err
         .build()?;
     runtime.block_on(async {
         let signals = Signals::listen()?;
-        let clock = Arc::new(SystemClock);
-        let telemetry = Telemetry::new(&config.log, clock.clone());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let telemetry = Telemetry::new(&config.log, Arc::clone(&clock));
         let app = App::start(config, clock, telemetry).await?;
         app.run(signals, || read(args)).await;
         Ok(())
