@@ -193,7 +193,7 @@ impl Streamed {
             }
         };
         let frame = match frame.into_trailers() {
-            Ok(trailers) => Frame::trailers(self.scrub(trailers)),
+            Ok(trailers) => Frame::trailers(scrub(trailers, &self.limits.owned)),
             Err(data) => data,
         };
         let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
@@ -203,19 +203,50 @@ impl Streamed {
         self.left = left;
         Poll::Ready(Some(Ok(frame)))
     }
+}
 
-    /// Trailers that may pass, in the client's order.
-    fn scrub(&self, trailers: HeaderMap) -> HeaderMap {
-        let mut passed = HeaderMap::with_capacity(trailers.len());
-        let mut current = None;
-        for (name, value) in trailers {
-            if let Some(name) = name {
-                current = trailer_passes(&name, &self.limits.owned).then_some(name);
-            }
-            if let Some(name) = &current {
-                passed.append(name.clone(), value);
-            }
+/// Trailers that may pass, in the client's order.
+fn scrub(trailers: HeaderMap, owned: &OwnedHeaders) -> HeaderMap {
+    let mut passed = HeaderMap::with_capacity(trailers.len());
+    let mut current = None;
+    for (name, value) in trailers {
+        if let Some(name) = name {
+            current = trailer_passes(&name, owned).then_some(name);
         }
-        passed
+        if let Some(name) = &current {
+            passed.append(name.clone(), value);
+        }
+    }
+    passed
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+    use crate::request::IdentityNames;
+
+    #[test]
+    fn no_trailer_states_an_identity_or_frames_a_message() {
+        let owned = OwnedHeaders::new(&IdentityNames::default(), &[], false);
+        let mut trailers = HeaderMap::new();
+        for name in [
+            "x-checksum",
+            "x-user-id",
+            "x_user_id",
+            "authorization",
+            "grpc-status",
+            "content-length",
+            "transfer-encoding",
+            "x-checksum",
+            "x-auth-handle",
+        ] {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            trailers.append(name, HeaderValue::from_static("1"));
+        }
+        let passed = scrub(trailers, &owned);
+        let names: Vec<&str> = passed.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["x-checksum", "x-checksum", "grpc-status"]);
     }
 }

@@ -117,6 +117,27 @@ async fn a_connection_is_reused_and_a_closed_one_replaced() {
     }
 }
 
+#[tokio::test]
+async fn a_connection_to_a_name_is_not_reused_for_ever() {
+    for (named, expected) in [(true, [1, 1, 2]), (false, [1, 1, 1])] {
+        let (address, connections) = server(|_| Some(OK)).await;
+        let tls = tls::client_config(&config::Client::default()).unwrap();
+        let url = format!("http://{address}").parse().unwrap();
+        let pool = Pool {
+            named,
+            ..Pool::new(&url, SECOND, MAX_AGE * 10, &tls).unwrap()
+        };
+        for expected in expected {
+            let response = pool.send(get(&pool), SECOND).await.unwrap();
+            response.into_body().collect().await.unwrap();
+            assert_eq!(connections.load(Ordering::SeqCst), expected, "{named}");
+            tokio::time::pause();
+            tokio::time::advance(MAX_AGE).await;
+            tokio::time::resume();
+        }
+    }
+}
+
 #[test]
 fn a_pool_knows_its_host_and_base() {
     for (url, host, base, named) in [
