@@ -167,8 +167,11 @@ fn schemas_at(keys: &[&str], file: &Value) -> Vec<&'static serde_json::Map<Strin
 /// The text as TOML if that has a type the key takes, else the text.
 fn typed(text: &str, schemas: &[&serde_json::Map<String, Value>]) -> Value {
     let parsed = Figment::from(Toml::string(&format!("value = {text}")))
-        .extract_inner::<Value>("value")
-        .ok();
+        .extract::<Value>()
+        .ok()
+        // a line break must not smuggle in a second key
+        .filter(|parsed| parsed.as_object().is_some_and(|keys| keys.len() == 1))
+        .and_then(|parsed| parsed.get("value").cloned());
     let takes = |value: &Value| {
         schemas
             .iter()

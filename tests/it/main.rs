@@ -5,6 +5,8 @@ mod admin;
 #[cfg(test)]
 mod cognito;
 #[cfg(test)]
+mod config;
+#[cfg(test)]
 mod deploy;
 #[cfg(test)]
 mod dev;

@@ -35,6 +35,26 @@ fn issuers_and_upstreams_keep_the_order_of_the_file() {
 }
 
 #[test]
+fn unnamed_routes_get_names_of_their_own() {
+    let text = format!(
+        "{}methods = [\"GET\"]\n{}",
+        SMALLEST,
+        "[[routes]]\npath = \"/**\"\nmethods = [\"PUT\"]\nupstream = \"app\"\n\
+         [[routes]]\nhosts = [\"a.example\"]\npath = \"/**\"\nupstream = \"app\"\n\
+         [[routes]]\nname = \"/x\"\npath = \"/y\"\nupstream = \"app\"\n\
+         [[routes]]\npath = \"/x\"\nupstream = \"app\"\n"
+    );
+    let config = good(&text, &[]);
+    let names: Vec<_> = config
+        .routes
+        .routes()
+        .iter()
+        .map(|route| &*route.name)
+        .collect();
+    assert_eq!(names, ["/**", "PUT /**", "a.example/**", "/x", "/x #2"]);
+}
+
+#[test]
 fn only_double_underscore_names_are_read() {
     let config = good(
         SMALLEST,
@@ -48,6 +68,7 @@ fn only_double_underscore_names_are_read() {
             ("GATEPOST__INGRESS__MAX_CONNECTIONS", "77"),
             ("GATEPOST__ERRORS__EXPOSE_REASON", "true"),
             ("GATEPOST__ERRORS__REALM", "12345"),
+            ("GATEPOST__REQUEST_ID__TRUST", "any"),
             ("GATEPOST__LOG__LEVEL", "\"debug\""),
             ("GATEPOST__IDENTITY__USER_EMAIL", ""),
             ("GATEPOST__ISSUERS__USERS__CLIENT_IDS", "any"),
@@ -77,6 +98,7 @@ fn a_mistake_in_the_environment_names_the_variable() {
         &[
             ("GATEPOST__INGRES__LISTEN", "127.0.0.1:0"),
             ("GATEPOST__INGRESS__HEADER_TIMEOUT", "10"),
+            ("GATEPOST__INGRESS__MAX_CONNECTIONS", "5\nlisten = 1"),
             ("GATEPOST__JWKS__SNAPSHOT_DIR", "12345"),
             ("GATEPOST__", "x"),
             ("GATEPOST__CREDENTIALS__X__KIND", "static_token"),
@@ -96,6 +118,7 @@ fn a_mistake_in_the_environment_names_the_variable() {
             "GATEPOST__CREDENTIALS__X__TOKEN credentials.x.token: expected a table, found a string",
             "GATEPOST__INGRES__LISTEN ingres: unknown key",
             "GATEPOST__INGRESS__HEADER_TIMEOUT ingress.header_timeout: not a duration: time unit needed, for example 10sec or 10ms",
+            "GATEPOST__INGRESS__MAX_CONNECTIONS ingress.max_connections: expected a number, found a string",
         ]
     );
     assert!(!ConfigErrors(errors).to_string().contains("hunter2"));

@@ -1,0 +1,74 @@
+//! `gatepost check` and `gatepost schema`, as a user runs them.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn gatepost(arguments: &[&str], folder: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_gatepost"))
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+const GOOD: &str = "\
+[issuers.users]
+kind = \"cognito\"
+user_pool_id = \"us-east-1_ABC123DEF\"
+client_ids = [\"1example23456789\"]
+[upstreams.app]
+url = \"http://127.0.0.1:3000\"
+[[routes]]
+path = \"/**\"
+upstream = \"app\"
+";
+
+#[test]
+fn check_exits_by_whether_the_file_would_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("gatepost.toml");
+    std::fs::write(&file, GOOD).unwrap();
+    // found in the working directory, and by name
+    for arguments in [&["check"][..], &["check", "--config", "gatepost.toml"]] {
+        let output = gatepost(arguments, folder.path());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert!(text(&output.stdout).ends_with("\nok\n"));
+    }
+    std::fs::write(&file, GOOD.replace("client_ids", "client_id")).unwrap();
+    let output = gatepost(&["check"], folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        text(&output.stderr),
+        "./gatepost.toml:4:1: issuers.users.client_id: unknown key\n  fix: did you mean `client_ids`?\n1 error\n"
+    );
+    let output = gatepost(&["check", "--format", "json"], folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["errors"][0]["line"], 4);
+}
+
+#[test]
+fn a_file_that_is_named_and_absent_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = gatepost(&["check", "--config", "absent.toml"], folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("absent.toml: cannot read it: "));
+}
+
+#[test]
+fn schema_prints_a_json_schema() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = gatepost(&["schema"], folder.path());
+    assert_eq!(output.status.code(), Some(0));
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(schema["title"], "Gatepost configuration");
+    assert_eq!(
+        schema["properties"]["ingress"]["additionalProperties"],
+        false
+    );
+}
