@@ -31,7 +31,7 @@ use crate::server::handles::Handles;
 use crate::server::health::{self, Readiness};
 use crate::server::world::Current;
 use crate::server::{World, admin, egress, forward_auth, ingress};
-use crate::telemetry::{Plane, Telemetry, events};
+use crate::telemetry::{Plane, Telemetry};
 
 /// Why Gatepost could not start.
 #[derive(Debug, thiserror::Error)]
@@ -155,7 +155,6 @@ impl App {
         let generation = world.generation;
         self.shared.telemetry.apply(&world.config.log);
         self.shared.telemetry.apply(&world.config.log);
-        events::init_events(&world.config.log);
         self.current.store(Arc::new(world));
         Ok(generation)
     }

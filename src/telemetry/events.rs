@@ -47,6 +47,11 @@ pub(super) fn apply_level(log: &config::Log) {
     }
 }
 
+/// Whether `[log] level` lets `info` through somewhere: the level of request lines.
+pub(super) fn admits_info(level: &str) -> bool {
+    filter(level).max_level_hint() >= Some(LevelFilter::INFO)
+}
+
 /// The configured directives; `info` if they cannot be read. Libraries that narrate every
 /// connection speak from `warn` up, unless the directives name them.
 fn filter(level: &str) -> EnvFilter {
@@ -85,6 +90,20 @@ mod tests {
                 present,
                 "{level}: {directives}"
             );
+        }
+    }
+
+    #[test]
+    fn request_lines_follow_the_level() {
+        for (level, admitted) in [
+            ("trace", true),
+            ("info", true),
+            ("warn,gatepost=info", true),
+            ("warn", false),
+            ("error", false),
+            ("off", false),
+        ] {
+            assert_eq!(admits_info(level), admitted, "{level}");
         }
     }
 

@@ -131,7 +131,10 @@ pub struct Telemetry {
     /// Metrics.
     pub metrics: metrics::Metrics,
     log: Option<log::Log>,
+    /// Whether lines of allowed requests are written.
     allowed: AtomicBool,
+    /// Whether lines of denied requests are written; failures always are.
+    denied: AtomicBool,
     recent: recent::Recent,
     started: Duration,
     clock: Arc<dyn Clock>,
@@ -155,6 +158,7 @@ impl Telemetry {
             metrics,
             log: Some(log),
             allowed: AtomicBool::new(true),
+            denied: AtomicBool::new(true),
             recent: recent::Recent::default(),
             started: clock.since_epoch(),
             clock,
@@ -168,6 +172,7 @@ impl Telemetry {
             metrics: metrics::Metrics::new(),
             log: None,
             allowed: AtomicBool::new(false),
+            denied: AtomicBool::new(false),
             recent: recent::Recent::default(),
             started: SystemClock.since_epoch(),
             clock: Arc::new(SystemClock),
@@ -177,7 +182,9 @@ impl Telemetry {
     /// Takes over `[log]` of a reloaded config: `requests` and `level`; `format` stays until a
     /// restart.
     pub fn apply(&self, log: &config::Log) {
-        self.allowed.store(log.requests, Ordering::Relaxed);
+        let info = events::admits_info(&log.level);
+        self.allowed.store(info && log.requests, Ordering::Relaxed);
+        self.denied.store(info, Ordering::Relaxed);
         events::apply_level(log);
     }
 
@@ -194,7 +201,12 @@ impl Telemetry {
             self.recent.note(reason, now);
         }
         let Some(log) = &self.log else { return };
-        if line.outcome == Outcome::Allow && !self.allowed.load(Ordering::Relaxed) {
+        let left_out = match line.outcome {
+            Outcome::Allow => !self.allowed.load(Ordering::Relaxed),
+            Outcome::Deny(_) => !self.denied.load(Ordering::Relaxed),
+            Outcome::Fail(_) => false,
+        };
+        if left_out {
             return;
         }
         let written = SCRATCH.try_with(|scratch| {
