@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use http::Method;
 
-/// Policy said no. Each variant is one stable reason code.
+/// Policy said no. Each variant has one stable reason code; a code that both the token and the rule
+/// can cause has two variants, since the first is a 401 and the second a 403.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denial {
     /// The token's `alg` is not allowed for its issuer or key.
@@ -17,9 +18,9 @@ pub enum Denial {
     AudienceMismatch,
     /// The body is larger than `max_body_bytes`.
     BodyTooLarge,
-    /// A required or rule claim has another value, or none.
+    /// A claim the rule asks for has another value, or none.
     ClaimMismatch,
-    /// `client_id` / `azp` / `appid` is not an accepted client.
+    /// The rule does not name the principal's client.
     ClientRefused,
     /// The same kind of credential was presented more than once.
     CredentialAmbiguous,
@@ -57,8 +58,13 @@ pub enum Denial {
     ScopeMissing,
     /// The signature does not verify.
     SignatureInvalid,
-    /// The subject, tenant or client id is empty or holds control characters.
+    /// The subject, tenant or client id is empty, longer than 256 characters, or holds control
+    /// characters.
     SubjectInvalid,
+    /// A claim the issuer's table requires has another value, or none: the token is not for us.
+    TokenClaimMismatch,
+    /// Issued to a client the issuer's table does not name: the token is not for us.
+    TokenClientRefused,
     /// `exp` has passed.
     TokenExpired,
     /// Not a compact JWS of a JSON claims object.
@@ -81,8 +87,8 @@ impl Denial {
             Self::AlgorithmRefused => "algorithm_refused",
             Self::AudienceMismatch => "audience_mismatch",
             Self::BodyTooLarge => "body_too_large",
-            Self::ClaimMismatch => "claim_mismatch",
-            Self::ClientRefused => "client_refused",
+            Self::ClaimMismatch | Self::TokenClaimMismatch => "claim_mismatch",
+            Self::ClientRefused | Self::TokenClientRefused => "client_refused",
             Self::CredentialAmbiguous => "credential_ambiguous",
             Self::CredentialMissing => "credential_missing",
             Self::EgressTargetRefused => "egress_target_refused",

@@ -131,16 +131,19 @@ fn the_issuers_table_can_ask_for_more() {
     );
     assert_eq!(
         bench.outcome(&with("iat", json!(null))).err(),
-        Some(Denial::ClaimMismatch)
+        Some(Denial::TokenClaimMismatch)
     );
     bench.issuer.required_claims = vec![(
         ClaimPath::name("plan"),
         vec!["gold".to_owned(), "1".to_owned()],
     )];
-    assert_eq!(bench.outcome(&good()).err(), Some(Denial::ClaimMismatch));
+    assert_eq!(
+        bench.outcome(&good()).err(),
+        Some(Denial::TokenClaimMismatch)
+    );
     assert_eq!(
         bench.outcome(&with("plan", json!("silver"))).err(),
-        Some(Denial::ClaimMismatch)
+        Some(Denial::TokenClaimMismatch)
     );
     for plan in [json!("gold"), json!(["silver", "gold"]), json!(1)] {
         assert_eq!(bench.outcome(&with("plan", plan)).err(), None);

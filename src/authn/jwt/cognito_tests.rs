@@ -150,17 +150,17 @@ fn cognito_tokens_for_another_use_client_or_pool_are_refused() {
         (
             &one,
             on(access(), "client_id", json!("evil")),
-            Denial::ClientRefused,
+            Denial::TokenClientRefused,
         ),
         (
             &one,
             on(access(), "client_id", json!("WEB")),
-            Denial::ClientRefused,
+            Denial::TokenClientRefused,
         ),
         (
             &one,
             on(access(), "client_id", json!(null)),
-            Denial::ClientRefused,
+            Denial::TokenClientRefused,
         ),
         (
             &one,
@@ -168,7 +168,7 @@ fn cognito_tokens_for_another_use_client_or_pool_are_refused() {
                 access(),
                 &[("client_id", json!("evil")), ("aud", json!("web"))],
             ),
-            Denial::ClientRefused,
+            Denial::TokenClientRefused,
         ),
         (
             &one,

@@ -14,7 +14,7 @@ impl VerifiedToken {
     /// claims. Runs on every request, cached or not.
     ///
     /// `exp`, `nbf`, `iat` and the age are judged with the issuer's leeway. With `max_token_age` a
-    /// token without `iat` is [`Denial::ClaimMismatch`]: its age cannot be told.
+    /// token without `iat` is [`Denial::TokenClaimMismatch`]: its age cannot be told.
     pub fn judge(
         &self,
         issuer: &Issuer,
@@ -41,7 +41,7 @@ impl VerifiedToken {
                 format!("{path} wants one of {accepted:?}, is {found}")
             });
             if !value.is_some_and(|value| value_matches(value, accepted)) {
-                return Err(Denial::ClaimMismatch);
+                return Err(Denial::TokenClaimMismatch);
             }
         }
         Ok(())
@@ -85,7 +85,7 @@ impl VerifiedToken {
                     format!("{}, accepted {}", shown(client), show(client_ids))
                 });
                 if !client.is_some_and(|client| client_ids.accepts(client)) {
-                    return Err(Denial::ClientRefused);
+                    return Err(Denial::TokenClientRefused);
                 }
                 let asked = !audiences.is_empty() && !self.audiences.is_empty();
                 if !asked {
@@ -160,7 +160,7 @@ impl VerifiedToken {
                 Some(age) => format!("{age} s, at most {longest} s, leeway {leeway} s"),
                 None => "unknown: no iat".to_owned(),
             });
-            if age.ok_or(Denial::ClaimMismatch)? > longest.saturating_add(leeway) {
+            if age.ok_or(Denial::TokenClaimMismatch)? > longest.saturating_add(leeway) {
                 return Err(Denial::TokenExpired);
             }
         }

@@ -244,6 +244,8 @@ pub fn status_of(denial: &Denial) -> StatusCode {
         | Denial::KeyUnknown
         | Denial::SignatureInvalid
         | Denial::SubjectInvalid
+        | Denial::TokenClaimMismatch
+        | Denial::TokenClientRefused
         | Denial::TokenExpired
         | Denial::TokenMalformed
         | Denial::TokenNotYetValid

@@ -32,6 +32,8 @@ const ALL: &[(Denial, u16, Option<&str>)] = &[
     (Denial::ScopeMissing, 403, SCOPE),
     (Denial::SignatureInvalid, 401, INVALID),
     (Denial::SubjectInvalid, 401, INVALID),
+    (Denial::TokenClaimMismatch, 401, INVALID),
+    (Denial::TokenClientRefused, 401, INVALID),
     (Denial::TokenExpired, 401, INVALID),
     (Denial::TokenMalformed, 401, INVALID),
     (Denial::TokenNotYetValid, 401, INVALID),
