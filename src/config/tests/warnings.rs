@@ -128,6 +128,14 @@ fn another_host_or_prefix_to_the_same_paths_is_warned_of() {
         ]),
         [beside]
     );
+    let users_on_a = "hosts = [\"a.example\"]";
+    assert_eq!(
+        warned(&[
+            ("admin", "/admin/**", users_on_a),
+            ("open", "/**", "optional = true"),
+        ]),
+        [beside]
+    );
     // as strong, or for other methods: nothing to say
     assert_eq!(
         warned(&[("admin", "/admin/**", on_a), ("same", "/**", ADMINS)]),
