@@ -18,6 +18,7 @@ use self::listeners::{Bound, Listeners, changed_listener};
 use crate::client::egress::Targets;
 use crate::client::jwks::{Background, KeyEngine};
 use crate::client::outgoing::Outgoing;
+use crate::client::tls;
 use crate::client::token::Credentials;
 use crate::client::upstream::Upstreams;
 use crate::clock::Clock;
@@ -307,15 +308,18 @@ fn build(
         fingerprint_key,
         ..
     } = shared;
-    let outgoing = Outgoing::new(&config.client)?;
+    let tls = tls::client_config(&config.client)?;
+    let outgoing = Outgoing::with_tls(&config.client, &tls)?;
     let upstreams = Upstreams::new(
         &config.upstreams,
         &config.client,
+        &tls,
         previous.map(|old| &*old.upstreams),
     )?;
     let targets = Targets::new(
         &config.egress_targets,
         &config.client,
+        &tls,
         previous.map(|old| &*old.targets),
     )?;
     let keys = Arc::new(KeyEngine::start(

@@ -10,7 +10,6 @@ use hyper::body::Incoming;
 use url::Url;
 
 use crate::client::pool::{Payload, Pool, SendError};
-use crate::client::tls;
 use crate::config;
 
 /// Time a pooled connection may be idle.
@@ -36,9 +35,9 @@ impl Targets {
     pub fn new(
         targets: &[config::EgressTarget],
         client: &config::Client,
+        tls: &rustls::ClientConfig,
         previous: Option<&Self>,
     ) -> io::Result<Self> {
-        let tls = tls::client_config(client)?;
         let previous = previous.filter(|previous| previous.client == *client);
         let mut built = Vec::with_capacity(targets.len());
         for definition in targets {
@@ -57,7 +56,7 @@ impl Targets {
                         &definition.url,
                         definition.connect_timeout,
                         IDLE_TIMEOUT,
-                        &tls,
+                        tls,
                     )?,
                     definition: definition.clone(),
                 }),

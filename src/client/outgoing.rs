@@ -98,11 +98,12 @@ pub enum FetchError {
 impl Outgoing {
     /// Builds it: TLS roots, proxy. Reads the disk: call it at start and on reload only.
     pub fn new(client: &config::Client) -> io::Result<Self> {
-        let tls = (*tls::client_config(client)?).clone();
-        Self::with_tls(client, tls)
+        Self::with_tls(client, &*tls::client_config(client)?)
     }
 
-    fn with_tls(client: &config::Client, mut tls: rustls::ClientConfig) -> io::Result<Self> {
+    /// [`Self::new`] with TLS that was set up before.
+    pub fn with_tls(client: &config::Client, tls: &rustls::ClientConfig) -> io::Result<Self> {
+        let mut tls = tls.clone();
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let mut builder = reqwest::Client::builder()
             // also ends reqwest's reading of HTTP_PROXY and its kin

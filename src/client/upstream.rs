@@ -9,7 +9,6 @@ use hyper::body::Incoming;
 
 use crate::authz::{Permit, Route};
 use crate::client::pool::{Payload, Pool, SendError};
-use crate::client::tls;
 use crate::config;
 
 /// Connection pools, one per `[upstreams.X]`.
@@ -40,9 +39,9 @@ impl Upstreams {
     pub fn new(
         upstreams: &[config::Upstream],
         client: &config::Client,
+        tls: &rustls::ClientConfig,
         previous: Option<&Self>,
     ) -> io::Result<Self> {
-        let tls = tls::client_config(client)?;
         let previous = previous.filter(|previous| previous.client == *client);
         let mut by_name = HashMap::with_capacity(upstreams.len());
         for definition in upstreams {
@@ -58,7 +57,7 @@ impl Upstreams {
                         &definition.url,
                         definition.connect_timeout,
                         definition.idle_timeout,
-                        &tls,
+                        tls,
                     )?,
                 },
             };
