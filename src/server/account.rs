@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode, header};
 use tokio::time::Instant;
 
+use crate::authz::decision::Proven;
 use crate::config::RequestIdTrust;
 use crate::gate::Evidence;
 use crate::request::forwarded::TrustedProxies;
@@ -47,6 +48,20 @@ impl Account {
         proxies: &TrustedProxies,
     ) -> Self {
         let trusted = proxies.trusts(peer);
+        let client = if trusted {
+            proxies.client(peer, &head.headers)
+        } else {
+            peer.to_canonical()
+        };
+        Self::new(world, plane, head, client, trusted)
+    }
+
+    /// Opens the account of a request of the app itself, whose request id is believed.
+    pub(crate) fn open_egress(world: &World, head: &Parts, peer: IpAddr) -> Self {
+        Self::new(world, Plane::Egress, head, peer.to_canonical(), true)
+    }
+
+    fn new(world: &World, plane: Plane, head: &Parts, client: IpAddr, trusted: bool) -> Self {
         let request_id = request_id(world, &head.headers, trusted);
         Self {
             telemetry: Arc::clone(&world.telemetry),
@@ -68,11 +83,7 @@ impl Account {
                 decision_time: std::time::Duration::ZERO,
                 upstream_time: None,
                 response_bytes: 0,
-                client: if trusted {
-                    proxies.client(peer, &head.headers)
-                } else {
-                    peer.to_canonical()
-                },
+                client,
                 user_agent: text(&head.headers, &header::USER_AGENT).map(capped),
             })),
             request_id,
@@ -120,6 +131,21 @@ impl Account {
             line.key_id = key_id;
             line.token = token;
         });
+    }
+
+    /// Egress: for this target, and for this user if one is known.
+    pub(crate) fn directed(&mut self, target: &Arc<str>, user: Option<&Proven>) {
+        self.note(|line| {
+            line.route = Some(Arc::clone(target));
+            line.principal = user.map(|user| Arc::clone(&user.principal));
+        });
+    }
+
+    /// Egress: the credential is there, and the request goes out.
+    pub(crate) fn attached(&mut self) {
+        let decision_time = self.began.elapsed();
+        self.note(|line| line.decision_time = decision_time);
+        self.allowed();
     }
 
     /// It may go on; from now on it is told, even if the client does not stay for the answer.

@@ -8,78 +8,29 @@ mod rewrite;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HeaderName, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use self::find::Found;
-use crate::authz::decision::Proven;
-use crate::client::pool::{BodyError, Limits, Payload, SendError};
+use crate::client::pool::{Limits, Payload, SendError};
 use crate::client::token::Attached;
 use crate::reason::{Denial, Failure};
 use crate::request::headers::single;
-use crate::request::id::RequestId;
 use crate::server::World;
+use crate::server::account::Account;
 use crate::server::body::Body;
 use crate::server::handles::HANDLE;
-use crate::server::respond::{self, Responder};
-use crate::telemetry::{Outcome, Plane, RequestLine};
+use crate::server::respond::{Refusal, Responder};
 
 /// What a client that wants a tunnel is told.
 const NO_TUNNEL: &str = "Egress opens no tunnels: ask this listener for /<target>/<path> in plain \
                          HTTP, and it calls the target over TLS.";
-
-/// Why a request was not carried.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Refusal {
-    Denied(Denial),
-    Failed(Failure),
-}
-
-impl From<Denial> for Refusal {
-    fn from(denial: Denial) -> Self {
-        Self::Denied(denial)
-    }
-}
-
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl From<SendError> for Refusal {
-    fn from(error: SendError) -> Self {
-        match error.blame() {
-            Ok(denial) => Self::Denied(denial),
-            Err(failure) => Self::Failed(failure),
-        }
-    }
-}
-
-impl From<BodyError> for Refusal {
-    fn from(error: BodyError) -> Self {
-        SendError::Body(error).into()
-    }
-}
-
-/// What came to light on the way, for the log.
-#[derive(Debug, Default)]
-struct Course {
-    target: Option<Arc<str>>,
-    user: Option<Proven>,
-    /// When the credential was there.
-    ready: Option<Instant>,
-    upstream_time: Option<Duration>,
-}
 
 /// Answers one request of the app.
 pub async fn answer(
@@ -87,81 +38,56 @@ pub async fn answer(
     request: Request<Incoming>,
     peer: SocketAddr,
 ) -> Response<Body> {
-    let began = Instant::now();
-    let (parts, body) = request.into_parts();
-    let id_name = world.config.identity.request_id.as_ref();
-    let Some(id) = request_id(&parts.headers, id_name) else {
-        return respond::panicked();
-    };
-    let mut course = Course::default();
-    let carried = carry(&world, &parts, body, peer, &id, &mut course).await;
-
-    let mut responder = Responder::new(&world.config.errors, &parts.method, &parts.headers)
-        .with_request_id(id_name, &id);
-    if parts.method == Method::CONNECT {
-        responder = responder.saying(NO_TUNNEL);
-    }
-    let (mut response, outcome) = match carried {
-        Ok(response) => (response, Outcome::Allow),
-        Err(Refusal::Denied(denial)) => (responder.deny(&denial), Outcome::Deny(denial.reason())),
-        Err(Refusal::Failed(failure)) => {
-            (responder.fail(&failure), Outcome::Fail(failure.reason()))
+    let (head, body) = request.into_parts();
+    let mut account = Account::open_egress(&world, &head, peer.ip());
+    let mut response = match carry(&world, &head, body, peer, &mut account).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            account.refused(&refusal);
+            refuse(&world, &head, &refusal)
         }
     };
-    if let Some(reason) = outcome.reason() {
-        let reason = HeaderValue::from_static(reason);
-        response.headers_mut().insert(rewrite::REASON, reason);
+    let id_name = world.config.identity.request_id.as_ref();
+    rewrite::state_id(response.headers_mut(), id_name, account.request_id());
+    account.close_after(response, ())
+}
+
+/// The app is told the reason in a header: it is no stranger.
+fn refuse(world: &World, head: &Parts, refusal: &Refusal) -> Response<Body> {
+    let mut responder = Responder::new(&world.config.errors, &head.method, &head.headers);
+    if head.method == Method::CONNECT {
+        responder = responder.saying(NO_TUNNEL);
     }
-    let line = RequestLine {
-        trace_id: trace_id(&parts.headers),
-        request_id: id,
-        plane: Plane::Egress,
-        path: parts.uri.path().to_owned(),
-        method: parts.method,
-        status: response.status(),
-        outcome,
-        principal: course.user.map(|user| user.principal),
-        on_behalf_of: None,
-        key_id: None,
-        token: None,
-        decision_time: course.ready.unwrap_or_else(Instant::now) - began,
-        upstream_time: course.upstream_time,
-        response_bytes: 0,
-        client: peer.ip().to_canonical(),
-        user_agent: text_of(&parts.headers, &USER_AGENT),
-        route: course.target,
+    let mut response = responder.refuse(refusal);
+    let reason = match refusal {
+        Refusal::Denied(denial) => denial.reason(),
+        Refusal::Failed(failure) => failure.reason(),
     };
-    let (head, body) = response.into_parts();
-    let body = body.on_end(move |response_bytes| {
-        world.telemetry.record(RequestLine {
-            response_bytes,
-            ..line
-        });
-    });
-    Response::from_parts(head, body)
+    let reason = HeaderValue::from_static(reason);
+    response.headers_mut().insert(rewrite::REASON, reason);
+    response
 }
 
 async fn carry(
     world: &World,
-    parts: &Parts,
+    head: &Parts,
     body: Incoming,
     peer: SocketAddr,
-    id: &RequestId,
-    course: &mut Course,
+    account: &mut Account,
 ) -> Result<Response<Body>, Refusal> {
     let Some(egress) = &world.config.egress else {
         return Err(Denial::EgressTargetRefused.into());
     };
     find::admit_peer(peer.ip(), egress.listener.listen.ip())?;
-    find::refuse_methods(&parts.method)?;
-    find::refuse_browsers(&parts.headers)?;
+    find::refuse_methods(&head.method)?;
+    find::refuse_browsers(&head.headers)?;
     let Found {
         target,
         path_and_query,
-    } = find::find(&world.targets, &parts.uri, &parts.headers)?;
+    } = find::find(&world.targets, &head.uri, &head.headers)?;
     let definition = target.definition();
-    course.target = Some(Arc::clone(&definition.name));
-    course.user = single(&parts.headers, &HANDLE)?.and_then(|handle| world.handles.find(handle));
+    let user = single(&head.headers, &HANDLE)?.and_then(|handle| world.handles.find(handle));
+    account.directed(&definition.name, user.as_ref());
 
     let limits = Limits {
         max_bytes: egress.listener.max_body_bytes,
@@ -171,26 +97,27 @@ async fn carry(
     let (first, again) = keep(body, limits, egress.replay_body_bytes).await?;
     let attached = world
         .credentials
-        .attach(&definition.credentials, &parts.headers)
+        .attach(&definition.credentials, &head.headers)
         .await?;
-    course.ready = Some(Instant::now());
+    account.attached();
 
     let stripped = definition.forward_user.then_some(&world.owned);
-    let mut headers = rewrite::request(&parts.headers, stripped);
-    if let (true, Some(user)) = (definition.forward_user, &course.user) {
+    let mut headers = rewrite::request(&head.headers, stripped);
+    if let (true, Some(user)) = (definition.forward_user, &user) {
         rewrite::state_user(&mut headers, user);
     }
     let id_name = world.config.identity.request_id.as_ref();
-    rewrite::state_id(&mut headers, id_name, id);
+    rewrite::state_id(&mut headers, id_name, account.request_id());
+    rewrite::frame(&mut headers, &head.method, &first);
 
     let mut send = async |attached: &Attached, body: Payload| {
         let mut headers = headers.clone();
         rewrite::attach(&mut headers, &attached.name, &attached.value);
-        let sent = Instant::now();
+        let asked = Instant::now();
         let response = target
-            .send(parts.method.clone(), path_and_query.clone(), headers, body)
+            .send(head.method.clone(), path_and_query.clone(), headers, body)
             .await;
-        course.upstream_time = Some(sent.elapsed());
+        account.answered(asked);
         response
     };
     let mut response = send(&attached, first).await?;
@@ -205,7 +132,7 @@ async fn carry(
         // a switch of protocols nobody asked for
         return Err(Failure::UpstreamProtocol.into());
     }
-    Ok(passed_on(response, id_name, id))
+    Ok(passed_on(response))
 }
 
 /// The app's body, and the same once more if it is small enough to be kept.
@@ -213,13 +140,13 @@ async fn keep(
     body: Incoming,
     limits: Limits,
     most: usize,
-) -> Result<(Payload, Option<Bytes>), BodyError> {
+) -> Result<(Payload, Option<Bytes>), SendError> {
     let length = body.size_hint().exact();
     let payload = Payload::streamed(body, limits);
     if length.is_none_or(|length| length > most as u64) {
         return Ok((payload, None));
     }
-    let bytes = payload.collect().await?.to_bytes();
+    let bytes = payload.collect().await.map_err(SendError::Body)?.to_bytes();
     Ok((whole(bytes.clone()), Some(bytes)))
 }
 
@@ -231,34 +158,10 @@ fn whole(bytes: Bytes) -> Payload {
     }
 }
 
-fn passed_on(
-    response: Response<Incoming>,
-    id_name: Option<&HeaderName>,
-    id: &RequestId,
-) -> Response<Body> {
-    let (parts, body) = response.into_parts();
+fn passed_on(response: Response<Incoming>) -> Response<Body> {
+    let (head, body) = response.into_parts();
     let mut response = Response::new(Body::streamed(body));
-    *response.status_mut() = parts.status;
-    *response.headers_mut() = rewrite::response(&parts.headers);
-    rewrite::state_id(response.headers_mut(), id_name, id);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = rewrite::response(&head.headers);
     response
-}
-
-/// The app's own id if it is a good one: whoever may use this listener is trusted with that.
-fn request_id(headers: &HeaderMap, name: Option<&HeaderName>) -> Option<RequestId> {
-    name.and_then(|name| RequestId::accept(headers, name))
-        .or_else(|| RequestId::made(&Uuid::now_v7().to_string()))
-}
-
-/// The trace id of `traceparent` (W3C Trace Context 3.2).
-fn trace_id(headers: &HeaderMap) -> Option<String> {
-    let text = text_of(headers, &HeaderName::from_static("traceparent"))?;
-    let id = text.split('-').nth(1)?;
-    let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_id.then(|| id.to_owned())
-}
-
-fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let value = headers.get_all(name).iter().next()?;
-    value.to_str().ok().map(str::to_owned)
 }

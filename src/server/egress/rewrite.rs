@@ -1,9 +1,10 @@
 //! Headers on the way out and back.
 
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Method};
 
 use crate::authz::decision::Proven;
+use crate::client::pool::Payload;
 use crate::request::OwnedHeaders;
 use crate::request::headers::{connection_listed, is_hop_by_hop};
 use crate::request::id::RequestId;
@@ -43,6 +44,17 @@ pub(super) fn state_id(headers: &mut HeaderMap, name: Option<&HeaderName>, id: &
 /// Writes a credential in place of whatever the app wrote there.
 pub(super) fn attach(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
     headers.insert(name, value.clone());
+}
+
+/// Says that a body of unknown length follows: hyper assumes none with `GET`.
+pub(super) fn frame(headers: &mut HeaderMap, method: &Method, body: &Payload) {
+    if matches!(body, Payload::Streamed(_))
+        && matches!(*method, Method::GET | Method::HEAD)
+        && !headers.contains_key(header::CONTENT_LENGTH)
+    {
+        let chunked = HeaderValue::from_static("chunked");
+        headers.insert(header::TRANSFER_ENCODING, chunked);
+    }
 }
 
 /// What the app is sent: the target's headers without those of this hop, and without a reason that

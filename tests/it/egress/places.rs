@@ -326,3 +326,17 @@ async fn headers_and_body_pass_both_ways() {
         .await;
     assert_eq!(reply.status, 413);
 }
+
+#[tokio::test]
+async fn a_chunked_body_passes_with_any_method() {
+    let places = Places::new().await;
+    for method in ["GET", "POST", "DELETE"] {
+        let request = format!(
+            "{method} /billing/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+        );
+        let answer = raw(places.gatepost.at, &request).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{method}: {answer}");
+        assert_eq!(places.billing.last().body, "hello", "{method}");
+    }
+}
