@@ -1,7 +1,7 @@
 //! What one decision costs: `cargo bench --bench gate`.
 //!
-//! `first` is a token seen for the first time: parse, signature, claims, judgement. A token seen
-//! before is found in the gate's cache instead.
+//! `first` is a token seen for the first time: parse, signature, claims, judgement. `known` is the
+//! whole gate with a token seen before, among few and many routes; it counts allocations.
 
 #![expect(
     clippy::unwrap_used,
@@ -15,17 +15,28 @@ use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use divan::{Bencher, black_box};
+use gatepost::authn::credential::TokenSource;
 use gatepost::authn::issuer::{Accepted, Algorithm, ClaimMap, Preset};
 use gatepost::authn::jws::Jws;
 use gatepost::authn::{Issuer, KeySet, jwt};
+use gatepost::authz::identity::ListFormat;
+use gatepost::authz::route::{Access, HostPattern, PathPattern, Protected};
+use gatepost::authz::rule::{Rule, SetRule};
+use gatepost::authz::{Decision, Route, RouteTable};
 use gatepost::clock::UnixTime;
+use gatepost::gate::{FixedKeys, Gate, Parts};
+use gatepost::request::{Host, IdentityNames, Path, RequestFacts};
 use gatepost::secret::Secret;
+use http::{HeaderMap, HeaderValue, Method, header};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
 const ISS: &str = "https://issuer.example";
 const SECRET: &str = "a secret as long as its hash: 32";
+
+#[global_allocator]
+static ALLOCATOR: divan::AllocProfiler = divan::AllocProfiler::system();
 
 fn main() {
     divan::main();
@@ -113,4 +124,64 @@ fn judge(bencher: Bencher<'_, '_>) {
     let jws = Jws::parse(&token).unwrap();
     let verified = jwt::verify(&jws, &issuer, &keys, &mut ()).unwrap();
     bencher.bench_local(|| black_box(&verified).judge(&issuer, NOW, &mut ()));
+}
+
+fn route(number: usize) -> Route {
+    let require = Rule {
+        groups: Some(SetRule {
+            any: vec!["team-19-members".to_owned()],
+            ..SetRule::default()
+        }),
+        ..Rule::default()
+    };
+    Route {
+        name: Arc::from(format!("orders-{number}")),
+        hosts: vec![HostPattern::Any],
+        pattern: PathPattern::parse(&format!("/orders-{number}/{{id}}/**")).unwrap(),
+        methods: vec![Method::GET, Method::POST],
+        access: Access::Protected(Box::new(Protected {
+            issuers: vec![0],
+            token_from: vec![TokenSource::Authorization],
+            optional: false,
+            require,
+            on_behalf_of: None,
+        })),
+        allow_encoded_slashes: false,
+        pass_overrides: false,
+        forward: None,
+    }
+}
+
+/// The whole gate with a token it knows: route, credential, cache, judgement, rule.
+#[divan::bench(args = [1, 200])]
+fn known(bencher: Bencher<'_, '_>, routes: usize) {
+    let (keys, token) = minted(Algorithm::HS256);
+    let gate = Gate::new(
+        Parts {
+            routes: RouteTable::new((0..routes).map(route).collect()).unwrap(),
+            issuers: vec![Arc::new(issuer(Algorithm::HS256))],
+            keys: Arc::new(FixedKeys(vec![Arc::new(keys)])),
+            identity: IdentityNames::default(),
+            lists: ListFormat::Comma,
+            max_entries: 1000,
+            max_bytes: 1 << 24,
+            fingerprint_key: [7; 32],
+        },
+        None,
+    );
+    let mut headers = HeaderMap::new();
+    let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+    headers.append(header::AUTHORIZATION, value);
+    bencher.bench_local(|| {
+        let facts = RequestFacts {
+            method: &Method::GET,
+            host: Host::parse(black_box("api.example.com")).unwrap(),
+            path: Path::parse(black_box("/orders-0/7/items/3")).unwrap(),
+            headers: &headers,
+        };
+        let judged =
+            futures_util::FutureExt::now_or_never(gate.check(&facts, NOW, &mut ())).unwrap();
+        assert!(matches!(judged.outcome, Ok(Decision::Allow(_))));
+        judged
+    });
 }
