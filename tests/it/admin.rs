@@ -90,7 +90,11 @@ async fn status_keys_and_config_are_shown_without_secrets() {
         status["refusals_last_15_minutes"],
         json!([{ "reason": "no_route", "count": 1 }])
     );
-    assert_eq!(status["connections"]["admin"], 1);
+    // this one at least; an earlier one may not have ended yet
+    assert!(
+        status["connections"]["admin"].as_u64() >= Some(1),
+        "{status}"
+    );
 
     let config = Call::get(admin, "/config").send().await;
     assert_eq!(config.header("cache-control"), "no-store");
