@@ -56,12 +56,12 @@ fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>,
         .map_err(|_opaque| Denial::TokenMalformed)
 }
 
-/// What follows `Bearer` and at least one space.
+/// What follows `Bearer` and at least one space. A tab is none, but an app may take it for one, so
+/// what follows is an attempt all the same: with the tab, which stands in no token.
 fn after_scheme(value: &str) -> Option<&str> {
     let (scheme, rest) = value.split_at_checked(6)?;
-    let token = rest.trim_start_matches(' ');
-    (scheme.eq_ignore_ascii_case("bearer") && (rest.is_empty() || token.len() < rest.len()))
-        .then_some(token)
+    (scheme.eq_ignore_ascii_case("bearer") && (rest.is_empty() || rest.starts_with([' ', '\t'])))
+        .then(|| rest.trim_start_matches(' '))
 }
 
 fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Denial> {
@@ -118,6 +118,11 @@ mod tests {
                 "{value}"
             );
         }
+        let tab = headers(&[("authorization", "Bearer\tabc")]);
+        assert_eq!(
+            bearer(&tab, &[TokenSource::Authorization]),
+            Ok(Some("\tabc"))
+        );
         // a scheme without a token was an attempt: it must not pass as "nothing presented"
         let empty = headers(&[("authorization", "Bearer")]);
         assert_eq!(bearer(&empty, &[TokenSource::Authorization]), Ok(Some("")));

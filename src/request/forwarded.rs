@@ -68,16 +68,22 @@ fn address(entry: &str) -> Option<IpAddr> {
 #[must_use]
 pub fn states_origin(name: &HeaderName) -> bool {
     let text = name.as_str();
-    text.starts_with('x') && (text == "x-real-ip" || is_forwarded_family(text.as_bytes()))
+    text.starts_with('x') && (folds_to(text, REAL_IP) || starts_folded(text, FAMILY))
         || *name == http::header::FORWARDED
 }
 
-/// `X-Forwarded-*` in every spelling that folds to it.
-fn is_forwarded_family(name: &[u8]) -> bool {
-    const FAMILY: &[u8] = b"x-forwarded-";
-    name.len() >= FAMILY.len()
-        && name.iter().zip(FAMILY).all(|(byte, expected)| {
-            byte == expected || (*expected == b'-' && matches!(byte, b'_' | b'.'))
+const REAL_IP: &str = "x-real-ip";
+const FAMILY: &str = "x-forwarded-";
+
+fn folds_to(name: &str, folded: &str) -> bool {
+    name.len() == folded.len() && starts_folded(name, folded)
+}
+
+/// Whether a name begins with this in some spelling that folds to it.
+fn starts_folded(name: &str, folded: &str) -> bool {
+    name.len() >= folded.len()
+        && name.bytes().zip(folded.bytes()).all(|(byte, expected)| {
+            byte == expected || (expected == b'-' && matches!(byte, b'_' | b'.'))
         })
 }
 
@@ -131,12 +137,16 @@ mod tests {
             "x-real-ip",
             "forwarded",
             "x.forwarded.uri",
+            "x_real_ip",
+            "x.real-ip",
         ] {
             assert!(
                 states_origin(&HeaderName::from_bytes(text.as_bytes()).unwrap()),
                 "{text}"
             );
         }
-        assert!(!states_origin(&HeaderName::from_static("x-forwarder")));
+        for text in ["x-forwarder", "x-real-ips", "x-real"] {
+            assert!(!states_origin(&HeaderName::from_static(text)), "{text}");
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::forwarded::states_origin;
 use crate::reason::Denial;
 
 /// The value of a header that may occur once. Two of them: [`Denial::RequestMalformed`].
@@ -167,11 +168,22 @@ fn fold(name: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
-/// Whether a header ends at the next hop (RFC 9110 7.6.1) and is never forwarded.
+/// Whether a header ends at the next hop (RFC 9110 7.6.1) and is never forwarded. So does every
+/// other spelling of one, and of `Content-Length`: an app that folds names would be told a framing
+/// that is not its message's.
 #[must_use]
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    let text = name.as_str();
+    if text.contains(['_', '.']) {
+        let folded = text.replace(['_', '.'], "-");
+        return ends_here(&folded) || folded == "content-length";
+    }
+    ends_here(text)
+}
+
+fn ends_here(name: &str) -> bool {
     matches!(
-        name.as_str(),
+        name,
         "connection"
             | "keep-alive"
             | "proxy-authenticate"
@@ -185,7 +197,8 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 /// The names `Connection` lists, less those that are end-to-end whatever it says: a client may not
-/// make us drop the credential we judged, the host, cookies or the body's description.
+/// make us drop the credential we judged, the host, cookies, the body's description, or where a
+/// trusted proxy says that it came from.
 #[must_use]
 pub fn connection_listed(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
@@ -197,6 +210,7 @@ pub fn connection_listed(headers: &HeaderMap) -> Vec<HeaderName> {
         .filter(|name| {
             !matches!(*name, header::HOST | header::AUTHORIZATION | header::COOKIE)
                 && !name.as_str().starts_with("content-")
+                && !states_origin(name)
         })
         .collect()
 }
@@ -212,8 +226,7 @@ pub fn trailer_passes(name: &HeaderName, owned: &OwnedHeaders) -> bool {
             header::HOST | header::AUTHORIZATION | header::COOKIE | header::SET_COOKIE
         )
         || name.as_str().starts_with("content-")
-        || name.as_str().starts_with("x-forwarded-")
-        || *name == header::FORWARDED)
+        || states_origin(name))
 }
 
 #[cfg(test)]
@@ -279,11 +292,36 @@ mod tests {
             header::CONNECTION,
             HeaderValue::from_static("close, X-Thing,Authorization, cookie ,content-length, host"),
         );
+        headers.append(
+            header::CONNECTION,
+            HeaderValue::from_static("X-Forwarded-For, x-real-ip, forwarded"),
+        );
         headers.append(header::CONNECTION, HeaderValue::from_static("x-other"));
         assert_eq!(
             connection_listed(&headers),
             [name("close"), name("x-thing"), name("x-other")]
         );
+    }
+
+    #[test]
+    fn every_spelling_of_a_hops_own_header_ends_there() {
+        for text in [
+            "te",
+            "transfer_encoding",
+            "Content_Length",
+            "Keep.Alive",
+            "proxy_authorization",
+        ] {
+            assert!(is_hop_by_hop(&name(text)), "{text}");
+        }
+        for text in [
+            "content-length",
+            "content_type",
+            "mlflow_tracking_token",
+            "t_e",
+        ] {
+            assert!(!is_hop_by_hop(&name(text)), "{text}");
+        }
     }
 
     #[test]

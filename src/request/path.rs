@@ -114,9 +114,6 @@ fn decode(raw: &str) -> Result<Path<'static>, Denial> {
             // dot, backslash, control bytes
             b'.' | b'\\' | 0..=0x1f | 0x7f => return Err(Denial::PathAmbiguous),
             b'/' => encoded_slash = true,
-            b'%' if rest.get(..2).and_then(hex).is_some_and(is_delimiter) => {
-                return Err(Denial::PathAmbiguous);
-            }
             _other => {}
         }
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') {
@@ -128,10 +125,28 @@ fn decode(raw: &str) -> Result<Path<'static>, Denial> {
     }
     utf8(&mut high)?;
     text.push_str(rest);
+    if decodes_again(&text) || (encoded_slash && hides_dot_segment(&text)) {
+        return Err(Denial::PathAmbiguous);
+    }
     Ok(Path {
         text: Cow::Owned(text),
         encoded_slash,
     })
+}
+
+/// Whether a second decoding would find structure. Asked of the result: `%25%32%65` is `%252e`.
+fn decodes_again(text: &str) -> bool {
+    text.match_indices("%25").any(|(at, escape)| {
+        let digits = text.get(at + escape.len()..).and_then(|rest| rest.get(..2));
+        digits.and_then(hex).is_some_and(is_delimiter)
+    })
+}
+
+/// Whether a server that decodes `%2F` first would find a dot segment.
+fn hides_dot_segment(text: &str) -> bool {
+    text.split('/')
+        .flat_map(|segment| segment.split("%2F"))
+        .any(|part| matches!(part, "." | ".."))
 }
 
 /// What a second decoding would turn into structure.
@@ -202,6 +217,11 @@ mod tests {
             "/é",
             "/%7f",
             "/a%253b",
+            "/a/%25%32%65",
+            "/a%25%32F",
+            "/k/..%2fa",
+            "/k/a%2f..",
+            "/k/a%2F.%2Fb",
         ] {
             assert_eq!(
                 Path::parse(raw).map(|p| p.as_str().to_owned()),

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+mod attack;
+#[cfg(test)]
 mod cognito;
 #[cfg(test)]
 mod config;

@@ -117,7 +117,7 @@ impl RouteTable {
     /// [`Denial::PathAmbiguous`] for `%2F` where the route does not take it.
     pub fn find(&self, facts: &RequestFacts<'_>) -> Result<&Arc<Route>, Denial> {
         // both could make the upstream show or do what was never judged
-        if matches!(*facts.method, Method::TRACE | Method::CONNECT) {
+        if matches!(*facts.method, Method::TRACE | Method::CONNECT) || is_misspelt(facts.method) {
             return Err(Denial::MethodNotAllowed(Vec::new()));
         }
         let Some(slot) = self.slot(facts.host.as_str(), &facts.path) else {
@@ -151,6 +151,19 @@ impl RouteTable {
         }
         self.any.as_ref()?.find(path)
     }
+}
+
+/// Whether this is a standard method in another case. Methods are case-sensitive, but some servers
+/// raise them to upper case and would serve another one than was judged.
+fn is_misspelt(method: &Method) -> bool {
+    const STANDARD: [&str; 9] = [
+        "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
+    ];
+    let name = method.as_str();
+    name.bytes().any(|byte| byte.is_ascii_lowercase())
+        && STANDARD
+            .iter()
+            .any(|standard| name.eq_ignore_ascii_case(standard))
 }
 
 impl Node {

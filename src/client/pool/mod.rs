@@ -8,7 +8,7 @@ mod payload;
 use std::io;
 use std::time::Duration;
 
-use http::header::HOST;
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri, Version};
 use hyper::body::Incoming;
@@ -169,7 +169,7 @@ impl Pool {
                 }
             }
         };
-        let response = match answer {
+        let mut response = match answer {
             Ok(response) => response,
             Err(error) => {
                 if let Some(broken) = progress.and_then(|body| body.broken()) {
@@ -183,6 +183,10 @@ impl Pool {
                 });
             }
         };
+        // chunks overrule a length (RFC 9112 6.3), which would frame what is passed on
+        if response.headers().contains_key(TRANSFER_ENCODING) {
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
         if let Some(captured) = captured {
             let born = response.extensions().get::<Born>();
             if born.is_some_and(|born| born.0.elapsed() > MAX_AGE)

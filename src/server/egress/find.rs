@@ -45,7 +45,8 @@ pub(super) fn refuse_browsers(headers: &HeaderMap) -> Result<(), Denial> {
 
 /// `CONNECT` would tunnel past us, `TRACE` would echo the credential.
 pub(super) fn refuse_methods(method: &Method) -> Result<(), Denial> {
-    if matches!(*method, Method::CONNECT | Method::TRACE) {
+    let name = method.as_str();
+    if name.eq_ignore_ascii_case("CONNECT") || name.eq_ignore_ascii_case("TRACE") {
         return Err(Denial::MethodNotAllowed(vec![
             Method::GET,
             Method::HEAD,
@@ -70,9 +71,6 @@ pub(super) fn find<'w>(
     let host = host.as_str();
     let path = Path::parse(uri.path())?;
     let path = path.as_str();
-    if hides_dot_segment(path) {
-        return Err(Denial::PathAmbiguous);
-    }
     let (target, path) = if let Some(target) = by_url(targets, uri, host, path) {
         (Some(target), path.to_owned())
     } else if let Some(name) = host.strip_suffix(SUFFIX) {
@@ -103,16 +101,6 @@ fn by_url<'w>(targets: &'w Targets, uri: &Uri, host: &str, path: &str) -> Option
     }
     let port = uri.authority()?.port_u16().unwrap_or(80);
     targets.find_by_url(host, port, path)
-}
-
-/// Whether a server that decodes `%2F` first would find a dot segment, and with it a way out of
-/// the target's base path.
-fn hides_dot_segment(path: &str) -> bool {
-    path.contains("%2F")
-        && path
-            .split('/')
-            .flat_map(|segment| segment.split("%2F"))
-            .any(|part| matches!(part, "." | ".."))
 }
 
 #[cfg(test)]

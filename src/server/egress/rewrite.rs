@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use crate::authz::decision::Proven;
 use crate::client::pool::Payload;
 use crate::request::OwnedHeaders;
-use crate::request::headers::{connection_listed, is_hop_by_hop};
+use crate::request::headers::{connection_listed, is_hop_by_hop, same_folded};
 use crate::request::id::RequestId;
 use crate::server::handles::HANDLE;
 
@@ -22,7 +22,7 @@ pub(super) fn request(original: &HeaderMap, strip: Option<&OwnedHeaders>) -> Hea
             && *name != header::AUTHORIZATION
             // answered on this hop, when the body is read
             && *name != header::EXPECT
-            && !is_handle(name)
+            && !same_folded(name, &HANDLE)
             && !strip.is_some_and(|owned| owned.owns(name))
     })
 }
@@ -72,15 +72,6 @@ fn copy(original: &HeaderMap, passes: impl Fn(&HeaderName) -> bool) -> HeaderMap
         }
     }
     copied
-}
-
-/// `X-Auth-Handle` in any spelling a gateway may have made of it.
-fn is_handle(name: &HeaderName) -> bool {
-    let folded = name.as_str().bytes().map(|byte| match byte {
-        b'_' | b'.' => b'-',
-        other => other,
-    });
-    folded.eq(HANDLE.as_str().bytes())
 }
 
 #[cfg(test)]

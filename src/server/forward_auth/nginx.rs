@@ -18,12 +18,15 @@ pub(super) fn asked<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Result<Asked<'r
     match (optional(headers, &URL)?, optional(headers, &URI)?) {
         (Some(url), also) => {
             let (authority, target) = split(url)?;
-            if also.is_some_and(|also| also != target) {
+            let host = Host::parse(authority)?;
+            // of two statements one may be the client's, passed on: they must say the same
+            if also.is_some_and(|also| also != target || Host::of(uri, headers) != Ok(host.clone()))
+            {
                 return Err(Denial::RequestMalformed);
             }
             Ok(Asked {
                 method,
-                host: Host::parse(authority)?,
+                host,
                 path: without_query(target)?,
             })
         }

@@ -65,8 +65,18 @@ fn nginx_states_method_and_url() {
                 get,
                 ("x-original-url", "http://a.test/x?y"),
                 ("x-original-uri", "/x?y"),
+                ("host", "A.test"),
             ],
             Ok("GET a.test /x"),
+        ),
+        (
+            vec![
+                get,
+                ("x-original-url", "http://a.test/x?y"),
+                ("x-original-uri", "/x?y"),
+                ("host", "b.test"),
+            ],
+            malformed.clone(),
         ),
         (
             vec![

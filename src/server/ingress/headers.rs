@@ -131,7 +131,12 @@ impl Plan<'_> {
         if *name == header::TRAILER {
             return Fate::Trailer;
         }
-        if is_hop_by_hop(name) || self.owned.owns(name) || listed.contains(name) {
+        // `Expect` is answered on this hop, when the body is read
+        if *name == header::EXPECT
+            || is_hop_by_hop(name)
+            || self.owned.owns(name)
+            || listed.contains(name)
+        {
             return Fate::Drop;
         }
         if *name == header::AUTHORIZATION && self.forward.authorization != Authorization::Forward {

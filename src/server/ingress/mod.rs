@@ -20,7 +20,7 @@ use crate::client::pool::{Limits, Payload};
 use crate::client::token::Attached;
 use crate::config;
 use crate::reason::{Denial, Failure};
-use crate::request::headers::{connection_listed, is_hop_by_hop};
+use crate::request::headers::{connection_listed, is_hop_by_hop, same_folded};
 use crate::request::{Host, Path, RequestFacts};
 use crate::server::World;
 use crate::server::account::Account;
@@ -197,7 +197,7 @@ fn answered(response: Response<Incoming>) -> Response<Body> {
     }
     let ours: Vec<HeaderName> = headers
         .keys()
-        .filter(|name| is_hop_by_hop(name) || **name == HANDLE)
+        .filter(|name| is_hop_by_hop(name) || same_folded(name, &HANDLE))
         .cloned()
         .collect();
     for name in ours {

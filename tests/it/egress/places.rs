@@ -175,6 +175,8 @@ async fn nothing_moves_a_request_off_its_target() {
         (get(&format!("http://{billing}/base/../x")), &billing, 400),
         ("OPTIONS *".to_owned(), &own, 400),
         ("TRACE /billing/x".to_owned(), &own, 405),
+        ("trace /billing/x".to_owned(), &own, 405),
+        ("Connect /billing/x".to_owned(), &own, 405),
         (format!("CONNECT {evil}"), &evil, 405),
         (format!("CONNECT {plain}"), &plain, 405),
     ] {
