@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{self, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
+use crate::authn::credential::TokenSource;
 use crate::authz::decision::Proven;
 use crate::authz::route::{Authorization, Forward, HostRewrite};
 use crate::client::pool::Pool;
@@ -27,6 +28,8 @@ pub(super) struct Plan<'r> {
     pub(super) owned: &'r OwnedHeaders,
     /// Host, `Authorization`, further headers to strip.
     pub(super) forward: &'r Forward,
+    /// Where the client's token may stand: not passed on where `Authorization` is not.
+    pub(super) token_from: &'r [TokenSource],
     /// Whose identity headers are written.
     pub(super) proven: Option<&'r Proven>,
     /// The credential that replaces `Authorization`.
@@ -82,7 +85,7 @@ impl Plan<'_> {
         if !client.contains_key(HOST) {
             out.append(HOST, self.host(&original_host));
         }
-        let mut cookie = crumbs(&client);
+        let mut cookie = self.crumbs(&client);
         let mut merged = Merged::default();
         let mut name = HOST;
         let mut fate = Fate::Drop;
@@ -139,7 +142,13 @@ impl Plan<'_> {
         {
             return Fate::Drop;
         }
-        if *name == header::AUTHORIZATION && self.forward.authorization != Authorization::Forward {
+        if self.keeps_token()
+            && (*name == header::AUTHORIZATION
+                || self.token_from.iter().any(|source| match source {
+                    TokenSource::Header(header) => same_folded(name, header),
+                    TokenSource::Authorization | TokenSource::Cookie(_) => false,
+                }))
+        {
             return Fate::Drop;
         }
         let replaced = self
@@ -170,6 +179,53 @@ impl Plan<'_> {
             return Fate::Cookie;
         }
         Fate::Keep
+    }
+
+    /// Whether the client's token stays here.
+    fn keeps_token(&self) -> bool {
+        self.forward.authorization != Authorization::Forward
+    }
+
+    /// One `Cookie` header: HTTP/2 splits it into crumbs (RFC 9113 8.2.3), HTTP/1.1 knows only one.
+    /// Without the token, where that stays here.
+    fn crumbs(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        let mut values = headers.get_all(header::COOKIE).iter();
+        let first = values.next()?;
+        let tokens: Vec<&[u8]> = self
+            .token_from
+            .iter()
+            .filter_map(|source| match source {
+                TokenSource::Cookie(name) => Some(name.as_bytes()),
+                TokenSource::Authorization | TokenSource::Header(_) => None,
+            })
+            .filter(|_name| self.keeps_token())
+            .collect();
+        let mut cookie = if tokens.is_empty() && values.next().is_none() {
+            first.clone()
+        } else {
+            let mut all: Vec<&[u8]> = headers
+                .get_all(header::COOKIE)
+                .iter()
+                .map(HeaderValue::as_bytes)
+                .collect();
+            if !tokens.is_empty() {
+                all = all
+                    .into_iter()
+                    .flat_map(|value| value.split(|byte| *byte == b';'))
+                    .map(<[u8]>::trim_ascii)
+                    .filter(|pair| {
+                        let name = pair.split(|byte| *byte == b'=').next();
+                        !name.is_some_and(|name| tokens.contains(&name))
+                    })
+                    .collect();
+            }
+            if all.is_empty() {
+                return None;
+            }
+            HeaderValue::from_maybe_shared(Bytes::from(all.join(&b"; "[..]))).ok()?
+        };
+        cookie.set_sensitive(true);
+        Some(cookie)
     }
 
     /// `Host` for the upstream.
@@ -261,25 +317,6 @@ fn original_host(headers: &HeaderMap, uri: &Uri) -> Result<HeaderValue, Denial> 
     }
     let authority = uri.authority().ok_or(Denial::HostInvalid)?;
     HeaderValue::from_str(authority.as_str()).map_err(|_opaque| Denial::HostInvalid)
-}
-
-/// One `Cookie` header: HTTP/2 splits it into crumbs (RFC 9113 8.2.3), HTTP/1.1 knows only one.
-fn crumbs(headers: &HeaderMap) -> Option<HeaderValue> {
-    let mut values = headers.get_all(header::COOKIE).iter();
-    let first = values.next()?;
-    let mut cookie = match values.next() {
-        None => first.clone(),
-        Some(_more) => {
-            let all: Vec<&[u8]> = headers
-                .get_all(header::COOKIE)
-                .iter()
-                .map(HeaderValue::as_bytes)
-                .collect();
-            HeaderValue::from_maybe_shared(Bytes::from(all.join(&b"; "[..]))).ok()?
-        }
-    };
-    cookie.set_sensitive(true);
-    Some(cookie)
 }
 
 fn wants_trailers(value: &HeaderValue) -> bool {

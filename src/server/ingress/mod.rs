@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::authz::Decision;
 use crate::authz::decision::Proven;
-use crate::authz::route::Authorization;
+use crate::authz::route::{Access, Authorization};
 use crate::client::pool::{Limits, Payload};
 use crate::client::token::Attached;
 use crate::config;
@@ -130,6 +130,10 @@ async fn carry(
     let plan = headers::Plan {
         owned,
         forward,
+        token_from: match &route.access {
+            Access::Protected(asked) => &asked.token_from,
+            Access::Public => &[],
+        },
         proven: permit.proven(),
         attached: attached.as_ref(),
         handle: handle.as_ref().map(|(value, _guard)| value),

@@ -3,13 +3,13 @@
 
 use gatepost::authn::credential::TokenSource;
 use gatepost::authz::Route;
-use gatepost::authz::route::{Access, Protected};
+use gatepost::authz::route::{Access, Authorization, Protected};
 use http::HeaderName;
 use serde_json::{Value, json};
 
 use super::{first_status, talk, with, world};
 use crate::support::wire::values;
-use crate::support::world::{protected, route, token};
+use crate::support::world::{forward, protected, route, token};
 
 fn get(path: &str, lines: &str) -> Vec<u8> {
     // one byte per character, so that bytes above ASCII can be said
@@ -162,6 +162,50 @@ async fn a_credential_is_presented_once_and_where_the_route_says() {
         assert_eq!(first_status(&answer), Some(401), "{query}");
     }
     assert_eq!(upstream.ambiguous(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_passed_on_is_passed_on_nowhere() {
+    let other = HeaderName::from_static("x-mcp-token");
+    let sources = vec![
+        TokenSource::Authorization,
+        TokenSource::Header(other),
+        TokenSource::Cookie("t".to_owned()),
+    ];
+    let mut stripping = forward();
+    stripping.authorization = Authorization::Strip;
+    let mcp = Route {
+        access: Access::Protected(Box::new(Protected {
+            token_from: sources,
+            ..protected()
+        })),
+        forward: Some(stripping),
+        ..route("mcp", "/**")
+    };
+    let (world, upstream) = with(vec![mcp], |_config| {}).await;
+    let good = token(json!({ "sub": "ada" }));
+    for (lines, cookie) in [
+        (format!("Authorization: Bearer {good}"), None),
+        (format!("X-MCP-Token: {good}"), None),
+        (
+            format!("X-MCP-Token: Bearer {good}\r\nX_MCP_Token: {good}"),
+            None,
+        ),
+        (format!("Cookie: t={good}"), None),
+        (
+            format!("Cookie: a=b;t={good}; c=d\r\nCookie: e"),
+            Some("a=b; c=d; e"),
+        ),
+    ] {
+        let answer = talk(world.ingress(), &get("/", &lines)).await;
+        assert_eq!(first_status(&answer), Some(200), "{lines} {answer}");
+        let heard = upstream.last();
+        assert!(!format!("{heard:?}").contains(&good), "{heard:?}");
+        assert_eq!(
+            heard.folded("cookie"),
+            cookie.into_iter().collect::<Vec<_>>()
+        );
+    }
 }
 
 #[tokio::test]
