@@ -23,6 +23,10 @@ pub enum Told {
 /// swapped in ways that file notifications miss.
 const POLL: Duration = Duration::from_secs(2);
 
+/// A changed file is read once it has stayed the same for this long, or after [`MOST_LOOKS`].
+const SETTLE: Duration = Duration::from_millis(100);
+const MOST_LOOKS: u32 = 20;
+
 /// Listens for signals and changed files.
 #[derive(Debug)]
 pub struct Signals {
@@ -50,8 +54,19 @@ impl Signals {
     /// Watches these files from their present contents on.
     pub async fn watch(&mut self, files: &[PathBuf]) {
         self.watched.clear();
+        self.watch_also(files).await;
+    }
+
+    /// Watches these files and no others: those already watched from what was last seen of them
+    /// on, the others from their present contents on.
+    pub async fn watch_also(&mut self, files: &[PathBuf]) {
+        let mut known = std::mem::take(&mut self.watched);
         for path in files {
-            self.watched.insert(path.clone(), content(path).await);
+            let content = match known.remove(path) {
+                Some(content) => content,
+                None => content(path).await,
+            };
+            self.watched.insert(path.clone(), content);
         }
     }
 
@@ -71,15 +86,34 @@ impl Signals {
         }
     }
 
+    /// Whether a file changed since last asked. May be dropped at any point: what was not told is
+    /// told the next time.
     async fn changed(&mut self) -> bool {
-        let mut changed = false;
-        for (path, known) in &mut self.watched {
-            let now = content(path).await;
-            changed |= now != *known;
-            *known = now;
+        let mut seen = contents(&self.watched).await;
+        if seen == self.watched {
+            return false;
         }
+        // who writes a file in place is given time to finish
+        for _ in 0..MOST_LOOKS {
+            tokio::time::sleep(SETTLE).await;
+            let again = contents(&self.watched).await;
+            if again == seen {
+                break;
+            }
+            seen = again;
+        }
+        let changed = seen != self.watched;
+        self.watched = seen;
         changed
     }
+}
+
+async fn contents(files: &HashMap<PathBuf, Option<u64>>) -> HashMap<PathBuf, Option<u64>> {
+    let mut seen = HashMap::with_capacity(files.len());
+    for path in files.keys() {
+        seen.insert(path.clone(), content(path).await);
+    }
+    seen
 }
 
 /// A hash of a file's content; `None` if it cannot be read.
@@ -95,6 +129,23 @@ async fn content(path: &Path) -> Option<u64> {
 mod tests {
     use super::*;
 
+    #[tokio::test(start_paused = true)]
+    async fn a_file_written_in_place_is_one_change_once_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gatepost.toml");
+        std::fs::write(&path, "old").unwrap();
+        let mut signals = Signals::listen().unwrap();
+        signals.watch(std::slice::from_ref(&path)).await;
+        std::fs::write(&path, "").unwrap();
+        let (changed, ()) = tokio::join!(signals.changed(), async {
+            tokio::time::sleep(SETTLE / 2).await;
+            std::fs::write(&path, "new").unwrap();
+        });
+        assert!(changed);
+        assert_eq!(signals.watched[&path], content(&path).await);
+        assert!(!signals.changed().await);
+    }
+
     #[tokio::test]
     async fn a_changed_file_asks_for_a_reload_once() {
         let folder = tempfile::tempdir().unwrap();
@@ -108,5 +159,14 @@ mod tests {
         assert!(!signals.changed().await);
         std::fs::remove_file(&path).unwrap();
         assert!(signals.changed().await);
+
+        // a change nobody was told of is told, whatever list the file is on meanwhile
+        std::fs::write(&path, "c").unwrap();
+        let dropped = tokio::time::timeout(Duration::ZERO, signals.changed()).await;
+        assert!(dropped.is_err());
+        let more = [path.clone(), folder.path().join("secret")];
+        signals.watch_also(&more).await;
+        assert!(signals.changed().await);
+        assert!(!signals.changed().await);
     }
 }

@@ -5,6 +5,7 @@ mod listeners;
 use std::future::{self, Future};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -91,6 +92,8 @@ struct Shared {
 #[derive(Clone, Debug, Default)]
 struct Stoppable {
     tasks: TaskTracker,
+    /// Ask clients to open no more requests on the connections they have.
+    leaving: Arc<AtomicBool>,
     /// Accept nothing more, finish what is in flight.
     stop: CancellationToken,
     /// Drop what is still there.
@@ -146,15 +149,23 @@ impl App {
     }
 
     /// Builds a new world beside the old one and swaps it in. Requests in flight finish on the one
-    /// they began with; keys, tokens, pools and caches of unchanged definitions are kept.
-    pub fn reload(&self, config: Config) -> Result<u64, ReloadRefused> {
+    /// they began with; keys, tokens, pools and caches of unchanged definitions are kept. The first
+    /// keys of a new issuer are awaited for `jwks.fetch_timeout`; without them the swap goes ahead,
+    /// since what else changed must not hang on one issuer. Dropped before, nothing has changed.
+    pub async fn reload(&self, config: Config) -> Result<u64, ReloadRefused> {
         let old = self.current.load_full();
         if let Some(changed) = changed_listener(&old.config, &config) {
             return Err(ReloadRefused::Listener(changed));
         }
         let world = build(Arc::new(config), &self.shared, &self.background, Some(&old))?;
+        let patience = world.config.jwks.fetch_timeout;
+        if tokio::time::timeout(patience, world.keys.had_keys())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the new config goes into force before all its issuers have keys");
+        }
         let generation = world.generation;
-        self.shared.telemetry.apply(&world.config.log);
         self.shared.telemetry.apply(&world.config.log);
         self.current.store(Arc::new(world));
         Ok(generation)
@@ -163,31 +174,48 @@ impl App {
     /// Serves until a stop signal, reloading from `read` whenever told to, then drains.
     pub async fn run(self, mut signals: Signals, read: impl Fn() -> Result<Config, String>) {
         signals.watch(&self.world().config.watched).await;
-        while signals.next().await == Told::Reload {
-            let reloaded = match tokio::task::block_in_place(&read) {
-                Ok(config) => self.reload(config).map_err(|refused| refused.to_string()),
-                Err(errors) => Err(errors),
-            };
-            let generation = self.world().generation;
-            self.shared
-                .telemetry
-                .metrics
-                .config_reload(reloaded.is_ok(), generation);
-            match reloaded {
-                Ok(generation) => tracing::info!(generation, "config reloaded"),
-                Err(error) => {
-                    tracing::error!(generation, "config rejected, the old one goes on: {error}");
-                }
-            }
+        let mut told = signals.next().await;
+        while told == Told::Reload {
+            // read after this, so that a change while we read is seen as one
             signals.watch(&self.world().config.watched).await;
+            told = tokio::select! {
+                () = self.reload_from(&read) => {
+                    signals.watch_also(&self.world().config.watched).await;
+                    signals.next().await
+                }
+                // a newer file, or the end, does not wait for a slow issuer
+                told = signals.next() => told,
+            };
         }
         self.drain(signals).await;
+    }
+
+    async fn reload_from(&self, read: impl Fn() -> Result<Config, String>) {
+        let reloaded = match tokio::task::block_in_place(&read) {
+            Ok(config) => self
+                .reload(config)
+                .await
+                .map_err(|refused| refused.to_string()),
+            Err(errors) => Err(errors),
+        };
+        let generation = self.world().generation;
+        self.shared
+            .telemetry
+            .metrics
+            .config_reload(reloaded.is_ok(), generation);
+        match reloaded {
+            Ok(generation) => tracing::info!(generation, "config reloaded"),
+            Err(error) => {
+                tracing::error!(generation, "config rejected, the old one goes on: {error}");
+            }
+        }
     }
 
     /// The two steps of a shutdown. A second signal cuts at once.
     async fn drain(self, mut signals: Signals) {
         let config::Shutdown { grace, pre_drain } = self.world().config.shutdown;
         self.shared.readiness.drain();
+        self.planes.leaving.store(true, Ordering::Relaxed);
         tracing::info!(?pre_drain, ?grace, "stopping: not ready from now on");
         let orderly = async {
             // a load balancer still sends until it has seen us not ready
@@ -279,6 +307,7 @@ impl App {
             limits: bound.limits,
             telemetry: Arc::clone(&self.shared.telemetry),
             tasks: stoppable.tasks.clone(),
+            leaving: Arc::clone(&stoppable.leaving),
             stop: stoppable.stop.clone(),
             cut: stoppable.cut.clone(),
         };

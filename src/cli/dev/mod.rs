@@ -196,6 +196,7 @@ impl Beside {
             // their requests are none of Gatepost's
             telemetry: Telemetry::quiet(),
             tasks: self.tasks.clone(),
+            leaving: Arc::default(),
             stop: self.stop.clone(),
             cut: self.stop.clone(),
         };

@@ -31,6 +31,9 @@ use crate::config;
 use crate::gate::{Boxed, KeySource, KeysNow, Sought};
 use crate::telemetry::Telemetry;
 
+/// How often a reload looks whether its issuers have keys.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// What a background task needs: where it is tracked, and when it ends.
 #[derive(Clone, Debug)]
 pub struct Background {
@@ -87,6 +90,13 @@ impl KeyEngine {
     pub fn is_ready(&self) -> bool {
         let ready = |held: &Held| !held.required || held.keys.had_keys();
         !self.strict || self.issuers.iter().all(ready)
+    }
+
+    /// Waits until [`KeyEngine::is_ready`].
+    pub async fn had_keys(&self) {
+        while !self.is_ready() {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// What `/jwks` shows: per issuer kids, first and last seen, last success, next refresh, last

@@ -5,6 +5,7 @@
 mod dial;
 mod payload;
 
+use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri, Version};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::client::legacy::{self as client, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::Instant;
 use url::Url;
@@ -24,6 +25,8 @@ use crate::reason::{Denial, Failure};
 
 /// A connection to a name is not reused after this long, so that DNS changes are followed.
 const MAX_AGE: Duration = Duration::from_secs(60);
+/// How many closed connections one request may meet.
+const MAX_RETRIES: u32 = 3;
 /// HTTP/2 pings find servers that vanished without a FIN.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
@@ -133,7 +136,9 @@ impl Pool {
     /// its body. The URI's path and query are sent as they are; scheme and authority are this
     /// pool's, `Host` is the caller's.
     ///
-    /// Tried again on a fresh connection only if a pooled one closed before anything was sent.
+    /// Tried again only when a kept connection turned out to be closed: any request of which nothing
+    /// was sent, and an idempotent one without a streamed body even if it was (RFC 9110 §9.2.2): the
+    /// server may have closed just as we wrote.
     pub async fn send(
         &self,
         mut request: Request<Payload>,
@@ -152,36 +157,48 @@ impl Pool {
             Some(_) | None => &self.client,
         };
         let progress = request.body().progress();
-        let captured = self.named.then(|| capture_connection(&mut request));
-
-        let mut answer = std::pin::pin!(client.request(request));
-        let mut deadline = Instant::now() + timeout;
-        let answer = loop {
-            match tokio::time::timeout_at(deadline, answer.as_mut()).await {
-                Ok(answer) => break answer,
-                Err(_late) => {
-                    // a long upload is not a late answer
-                    let latest = progress.as_ref().and_then(|body| body.latest());
-                    match latest.map(|at| at + timeout) {
-                        Some(later) if later > deadline => deadline = later,
-                        Some(_) | None => return Err(SendError::Timeout),
+        let begun = Instant::now();
+        let mut deadline = begun + timeout;
+        let mut spare = copy(&request);
+        let mut retries = 0;
+        let (mut response, captured) = loop {
+            let captured = self.named.then(|| capture_connection(&mut request));
+            let mut answer = std::pin::pin!(client.request(request));
+            let answer = loop {
+                match tokio::time::timeout_at(deadline, answer.as_mut()).await {
+                    Ok(answer) => break answer,
+                    Err(_late) => {
+                        // a long upload is not a late answer
+                        let latest = progress.as_ref().and_then(|body| body.latest());
+                        match latest.map(|at| at + timeout) {
+                            Some(later) if later > deadline => deadline = later,
+                            Some(_) | None => return Err(SendError::Timeout),
+                        }
                     }
                 }
+            };
+            let error = match answer {
+                Ok(response) => break (response, captured),
+                Err(error) => error,
+            };
+            if let Some(broken) = progress.as_ref().and_then(|body| body.broken()) {
+                return Err(SendError::Body(broken));
             }
-        };
-        let mut response = match answer {
-            Ok(response) => response,
-            Err(error) => {
-                if let Some(broken) = progress.and_then(|body| body.broken()) {
-                    return Err(SendError::Body(broken));
-                }
-                tracing::warn!(server = %self.authority, error = %Chain(&error), "no response");
-                return Err(if error.is_connect() {
-                    SendError::Unreachable
-                } else {
-                    SendError::Protocol
-                });
+            if retries < MAX_RETRIES
+                && closed_unanswered(&error, begun)
+                && let Some(again) = spare.take()
+            {
+                retries += 1;
+                spare = copy(&again);
+                request = again;
+                continue;
             }
+            tracing::warn!(server = %self.authority, error = %Chain(&error), "no response");
+            return Err(if error.is_connect() {
+                SendError::Unreachable
+            } else {
+                SendError::Protocol
+            });
         };
         // chunks overrule a length (RFC 9112 6.3), which would frame what is passed on
         if response.headers().contains_key(TRANSFER_ENCODING) {
@@ -202,6 +219,45 @@ impl Pool {
         let mut hosts = request.headers().get_all(HOST).iter();
         hosts.next() == Some(&self.host) && hosts.next().is_none()
     }
+}
+
+/// The same request once more, if sending it twice does what sending it once does.
+fn copy(request: &Request<Payload>) -> Option<Request<Payload>> {
+    let body = match request.body() {
+        Payload::Empty => Payload::Empty,
+        Payload::Full(bytes) => Payload::Full(bytes.clone()),
+        Payload::Streamed(_) => return None,
+    };
+    if !request.method().is_idempotent() {
+        return None;
+    }
+    let mut copied = Request::new(body);
+    *copied.method_mut() = request.method().clone();
+    *copied.uri_mut() = request.uri().clone();
+    *copied.version_mut() = request.version();
+    *copied.headers_mut() = request.headers().clone();
+    Some(copied)
+}
+
+/// Whether a connection that was open before `begun` ended without a byte of an answer.
+fn closed_unanswered(error: &client::Error, begun: Instant) -> bool {
+    let closed = error.source().is_some_and(|cause| {
+        let reset = |io: &io::Error| {
+            matches!(
+                io.kind(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+            )
+        };
+        cause.downcast_ref().is_some_and(|cause: &hyper::Error| {
+            let io = cause.source().and_then(|cause| cause.downcast_ref());
+            cause.is_incomplete_message() || io.is_some_and(reset)
+        })
+    });
+    let mut extensions = http::Extensions::new();
+    if let Some(connection) = error.connect_info() {
+        connection.get_extras(&mut extensions);
+    }
+    closed && extensions.get().is_some_and(|born: &Born| born.0 < begun)
 }
 
 /// An error with its causes, on one line.

@@ -118,6 +118,37 @@ async fn a_connection_is_reused_and_a_closed_one_replaced() {
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_closes_unanswered_is_retried_where_that_is_safe() {
+    for (method, body, safe) in [
+        ("GET", Payload::Empty, true),
+        ("PUT", Payload::Full(Bytes::from_static(b"x")), true),
+        ("POST", Payload::Empty, false),
+    ] {
+        // request 1 is heard and not answered: the server closed as we wrote
+        let (address, connections) = server(|n| Some(if n == 1 { "" } else { OK })).await;
+        let pool = pool(&format!("http://{address}"));
+        let response = pool.send(get(&pool), SECOND).await.unwrap();
+        response.into_body().collect().await.unwrap();
+        let request = Request::builder()
+            .method(method)
+            .uri("/")
+            .header(HOST, pool.host())
+            .body(body)
+            .unwrap();
+        let sent = pool.send(request, SECOND).await;
+        assert_eq!(sent.is_ok(), safe, "{method}");
+        let expected = if safe { 2 } else { 1 };
+        assert_eq!(connections.load(Ordering::SeqCst), expected, "{method}");
+    }
+    // a server that closes even a new connection is asked once
+    let (address, connections) = server(|_| Some("")).await;
+    let pool = pool(&format!("http://{address}"));
+    let sent = pool.send(get(&pool), SECOND).await;
+    assert_eq!(sent.unwrap_err(), SendError::Protocol);
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
 async fn a_connection_to_a_name_is_not_reused_for_ever() {
     for (named, expected) in [(true, [1, 1, 2]), (false, [1, 1, 1])] {
         let (address, connections) = server(|_| Some(OK)).await;

@@ -11,12 +11,13 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -40,6 +41,8 @@ const LEAST_BUFFER: usize = 8192;
 const MAX_STREAMS: u32 = 256;
 /// HTTP/2 pings find clients that vanished without a FIN.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long a connection is still read from once the process stops.
+const LAST_READ: Duration = Duration::from_millis(100);
 /// Pause after `accept` failed for want of file descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -56,6 +59,9 @@ pub struct Serving {
     pub telemetry: Arc<Telemetry>,
     /// Tracks each connection, so that shutdown can wait for them.
     pub tasks: TaskTracker,
+    /// True once the process is about to stop: HTTP/1.1 responses then say `Connection: close`, so
+    /// that no client reuses a connection that is going to be closed.
+    pub leaving: Arc<AtomicBool>,
     /// Cancelled to drain: no new connections, requests in flight finish.
     pub stop: CancellationToken,
     /// Cancelled to cut off what is still open.
@@ -80,22 +86,12 @@ where
     loop {
         let accepted = tokio::select! {
             biased;
-            () = serving.stop.cancelled() => return,
             () = serving.cut.cancelled() => return,
+            () = serving.stop.cancelled() => break,
             accepted = next(&listener, &slots) => accepted,
         };
         match accepted {
-            Ok((stream, peer, slot)) => {
-                let connection = connection(
-                    Arc::clone(&serving),
-                    Arc::clone(&builder),
-                    stream,
-                    peer,
-                    slot,
-                    service.clone(),
-                );
-                serving.tasks.spawn(connection);
-            }
+            Ok(accepted) => spawn(&serving, &builder, accepted, service.clone()),
             Err(error) if concerns_one_client(&error) => {}
             Err(error) => {
                 tracing::warn!(listener = serving.name, %error, "cannot accept connections");
@@ -103,19 +99,54 @@ where
             }
         }
     }
+    // whoever the kernel had let in by now would see a reset
+    if let Ok(listener) = listener.into_std() {
+        while let Some(accepted) = queued(&listener, &slots) {
+            spawn(&serving, &builder, accepted, service.clone());
+        }
+    }
+}
+
+/// A connection with its slot.
+type Accepted = (TcpStream, SocketAddr, OwnedSemaphorePermit);
+
+fn spawn<S, F>(
+    serving: &Arc<Serving>,
+    builder: &Arc<auto::Builder<Tracked>>,
+    (stream, peer, slot): Accepted,
+    service: S,
+) where
+    S: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let connection = connection(
+        Arc::clone(serving),
+        Arc::clone(builder),
+        stream,
+        peer,
+        slot,
+        service,
+    );
+    serving.tasks.spawn(connection);
 }
 
 /// Waits for a free slot first: beyond `max_connections` clients queue in the kernel.
-async fn next(
-    listener: &TcpListener,
-    slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+async fn next(listener: &TcpListener, slots: &Arc<Semaphore>) -> io::Result<Accepted> {
     let slot = Arc::clone(slots)
         .acquire_owned()
         .await
         .map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
     Ok((stream, peer, slot))
+}
+
+/// A connection that waits in the kernel, if there is one and a free slot for it. Asks the kernel
+/// itself: the runtime may not have been told yet.
+fn queued(listener: &std::net::TcpListener, slots: &Arc<Semaphore>) -> Option<Accepted> {
+    let slot = Arc::clone(slots).try_acquire_owned().ok()?;
+    let (stream, peer) = listener.accept().ok()?;
+    stream.set_nonblocking(true).ok()?;
+    Some((TcpStream::from_std(stream).ok()?, peer, slot))
 }
 
 fn concerns_one_client(error: &io::Error) -> bool {
@@ -167,9 +198,12 @@ async fn connection<S, F>(
     let activity = Arc::new(Activity::new());
     let stream = Guarded::new(stream, &serving.limits, Arc::clone(&activity));
     let telemetry = Arc::clone(&serving.telemetry);
+    let leaving = Arc::clone(&serving.leaving);
     let answer = service_fn(move |request: Request<Incoming>| {
         let in_flight = InFlight::new(&activity);
         let telemetry = Arc::clone(&telemetry);
+        let leaving = Arc::clone(&leaving);
+        let closable = request.version() <= http::Version::HTTP_11;
         // a panic before the future exists is caught too
         let answer = std::panic::catch_unwind(AssertUnwindSafe(|| service(request, peer)));
         async move {
@@ -177,10 +211,14 @@ async fn connection<S, F>(
                 Ok(answer) => AssertUnwindSafe(answer).catch_unwind().await,
                 Err(panic) => Err(panic),
             };
-            let response = response.unwrap_or_else(|_panic| {
+            let mut response = response.unwrap_or_else(|_panic| {
                 telemetry.metrics.panicked();
                 respond::panicked()
             });
+            if closable && leaving.load(Ordering::Relaxed) {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
             Ok::<_, std::convert::Infallible>(response.map(|body| Counted {
                 body,
                 _in_flight: in_flight,
@@ -192,14 +230,20 @@ async fn connection<S, F>(
         biased;
         ended = connection.as_mut() => ended,
         () = serving.cut.cancelled() => return,
-        () = serving.stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                biased;
-                ended = connection => ended,
-                () = serving.cut.cancelled() => return,
+        () = serving.stop.cancelled() => tokio::select! {
+            biased;
+            // a request already sent may not have been read yet
+            ended = connection.as_mut() => ended,
+            () = serving.cut.cancelled() => return,
+            () = tokio::time::sleep(LAST_READ) => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    biased;
+                    ended = connection => ended,
+                    () = serving.cut.cancelled() => return,
+                }
             }
-        }
+        },
     };
     if let Err(error) = ended {
         let malformed = error

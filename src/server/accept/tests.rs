@@ -3,7 +3,6 @@
 use std::io::{Read as _, Write as _};
 use std::net::Ipv4Addr;
 use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
 
 use super::*;
 
@@ -21,6 +20,7 @@ fn limits() -> config::Listener {
 struct Server {
     address: SocketAddr,
     tasks: TaskTracker,
+    leaving: Arc<AtomicBool>,
     stop: CancellationToken,
     cut: CancellationToken,
     accepting: tokio::task::JoinHandle<()>,
@@ -36,6 +36,7 @@ async fn start(limits: config::Listener) -> Server {
         limits,
         telemetry: Telemetry::quiet(),
         tasks: TaskTracker::new(),
+        leaving: Arc::default(),
         stop: CancellationToken::new(),
         cut: CancellationToken::new(),
     };
@@ -51,8 +52,9 @@ async fn start(limits: config::Listener) -> Server {
             Response::new(Body::full("hello"))
         }
     };
-    let (tasks, stop, cut) = (
+    let (tasks, leaving, stop, cut) = (
         serving.tasks.clone(),
+        Arc::clone(&serving.leaving),
         serving.stop.clone(),
         serving.cut.clone(),
     );
@@ -60,6 +62,7 @@ async fn start(limits: config::Listener) -> Server {
     Server {
         address,
         tasks,
+        leaving,
         stop,
         cut,
         accepting,
@@ -185,6 +188,28 @@ async fn stop_closes_idle_connections_and_cut_the_rest() {
     server.cut.cancel();
     server.tasks.wait().await;
     assert_eq!(busy.await.unwrap(), "");
+}
+
+#[tokio::test]
+async fn before_the_end_a_client_is_asked_to_leave_and_a_request_on_its_way_is_read() {
+    let server = start(limits()).await;
+    // kept alive by its own wish, closed by ours
+    server.leaving.store(true, Ordering::Relaxed);
+    let leaver = exchange(server.address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = leaver.await.unwrap();
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+
+    // connected, and perhaps not yet accepted, when the end comes
+    let mut late = std::net::TcpStream::connect(server.address).unwrap();
+    late.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    server.stop.cancel();
+    let heard = tokio::task::spawn_blocking(move || {
+        let mut heard = String::new();
+        late.read_to_string(&mut heard).map(|_bytes| heard)
+    });
+    let heard = heard.await.unwrap().unwrap();
+    assert!(heard.ends_with("hello"), "{heard}");
 }
 
 #[tokio::test]

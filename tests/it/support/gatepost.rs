@@ -18,6 +18,16 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     command
 }
 
+/// The same, run by a line of shell that holds `exec "$@"`.
+pub(crate) fn shell(line: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command
+        .env_clear()
+        .args(["-c", line, "sh", env!("CARGO_BIN_EXE_gatepost")])
+        .args(arguments);
+    command
+}
+
 /// Runs a command with this environment to its end.
 pub(crate) fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     command(arguments)
@@ -35,7 +45,7 @@ pub(crate) struct Gatepost {
     /// Events.
     stderr: Lines,
     /// Holds the config file.
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Gatepost {
@@ -47,16 +57,32 @@ impl Gatepost {
 
     /// Like [`Gatepost::start`], with environment variables.
     pub(crate) async fn start_with(config: &str, environment: &[(&str, &str)]) -> Self {
+        Self::start_under(r#"exec "$@""#, config, environment).await
+    }
+
+    /// The same, run by this line of shell: `exec "$@"`, and what surrounds it.
+    pub(crate) async fn start_under(
+        line: &str,
+        config: &str,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("gatepost.toml");
         std::fs::write(&file, config).expect("a config file");
         let path = file.to_str().expect("a plain path");
-        let mut child = command(&["serve", "--config", path])
-            .env("GATEPOST__HEALTH__LISTEN", "127.0.0.1:0")
-            .env("GATEPOST__ADMIN__LISTEN", "127.0.0.1:0")
+        let mut command = shell(line, &["serve", "--config", path]);
+        command
             .env("GATEPOST__INGRESS__LISTEN", "127.0.0.1:0")
             .env("GATEPOST__SHUTDOWN__PRE_DRAIN", "0s")
-            .envs(environment.iter().copied())
+            .envs(environment.iter().copied());
+        Self::spawn(command, directory).await
+    }
+
+    /// Runs a command that serves; health and admin listen on free ports.
+    pub(crate) async fn spawn(mut command: Command, directory: TempDir) -> Self {
+        let mut child = command
+            .env("GATEPOST__HEALTH__LISTEN", "127.0.0.1:0")
+            .env("GATEPOST__ADMIN__LISTEN", "127.0.0.1:0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -66,10 +92,74 @@ impl Gatepost {
             stdout: Lines::of(child.stdout.take().expect("piped")),
             stderr: Lines::of(child.stderr.take().expect("piped")),
             child,
-            _directory: directory,
+            directory,
         };
         gatepost.listener("health").await;
         gatepost
+    }
+
+    /// Writes another config in place of the first.
+    pub(crate) fn rewrite(&self, config: &str) {
+        std::fs::write(self.directory.path().join("gatepost.toml"), config).expect("written");
+    }
+
+    /// Sends a signal by its name without `SIG`.
+    pub(crate) fn signal(&self, name: &str) {
+        let line = format!("kill -{name} {}", self.child.id());
+        let sent = Command::new("/bin/sh").args(["-c", &line]).status();
+        assert!(sent.expect("a shell").success(), "{line}");
+    }
+
+    /// Reloads this config by SIGHUP and waits until `count` reloads had this result.
+    pub(crate) async fn reload(&self, config: &str, result: &str, count: u32) {
+        self.rewrite(config);
+        self.signal("HUP");
+        self.reloads(result, count).await;
+    }
+
+    /// Waits until this many reloads, or more, had this result.
+    pub(crate) async fn reloads(&self, result: &str, count: u32) {
+        let sample = format!(r#"gatepost_config_reloads_total{{result="{result}"}}"#);
+        eventually(&sample, || async {
+            let metrics = self.health("/metrics").await;
+            let value = metrics
+                .text()
+                .lines()
+                .find_map(|line| line.strip_prefix(&sample)?.trim().parse::<u32>().ok());
+            (value >= Some(count)).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits for the end of the process: its exit code, `None` if a signal ended it.
+    pub(crate) async fn exit(&mut self) -> Option<i32> {
+        let child = &mut self.child;
+        let end = tokio::time::Instant::now() + super::DEADLINE;
+        loop {
+            if let Some(status) = child.try_wait().expect("our child") {
+                return status.code();
+            }
+            assert!(tokio::time::Instant::now() < end, "gatepost did not end");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Most memory it ever had resident, in KiB.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read(format!("/proc/{}/status", self.child.id())).expect("Linux");
+        let status = String::from_utf8_lossy(&status);
+        let peak = status.lines().find_map(|line| {
+            let size = line.strip_prefix("VmHWM:")?.trim();
+            size.strip_suffix(" kB")?.parse().ok()
+        });
+        peak.expect("a peak")
+    }
+
+    /// Events at this level.
+    pub(crate) fn events(&self, level: &str) -> Vec<Value> {
+        let mut events = self.stderr.json();
+        events.retain(|event| event["level"] == level);
+        events
     }
 
     /// Where a listener of this name listens, once it does.
