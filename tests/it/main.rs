@@ -39,14 +39,20 @@ mod oauth;
 #[cfg(test)]
 mod oauth_refused;
 #[cfg(test)]
+mod process;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod rotation;
 #[cfg(test)]
+mod shutdown;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod telemetry;
 #[cfg(test)]
 mod telemetry_reasons;
+#[cfg(test)]
+mod upstream_faults;
