@@ -39,6 +39,8 @@ mod oauth;
 #[cfg(test)]
 mod oauth_refused;
 #[cfg(test)]
+mod planes_together;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod readme;

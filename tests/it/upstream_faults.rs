@@ -7,24 +7,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gatepost::authz::Route;
-use gatepost::client::tls::install_crypto_provider;
-use http::{Request, Response, Version};
+use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 
 use crate::support::DEADLINE;
 use crate::support::gatepost::Gatepost;
 use crate::support::http::Call;
+use crate::support::secure::{self, Secure};
 use crate::support::wire::{Wire, ask, body, send, status};
 use crate::support::world::{World, forward, public};
 
@@ -230,58 +226,10 @@ async fn large_bodies_pass_in_bounded_memory() {
     assert!(grown < 16 * 1024, "{grown} KiB");
 }
 
-fn authority() -> CertifiedIssuer<'static, KeyPair> {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-}
-
-/// An HTTPS server for `localhost` that offers these protocols and answers with the HTTP version it
-/// was asked in.
-async fn secure(
-    authority: &CertifiedIssuer<'_, KeyPair>,
-    protocols: &[&str],
-) -> (SocketAddr, JoinSet<()>) {
-    install_crypto_provider();
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    let certificate = params.signed_by(&key, authority).unwrap();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let mut config = rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.der().clone()], key)
-        .unwrap();
-    config.alpn_protocols = protocols
-        .iter()
-        .map(|name| name.as_bytes().to_vec())
-        .collect();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    serving(move |stream| {
-        let acceptor = acceptor.clone();
-        async move {
-            // a client that refuses the certificate breaks off here
-            let Ok(stream) = acceptor.accept(stream).await else {
-                return;
-            };
-            let answer = service_fn(|request: Request<Incoming>| async move {
-                let version = match request.version() {
-                    Version::HTTP_2 => "h2",
-                    _older => "h1",
-                };
-                Ok::<_, Infallible>(Response::new(Full::new(Bytes::from(version))))
-            });
-            let _ended = auto::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(stream), answer)
-                .await;
-        }
-    })
-    .await
-}
-
 #[tokio::test]
 async fn an_https_upstream_is_believed_by_the_extra_ca_only() {
-    let authority = authority();
-    let other = self::authority();
+    let authority = secure::authority();
+    let other = secure::authority();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ca.pem");
     for (trusted, protocols, code, said) in [
@@ -291,10 +239,9 @@ async fn an_https_upstream_is_believed_by_the_extra_ca_only() {
         (Some(&other), &["h2"][..], 503, "upstream_unreachable"),
         (None, &["h2"][..], 503, "upstream_unreachable"),
     ] {
-        let (address, _server) = secure(&authority, protocols).await;
-        let world = World::with(address, vec![public("open", "/**")], |config| {
-            let url = format!("https://localhost:{}", address.port());
-            config.upstreams[0].url = url.parse().unwrap();
+        let upstream = Secure::start(&authority, protocols).await;
+        let world = World::with(upstream.address, vec![public("open", "/**")], |config| {
+            config.upstreams[0].url = upstream.url().parse().unwrap();
             config.client.extra_ca_file = trusted.map(|authority| {
                 std::fs::write(&file, authority.pem()).unwrap();
                 file.clone()

@@ -8,6 +8,7 @@ pub(crate) mod entra;
 pub(crate) mod gatepost;
 pub(crate) mod http;
 pub(crate) mod issuer;
+pub(crate) mod secure;
 pub(crate) mod upstream;
 pub(crate) mod wire;
 pub(crate) mod world;
