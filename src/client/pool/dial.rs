@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,9 +20,14 @@ use tower_service::Service;
 /// TCP keep-alive finds servers that vanished while a response was awaited.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 
-/// When a connection was opened; in the extensions of its responses.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Born(pub(super) Instant);
+/// What is known of a connection; in the extensions of its responses. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Born {
+    /// When it was opened.
+    pub(super) at: Instant,
+    /// Whether it has carried a response.
+    pub(super) answered: Arc<AtomicBool>,
+}
 
 /// Opens connections.
 #[derive(Clone, Debug)]
@@ -67,7 +74,10 @@ impl Service<Uri> for Dial {
             let io = opening.await.map_err(|_late| "connect timeout passed")??;
             Ok(Stream {
                 io,
-                born: Born(Instant::now()),
+                born: Born {
+                    at: Instant::now(),
+                    answered: Arc::default(),
+                },
             })
         })
     }
@@ -81,7 +91,7 @@ pub(super) struct Stream {
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        self.io.connected().extra(self.born)
+        self.io.connected().extra(self.born.clone())
     }
 }
 

@@ -7,6 +7,7 @@ mod payload;
 
 use std::error::Error as _;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
@@ -157,8 +158,7 @@ impl Pool {
             Some(_) | None => &self.client,
         };
         let progress = request.body().progress();
-        let begun = Instant::now();
-        let mut deadline = begun + timeout;
+        let mut deadline = Instant::now() + timeout;
         let mut spare = copy(&request);
         let mut retries = 0;
         let (mut response, captured) = loop {
@@ -185,7 +185,7 @@ impl Pool {
                 return Err(SendError::Body(broken));
             }
             if retries < MAX_RETRIES
-                && closed_unanswered(&error, begun)
+                && closed_unanswered(&error)
                 && let Some(again) = spare.take()
             {
                 retries += 1;
@@ -204,9 +204,10 @@ impl Pool {
         if response.headers().contains_key(TRANSFER_ENCODING) {
             response.headers_mut().remove(CONTENT_LENGTH);
         }
-        if let Some(captured) = captured {
-            let born = response.extensions().get::<Born>();
-            if born.is_some_and(|born| born.0.elapsed() > MAX_AGE)
+        if let Some(born) = response.extensions().get::<Born>() {
+            born.answered.store(true, Ordering::Relaxed);
+            if let Some(captured) = captured
+                && born.at.elapsed() > MAX_AGE
                 && let Some(connection) = captured.connection_metadata().as_ref()
             {
                 connection.poison();
@@ -239,8 +240,8 @@ fn copy(request: &Request<Payload>) -> Option<Request<Payload>> {
     Some(copied)
 }
 
-/// Whether a connection that was open before `begun` ended without a byte of an answer.
-fn closed_unanswered(error: &client::Error, begun: Instant) -> bool {
+/// Whether a connection that had answered before ended without answering.
+fn closed_unanswered(error: &client::Error) -> bool {
     let closed = error.source().is_some_and(|cause| {
         let reset = |io: &io::Error| {
             matches!(
@@ -257,7 +258,10 @@ fn closed_unanswered(error: &client::Error, begun: Instant) -> bool {
     if let Some(connection) = error.connect_info() {
         connection.get_extras(&mut extensions);
     }
-    closed && extensions.get().is_some_and(|born: &Born| born.0 < begun)
+    closed
+        && extensions
+            .get()
+            .is_some_and(|born: &Born| born.answered.load(Ordering::Relaxed))
 }
 
 /// An error with its causes, on one line.

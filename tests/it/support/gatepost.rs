@@ -117,8 +117,8 @@ impl Gatepost {
         self.reloads(result, count).await;
     }
 
-    /// Waits until this many reloads, or more, had this result.
-    pub(crate) async fn reloads(&self, result: &str, count: u32) {
+    /// Waits until this many reloads, or more, had this result: how many.
+    pub(crate) async fn reloads(&self, result: &str, count: u32) -> u32 {
         let sample = format!(r#"gatepost_config_reloads_total{{result="{result}"}}"#);
         eventually(&sample, || async {
             let metrics = self.health("/metrics").await;
@@ -126,9 +126,9 @@ impl Gatepost {
                 .text()
                 .lines()
                 .find_map(|line| line.strip_prefix(&sample)?.trim().parse::<u32>().ok());
-            (value >= Some(count)).then_some(())
+            value.filter(|value| *value >= count)
         })
-        .await;
+        .await
     }
 
     /// Waits for the end of the process: its exit code, `None` if a signal ended it.
