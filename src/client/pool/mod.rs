@@ -8,6 +8,7 @@ mod payload;
 use std::error::Error as _;
 use std::io;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
@@ -28,6 +29,8 @@ use crate::reason::{Denial, Failure};
 const MAX_AGE: Duration = Duration::from_secs(60);
 /// How many closed connections one request may meet.
 const MAX_RETRIES: u32 = 3;
+/// A server that gives no response is warned of this often; each request line tells its own reason.
+const WARN_INTERVAL: Duration = Duration::from_secs(10);
 /// HTTP/2 pings find servers that vanished without a FIN.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
@@ -73,6 +76,8 @@ pub struct Pool {
     http1: Option<Client<Dial, Payload>>,
     /// Whether the host is a name, whose address may change.
     named: bool,
+    /// When a missing response was last warned of.
+    warned: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Pool {
@@ -112,6 +117,7 @@ impl Pool {
             client: client(https),
             http1: https.then(|| client(false)),
             named,
+            warned: Arc::default(),
         })
     }
 
@@ -193,7 +199,7 @@ impl Pool {
                 request = again;
                 continue;
             }
-            tracing::warn!(server = %self.authority, error = %Chain(&error), "no response");
+            self.complain(&error);
             return Err(if error.is_connect() {
                 SendError::Unreachable
             } else {
@@ -214,6 +220,20 @@ impl Pool {
             }
         }
         Ok(response)
+    }
+
+    /// Tells why a request got no response, without a line per request in an outage.
+    fn complain(&self, error: &client::Error) {
+        let now = Instant::now();
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_some_and(|at| now < at + WARN_INTERVAL) {
+            drop(warned);
+            tracing::debug!(server = %self.authority, error = %Chain(error), "no response");
+        } else {
+            *warned = Some(now);
+            drop(warned);
+            tracing::warn!(server = %self.authority, error = %Chain(error), "no response");
+        }
     }
 
     fn names_us(&self, request: &Request<Payload>) -> bool {
