@@ -5,6 +5,7 @@
 //! the rule → permit. With a known token nothing waits, locks or parses.
 
 mod cache;
+mod judgement;
 mod keys;
 
 use std::fmt;
@@ -13,10 +14,10 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use self::cache::{Entry, TokenCache, TokenDigest};
+pub use self::judgement::{Evidence, Judgement, Validation};
 pub use self::keys::{Boxed, FixedKeys, KeySource, KeysNow, Sought};
 use crate::authn::credential::{self, TokenSource};
 use crate::authn::jws::{Jws, MAX_TOKEN_BYTES};
-use crate::authn::principal::Principal;
 use crate::authn::{Issuer, KeySet, VerifiedToken, jwt};
 use crate::authz::decision::{self, Proven};
 use crate::authz::identity::{self, ListFormat};
@@ -26,41 +27,6 @@ use crate::clock::UnixTime;
 use crate::reason::{Denial, Failure};
 use crate::request::{IdentityNames, RequestFacts};
 use crate::steps::Steps;
-
-/// What came to light while deciding, for the log; whatever the outcome.
-#[derive(Clone, Debug, Default)]
-pub struct Evidence {
-    /// The route found.
-    pub route: Option<Arc<Route>>,
-    /// Who the token is about, once its signature was verified, even if it was then refused.
-    pub principal: Option<Arc<Principal>>,
-    /// `kid` of the key that verified it.
-    pub key_id: Option<Arc<str>>,
-    /// Keyed fingerprint of the presented token.
-    pub token: Option<u64>,
-    /// `exp` of the token, if verified.
-    pub expires_at: Option<UnixTime>,
-    /// Whether the token was found verified; `None` if none was looked for.
-    pub cached: Option<bool>,
-}
-
-/// A decision, or why there is none, with what came to light.
-#[derive(Debug)]
-pub struct Judgement {
-    /// Allow, deny, or failure.
-    pub outcome: Result<Decision, Failure>,
-    /// For the log.
-    pub evidence: Evidence,
-}
-
-/// Who a token is about, with no route and no rule.
-#[derive(Debug)]
-pub struct Validation {
-    /// Proven, denied, or failure.
-    pub outcome: Result<Result<Proven, Denial>, Failure>,
-    /// For the log.
-    pub evidence: Evidence,
-}
 
 /// What [`Gate::new`] is built from.
 #[derive(Debug)]
