@@ -7,24 +7,25 @@
 mod cache;
 mod judgement;
 mod keys;
+mod prove;
 
 use std::fmt;
 use std::sync::Arc;
 
 use http::HeaderMap;
 
-use self::cache::{Entry, TokenCache, TokenDigest};
+use self::cache::TokenCache;
 pub use self::judgement::{Evidence, Judgement, Validation};
 pub use self::keys::{Boxed, FixedKeys, KeySource, KeysNow, Sought};
-use crate::authn::credential::{self, TokenSource};
-use crate::authn::jws::{Jws, MAX_TOKEN_BYTES};
-use crate::authn::{Issuer, KeySet, VerifiedToken, jwt};
-use crate::authz::decision::{self, Proven};
-use crate::authz::identity::{self, ListFormat};
+use self::prove::Unproven;
+use crate::authn::Issuer;
+use crate::authn::credential::TokenSource;
+use crate::authz::decision;
+use crate::authz::identity::ListFormat;
 use crate::authz::route::Access;
 use crate::authz::{Decision, Route, RouteTable};
 use crate::clock::UnixTime;
-use crate::reason::{Denial, Failure};
+use crate::reason::Denial;
 use crate::request::{IdentityNames, RequestFacts};
 use crate::steps::Steps;
 
@@ -66,24 +67,6 @@ pub struct Gate {
 struct Known {
     issuer: Arc<Issuer>,
     generation: u32,
-}
-
-/// Why a credential proves nothing: policy, or our trouble.
-enum Unproven {
-    Denied(Denial),
-    Failed(Failure),
-}
-
-impl From<Denial> for Unproven {
-    fn from(denial: Denial) -> Self {
-        Self::Denied(denial)
-    }
-}
-
-impl From<Failure> for Unproven {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
 }
 
 impl Gate {
@@ -248,147 +231,6 @@ impl Gate {
             Err(Unproven::Failed(failure)) => Err(failure),
         };
         Validation { outcome, evidence }
-    }
-
-    /// Credential → principal. `None` if nothing was presented.
-    async fn prove(
-        &self,
-        headers: &HeaderMap,
-        sources: &[TokenSource],
-        accepted: &[usize],
-        now: UnixTime,
-        steps: &mut (impl Steps + Send),
-        evidence: &mut Evidence,
-    ) -> Result<Option<Proven>, Unproven> {
-        let Some(token) = credential::bearer(headers, sources)? else {
-            steps.step("credential", || "none presented".to_owned());
-            return Ok(None);
-        };
-        steps.step("credential", || {
-            format!("bearer token, {} bytes", token.len())
-        });
-        if token.len() > MAX_TOKEN_BYTES {
-            return Err(Denial::TokenTooLarge.into());
-        }
-        let digest = cache::digest(token);
-        let found = self.find_verified(&digest, accepted);
-        evidence.cached = Some(found.is_some());
-        let (issuer, entry) = if let Some(found) = found {
-            steps.step("signature", || "verified before, keys unchanged".to_owned());
-            found
-        } else {
-            evidence.token = Some(self.cache.fingerprint(&digest));
-            self.verify(token, digest, accepted, now, steps).await?
-        };
-        evidence.token = Some(entry.fingerprint);
-        evidence.principal = Some(Arc::clone(&entry.token.principal));
-        evidence.key_id.clone_from(&entry.token.key_id);
-        evidence.expires_at = Some(entry.token.expires_at);
-        entry.token.judge(issuer, now, steps)?;
-        Ok(Some(Proven {
-            principal: Arc::clone(&entry.token.principal),
-            headers: Arc::clone(&entry.headers),
-        }))
-    }
-
-    /// A token verified before, if the keys that verified it are still the issuer's.
-    fn find_verified(
-        &self,
-        digest: &TokenDigest,
-        accepted: &[usize],
-    ) -> Option<(&Issuer, Arc<Entry>)> {
-        accepted.iter().find_map(|&number| {
-            let known = self.issuers.get(number)?;
-            let entry = self.cache.find(digest, known.generation)?;
-            match self.keys.find(number) {
-                KeysNow::Usable(keys) if keys.fingerprint == entry.keys => {
-                    Some((&*known.issuer, entry))
-                }
-                KeysNow::Usable(_) | KeysNow::Unavailable { .. } => None,
-            }
-        })
-    }
-
-    /// Verifies a token that is not in the cache, for the issuer it names.
-    async fn verify(
-        &self,
-        token: &str,
-        digest: TokenDigest,
-        accepted: &[usize],
-        now: UnixTime,
-        steps: &mut (impl Steps + Send),
-    ) -> Result<(&Issuer, Arc<Entry>), Unproven> {
-        let jws = Jws::parse(token)?;
-        let named = jws.unverified_issuer()?;
-        // several tables may describe one issuer, for different audiences: the first whose judgement
-        // holds proves the token, the last one's refusal is the reason
-        // collected, since an iterator with closures held across `await` is not `Send` for every
-        // lifetime (rust-lang/rust#102211)
-        let candidates: Vec<(usize, &Known)> = accepted
-            .iter()
-            .filter_map(|&number| Some((number, self.issuers.get(number)?)))
-            .filter(|(_, known)| known.issuer.accepted_iss.iter().any(|iss| *iss == *named))
-            .collect();
-        let mut left = candidates.len();
-        let mut refused = Unproven::Denied(Denial::IssuerUnknown);
-        for (number, known) in candidates {
-            left -= 1;
-            steps.step("issuer", || format!("{:?}", known.issuer.name));
-            match self.verify_by(number, &jws, &known.issuer, steps).await {
-                Ok((verified, keys))
-                    if left == 0 || verified.judge(&known.issuer, now, &mut ()).is_ok() =>
-                {
-                    let headers = identity::render(&self.identity, self.lists, &verified.principal);
-                    let fingerprint = self.cache.fingerprint(&digest);
-                    let entry = Entry::new(
-                        verified,
-                        keys.fingerprint,
-                        headers.into(),
-                        fingerprint,
-                        token.len(),
-                    );
-                    let entry = Arc::new(entry);
-                    self.cache
-                        .keep(digest, known.generation, Arc::clone(&entry));
-                    return Ok((&known.issuer, entry));
-                }
-                Ok(_not_here) => {}
-                Err(unproven) => refused = unproven,
-            }
-        }
-        Err(refused)
-    }
-
-    async fn verify_by(
-        &self,
-        number: usize,
-        jws: &Jws<'_>,
-        issuer: &Issuer,
-        steps: &mut (impl Steps + Send),
-    ) -> Result<(VerifiedToken, Arc<KeySet>), Unproven> {
-        let keys = match self.keys.find(number) {
-            KeysNow::Usable(keys) => keys,
-            KeysNow::Unavailable { retry_after } => {
-                steps.step("keys", || {
-                    "the issuer has none that can be used now".to_owned()
-                });
-                return Err(Failure::KeysUnavailable { retry_after }.into());
-            }
-        };
-        match (jwt::verify(jws, issuer, &keys, steps), &jws.key_id) {
-            (Ok(verified), _) => Ok((verified, keys)),
-            (Err(Denial::KeyUnknown), Some(key_id)) => {
-                steps.step("keys", || "unknown kid, asking the issuer".to_owned());
-                match self.keys.seek(number, key_id).await {
-                    Sought::Found(keys) => Ok((jwt::verify(jws, issuer, &keys, steps)?, keys)),
-                    Sought::Absent => Err(Denial::KeyUnknown.into()),
-                    Sought::Unknown { retry_after } => {
-                        Err(Failure::KeysUnavailable { retry_after }.into())
-                    }
-                }
-            }
-            (Err(denial), _) => Err(denial.into()),
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The order of the steps, seen from outside: what is remembered, what is judged each time.
 
+mod tables;
+
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -7,9 +9,12 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::authn::KeySet;
 use crate::authn::issuer::{Accepted, Algorithm, ClaimMap, Preset};
+use crate::authn::jws::MAX_TOKEN_BYTES;
 use crate::authz::route::{HostPattern, PathPattern, Protected};
 use crate::authz::rule::{Rule, SetRule};
+use crate::reason::Failure;
 use crate::request::{Host, Path};
 use crate::secret::Secret;
 use crate::steps::Transcript;
@@ -296,34 +301,6 @@ async fn an_unknown_kid_asks_the_issuer_and_an_outage_is_no_denial() {
         "keys_unavailable"
     );
     assert_eq!(keys.sought.lock().unwrap().0, 2);
-}
-
-#[tokio::test]
-async fn two_tables_of_one_issuer_each_prove_their_own_audience() {
-    let keys = Arc::new(FixedKeys(vec![key_set(SECRET), key_set(SECRET)]));
-    let tables = vec![issuer("web", "app"), issuer("machines", "batch")];
-    let gate = Gate::new(parts(keys, tables), None);
-    for (audience, table) in [("batch", "machines"), ("app", "web"), ("batch", "machines")] {
-        let judged = ask(
-            &gate,
-            "/both",
-            Some(&mint(SECRET, &json!({"aud": audience}))),
-            NOW,
-        )
-        .await;
-        assert_eq!(outcome(&judged), "allow");
-        assert_eq!(&*judged.evidence.principal.unwrap().issuer, table);
-    }
-    let other = mint(SECRET, &json!({"aud": "batch"}));
-    assert_eq!(
-        outcome(&ask(&gate, "/users/1", Some(&other), NOW).await),
-        "audience_mismatch"
-    );
-    let foreign = mint(SECRET, &json!({"iss": "https://issuer.test/"}));
-    assert_eq!(
-        outcome(&ask(&gate, "/both", Some(&foreign), NOW).await),
-        "issuer_unknown"
-    );
 }
 
 #[tokio::test]
