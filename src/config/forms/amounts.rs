@@ -4,11 +4,19 @@ use std::time::Duration;
 
 use super::Form;
 
+/// Nothing here is meant to last longer, and a moment that far ahead can still be counted.
+const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
 impl Form for Duration {
     const FORMAT: &'static str = "duration";
     const EXAMPLE: &'static str = "60s";
     fn read(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text).map_err(|error| format!("not a duration: {error}"))
+        let duration =
+            humantime::parse_duration(text).map_err(|error| format!("not a duration: {error}"))?;
+        if duration > LONGEST {
+            return Err("longer than ten years".to_owned());
+        }
+        Ok(duration)
     }
 }
 
@@ -63,6 +71,15 @@ impl Form for Size {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_duration_overflows_a_clock() {
+        assert!(Duration::read("3650days").is_ok());
+        for text in ["11years", "18446744073709551615s", "60", "", "-1s"] {
+            assert!(Duration::read(text).is_err(), "{text}");
+            assert!(Positive::read(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn sizes_have_units() {
