@@ -64,21 +64,25 @@ fn after_scheme(value: &str) -> Option<&str> {
         .then(|| rest.trim_start_matches(' '))
 }
 
+/// Other cookies may hold any bytes; they hide no token.
 fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Denial> {
     let mut found = None;
-    for value in headers.get_all(header::COOKIE) {
-        let Ok(list) = value.to_str() else { continue };
-        for pair in list.split(';') {
-            let Some((key, token)) = pair.trim().split_once('=') else {
-                continue;
-            };
-            if key == name {
-                if found.is_some() {
-                    return Err(Denial::CredentialAmbiguous);
-                }
-                found = Some(token);
-            }
+    let pairs = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .flat_map(|list| list.as_bytes().split(|byte| *byte == b';'));
+    for pair in pairs {
+        let pair = pair.trim_ascii();
+        let Some(token) = pair
+            .strip_prefix(name.as_bytes())
+            .and_then(|rest| rest.strip_prefix(b"="))
+        else {
+            continue;
+        };
+        if found.is_some() {
+            return Err(Denial::CredentialAmbiguous);
         }
+        found = Some(std::str::from_utf8(token).map_err(|_opaque| Denial::TokenMalformed)?);
     }
     Ok(found)
 }
@@ -153,5 +157,17 @@ mod tests {
             bearer(&cookies, &[TokenSource::Cookie("u".to_owned())]),
             Ok(Some("b"))
         );
+    }
+
+    #[test]
+    fn a_cookie_beside_the_token_may_hold_any_bytes() {
+        let mut headers = HeaderMap::new();
+        let sources = [TokenSource::Cookie("t".to_owned())];
+        let list = HeaderValue::from_bytes(b"theme=\xe4; t=abc ;tt=x").unwrap();
+        headers.insert(header::COOKIE, list);
+        assert_eq!(bearer(&headers, &sources), Ok(Some("abc")));
+        let opaque = HeaderValue::from_bytes(b"t=\xe4").unwrap();
+        headers.insert(header::COOKIE, opaque);
+        assert_eq!(bearer(&headers, &sources), Err(Denial::TokenMalformed));
     }
 }
