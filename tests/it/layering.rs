@@ -181,8 +181,8 @@ fn imports_point_down_only() {
         );
         for path in files {
             let name = path.strip_prefix(&root).unwrap().display().to_string();
-            // a module's own test file is test code
-            if name.ends_with("tests.rs") {
+            // a module's own test file or folder is test code
+            if name.ends_with("tests.rs") || name.contains("/tests/") {
                 continue;
             }
             found.extend(breaches(
