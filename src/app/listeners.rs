@@ -20,30 +20,11 @@ pub struct Addresses {
 
 /// The first listener whose table differs.
 pub(super) fn changed_listener(old: &Config, new: &Config) -> Option<&'static str> {
-    listeners(old)
+    old.listeners()
         .into_iter()
-        .zip(listeners(new))
+        .zip(new.listeners())
         .find(|(old, new)| old.1 != new.1)
         .map(|(old, _)| old.0)
-}
-
-fn listeners(config: &Config) -> [(&'static str, Option<&config::Listener>); 5] {
-    [
-        (
-            "ingress",
-            config.ingress.as_ref().map(|plane| &plane.listener),
-        ),
-        (
-            "forward_auth",
-            config.forward_auth.as_ref().map(|plane| &plane.listener),
-        ),
-        (
-            "egress",
-            config.egress.as_ref().map(|plane| &plane.listener),
-        ),
-        ("admin", Some(&config.admin)),
-        ("health", Some(&config.health)),
-    ]
 }
 
 /// A bound socket with its limits.
@@ -94,7 +75,7 @@ impl Listeners {
             Some(limits) => Bound::new(name, limits).await.map(Some),
             None => Ok(None),
         };
-        let [ingress, forward_auth, egress, _, _] = listeners(config);
+        let [ingress, forward_auth, egress, _, _] = config.listeners();
         Ok(Self {
             ingress: optional(ingress.0, ingress.1).await?,
             forward_auth: optional(forward_auth.0, forward_auth.1).await?,

@@ -368,20 +368,11 @@ fn build(
         background,
         previous.map(|old| &*old.credentials),
     );
-    let parts = Parts {
-        routes: config.routes.clone(),
-        issuers: config
-            .issuers
-            .iter()
-            .map(|issuer| Arc::clone(&issuer.issuer))
-            .collect(),
-        keys: Arc::clone(&keys) as Arc<dyn KeySource>,
-        identity: config.identity.clone(),
-        lists: config.identity_lists,
-        max_entries: config.token_cache.max_entries,
-        max_bytes: config.token_cache.max_bytes,
-        fingerprint_key: *fingerprint_key,
-    };
+    let parts = gate_parts(
+        &config,
+        Arc::clone(&keys) as Arc<dyn KeySource>,
+        *fingerprint_key,
+    );
     Ok(World {
         generation: previous.map_or(1, |old| old.generation + 1),
         gate: Gate::new(parts, previous.map(|old| &old.gate)),
@@ -396,4 +387,26 @@ fn build(
         clock: Arc::clone(clock),
         config,
     })
+}
+
+/// What a gate for this config is built from.
+pub(crate) fn gate_parts(
+    config: &Config,
+    keys: Arc<dyn KeySource>,
+    fingerprint_key: [u8; 32],
+) -> Parts {
+    Parts {
+        routes: config.routes.clone(),
+        issuers: config
+            .issuers
+            .iter()
+            .map(|known| Arc::clone(&known.issuer))
+            .collect(),
+        keys,
+        identity: config.identity.clone(),
+        lists: config.identity_lists,
+        max_entries: config.token_cache.max_entries,
+        max_bytes: config.token_cache.max_bytes,
+        fingerprint_key,
+    }
 }

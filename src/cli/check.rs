@@ -140,25 +140,11 @@ fn as_json(out: &mut impl Write, outcome: &Result<Config, ConfigErrors>) -> io::
 
 /// Each plane that would start, with its address.
 fn planes(config: &Config) -> Vec<String> {
-    [
-        (
-            "ingress",
-            config.ingress.as_ref().map(|plane| &plane.listener),
-        ),
-        (
-            "forward_auth",
-            config.forward_auth.as_ref().map(|plane| &plane.listener),
-        ),
-        (
-            "egress",
-            config.egress.as_ref().map(|plane| &plane.listener),
-        ),
-        ("admin", Some(&config.admin)),
-        ("health", Some(&config.health)),
-    ]
-    .into_iter()
-    .filter_map(|(name, listener)| Some(format!("{name}: {}", listener?.listen)))
-    .collect()
+    config
+        .listeners()
+        .into_iter()
+        .filter_map(|(name, listener)| Some(format!("{name}: {}", listener?.listen)))
+        .collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ pub mod schema;
 pub mod serve;
 pub mod token;
 
+use std::fmt;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -39,6 +41,12 @@ enum Command {
     Health(health::HealthArgs),
     /// Print the JSON Schema of the config
     Schema,
+}
+
+/// Says on standard error what went wrong.
+fn complain(text: &dyn fmt::Display) {
+    // with standard error closed there is nobody left to tell; the exit code still does
+    let _lost = writeln!(io::stderr(), "{text}");
 }
 
 /// Reads the arguments and runs the command. Prints usage and exits 2 if they are wrong.

@@ -1,12 +1,11 @@
 //! `gatepost serve`: runs the planes the config names.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::cli::EXIT_CONFIG;
+use crate::cli::{EXIT_CONFIG, complain};
 use crate::client::tls;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Sources};
@@ -39,7 +38,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     match serve(args, config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&format!("gatepost: {error}"));
+            complain(&format_args!("gatepost: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -63,9 +62,4 @@ fn read(args: &ServeArgs) -> Result<Config, String> {
     Sources::read(args.config.as_deref())
         .and_then(|sources| config::load(&sources))
         .map_err(|errors| errors.to_string())
-}
-
-fn complain(text: &str) {
-    // there is nowhere left to report that stderr is gone
-    let _lost = writeln!(std::io::stderr(), "{text}");
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use serde_json::{Map, Value};
 
-use crate::cli::EXIT_CONFIG;
+use crate::cli::{EXIT_CONFIG, complain};
 use crate::client::outgoing::Outgoing;
 use crate::client::tls;
 use crate::client::token::{FetchError, Granted, LifeFrom, fetch_once, peek};
@@ -37,7 +37,7 @@ pub fn run(args: &TokenArgs) -> ExitCode {
     let config = match read {
         Ok(config) => config,
         Err(errors) => {
-            complain(&errors.to_string());
+            complain(&errors);
             return ExitCode::from(EXIT_CONFIG);
         }
     };
@@ -48,14 +48,10 @@ pub fn run(args: &TokenArgs) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            complain(&format!("gatepost: {error}"));
+            complain(&format_args!("gatepost: {error}"));
             ExitCode::FAILURE
         }
     }
-}
-
-fn complain(text: &str) {
-    let _lost = writeln!(std::io::stderr(), "{text}");
 }
 
 fn describe(args: &TokenArgs, config: &Config) -> Result<String, String> {

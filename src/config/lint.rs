@@ -1,12 +1,10 @@
 //! What is legal and deserves a second look, seen across routes.
 
-use http::Method;
-
 use super::error::KeyPath;
 use super::resolve::Planes;
 use super::settings::Warning;
 use crate::authz::Route;
-use crate::authz::route::{Access, Segment};
+use crate::authz::route::{Access, Segment, common_method};
 
 /// Warnings about the routes together; `keys` are theirs in the file.
 pub(super) fn routes(
@@ -37,7 +35,9 @@ pub(super) fn routes(
             warn(key, message);
         }
         for (open, key) in routes.iter().zip(keys) {
-            if !is_weaker(&open.access, &route.access) || !share_method(open, route) {
+            if !is_weaker(&open.access, &route.access)
+                || common_method(&open.methods, &route.methods).is_none()
+            {
                 continue;
             }
             let open_name = &open.name;
@@ -120,18 +120,6 @@ fn is_weaker(open: &Access, than: &Access) -> bool {
                     .any(|issuer| !than.issuers.contains(issuer))
         }
     }
-}
-
-fn share_method(a: &Route, b: &Route) -> bool {
-    let serves = |methods: &[Method], method: &Method| {
-        methods.is_empty()
-            || methods.contains(method)
-            || *method == Method::HEAD && methods.contains(&Method::GET)
-    };
-    a.methods.is_empty()
-        || b.methods.is_empty()
-        || a.methods.iter().any(|method| serves(&b.methods, method))
-        || b.methods.iter().any(|method| serves(&a.methods, method))
 }
 
 /// Whether every path of `narrow` is one of `wide`.

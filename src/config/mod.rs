@@ -26,6 +26,7 @@ use std::path::PathBuf;
 
 use http::HeaderName;
 use serde_json::Value;
+use url::{Host, Url};
 
 use self::error::{KeyPath, Mistakes};
 use self::layers::Layer;
@@ -94,6 +95,23 @@ pub struct Config {
     pub warnings: Vec<Warning>,
     /// The merged TOML as JSON, secrets replaced by where they come from: `/config`, `--format json`.
     pub redacted: Value,
+}
+
+impl Config {
+    /// Every listener by name; `None` for a plane that does not start.
+    #[must_use]
+    pub fn listeners(&self) -> [(&'static str, Option<&Listener>); 5] {
+        let ingress = self.ingress.as_ref().map(|plane| &plane.listener);
+        let forward_auth = self.forward_auth.as_ref().map(|plane| &plane.listener);
+        let egress = self.egress.as_ref().map(|plane| &plane.listener);
+        [
+            ("ingress", ingress),
+            ("forward_auth", forward_auth),
+            ("egress", egress),
+            ("admin", Some(&self.admin)),
+            ("health", Some(&self.health)),
+        ]
+    }
 }
 
 /// Merges, checks and resolves. On error, everything that is wrong.
@@ -175,6 +193,16 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
             located.as_ref(),
             &[&known.variables, &overrides.variables],
         )),
+    }
+}
+
+/// Whether a URL's host is this machine by name or number.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

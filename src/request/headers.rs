@@ -9,6 +9,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use super::forwarded::states_origin;
 use crate::reason::Denial;
 
+/// `Sec-Fetch-Site`: what a browser says of the page behind a request (W3C Fetch Metadata).
+pub const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
 /// The value of a header that may occur once. Two of them: [`Denial::RequestMalformed`].
 pub fn single<'h>(
     headers: &'h HeaderMap,

@@ -68,6 +68,13 @@ impl<'r> Host<'r> {
         }))
     }
 
+    /// Whether it names this machine. A loopback listener takes no other name: DNS can send a
+    /// browser here under any (rebinding).
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        matches!(self.as_str(), "localhost" | "127.0.0.1" | "[::1]")
+    }
+
     /// The host's text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -172,12 +172,18 @@ impl Account {
         self.note(|line| line.outcome = outcome);
     }
 
-    /// Closes the account when `response` has been sent. `held` is dropped with it.
+    /// Closes the account when `response`, which now tells the request's id, has been sent. `held`
+    /// is dropped with it.
     pub(crate) fn close_after(
         mut self,
-        response: Response<Body>,
+        world: &World,
+        mut response: Response<Body>,
         held: impl Send + 'static,
     ) -> Response<Body> {
+        if let Some(name) = &world.config.identity.request_id {
+            let id = self.request_id.value().clone();
+            response.headers_mut().insert(name, id);
+        }
         let status = response.status();
         self.note(|line| line.status = status);
         self.decided = true;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method};
 
 pub use self::pattern::{HostPattern, PathPattern, Segment};
+pub(crate) use self::table::common_method;
 pub use self::table::{RouteConflict, RouteTable};
 use crate::authn::credential::TokenSource;
 use crate::authz::rule::{Rule, SetRule};

@@ -228,7 +228,8 @@ fn allowed(slot: &[Arc<Route>]) -> Vec<Method> {
     methods
 }
 
-fn common_method(a: &[Method], b: &[Method]) -> Option<String> {
+/// A method that routes with these two lists both serve, as text.
+pub(crate) fn common_method(a: &[Method], b: &[Method]) -> Option<String> {
     if a.is_empty() && b.is_empty() {
         return Some("every method".to_owned());
     }

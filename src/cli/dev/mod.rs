@@ -26,6 +26,7 @@ use self::ports::{Bound, Ports};
 pub use self::ports::{DEFAULT_BASE, PortsError};
 use self::token::TokenArgs;
 use crate::app::{App, StartError};
+use crate::cli::complain;
 use crate::client::outgoing::Outgoing;
 use crate::client::tls;
 use crate::clock::{Clock, SystemClock};
@@ -114,7 +115,7 @@ pub fn run(args: &DevArgs) -> ExitCode {
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error);
+            complain(&format_args!("gatepost: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -250,10 +251,4 @@ async fn await_ready(ports: Ports) -> Result<(), DevError> {
     tokio::time::timeout(READY_WITHIN, ready)
         .await
         .map_err(|_elapsed| DevError::NotReady)
-}
-
-/// Says on standard error what went wrong.
-pub(crate) fn complain(error: &dyn std::error::Error) {
-    // with standard error closed there is nobody left to tell; the exit code still does
-    let _nobody_listens = writeln!(io::stderr(), "gatepost: {error}");
 }

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::Value;
-use url::{Host, Url};
+use url::Url;
 
+use crate::cli::complain;
 use crate::cli::dev::ports::{DEFAULT_BASE, Ports, PortsError};
 use crate::cli::dev::tokens::{APP, SERVICE, SERVICE_SCOPES};
 use crate::client::outgoing::{FetchError, Outgoing};
@@ -77,7 +78,7 @@ pub(super) fn run(args: &TokenArgs) -> ExitCode {
     match token {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            super::complain(&error);
+            complain(&format_args!("gatepost: {error}"));
             ExitCode::FAILURE
         }
     }
@@ -127,14 +128,7 @@ fn token_url(args: &TokenArgs) -> Result<Url, TokenError> {
         Some(url) => url.clone(),
         None => Url::parse(&Ports::new(args.base_port)?.issuer())?,
     };
-    let loopback = match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        // not "localhost" of somebody else's resolver: the name must be exactly this
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    if !loopback || url.scheme() != "http" {
+    if !config::is_loopback(&url) || url.scheme() != "http" {
         return Err(TokenError::NotLoopback(url.origin().ascii_serialization()));
     }
     url.set_path("/oauth2/token");

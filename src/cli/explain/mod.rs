@@ -14,15 +14,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::print::Explanation;
+use crate::app::gate_parts;
 use crate::authn::KeySet;
 use crate::authz::Decision;
+use crate::cli::complain;
 use crate::cli::dev::{DEFAULT_BASE, dev_config};
 use crate::client::jwks::{Background, KeyEngine};
 use crate::client::outgoing::Outgoing;
 use crate::client::tls;
 use crate::clock::{Clock, SystemClock, UnixTime};
 use crate::config::{self, Config, KeyLocation, Sources};
-use crate::gate::{FixedKeys, Gate, Judgement, KeySource, KeysNow, Parts};
+use crate::gate::{FixedKeys, Gate, Judgement, KeySource, KeysNow};
 use crate::reason::Denial;
 use crate::request::{Host, Path, RequestFacts};
 use crate::secret::{Secret, SecretSource};
@@ -127,7 +129,7 @@ pub fn run(args: &ExplainArgs) -> ExitCode {
     match explained {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            crate::cli::dev::complain(&error);
+            complain(&format_args!("gatepost: {error}"));
             ExitCode::from(2)
         }
     }
@@ -147,24 +149,8 @@ async fn explain(args: &ExplainArgs) -> Result<Explanation, ExplainError> {
         Some(path) => Arc::new(fixed_keys(&config, path).await?),
         None => fetch_keys(&config).await?,
     };
-    let gate = Gate::new(
-        Parts {
-            routes: config.routes.clone(),
-            issuers: config
-                .issuers
-                .iter()
-                .map(|known| Arc::clone(&known.issuer))
-                .collect(),
-            keys,
-            identity: config.identity.clone(),
-            lists: config.identity_lists,
-            max_entries: config.token_cache.max_entries,
-            max_bytes: config.token_cache.max_bytes,
-            // no line is logged, so no fingerprint is seen
-            fingerprint_key: [0; 32],
-        },
-        None,
-    );
+    // no line is logged, so no fingerprint is seen
+    let gate = Gate::new(gate_parts(&config, keys, [0; 32]), None);
     let mut steps = Transcript::default();
     steps.step("time", || now.to_string());
     let judgement = judge(&gate, args, &headers, now, &mut steps).await;

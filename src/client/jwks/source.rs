@@ -7,13 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::Instant;
-use url::{Host, Url};
+use url::Url;
 
 use crate::authn::KeySet;
 use crate::authn::issuer::Algorithm;
 use crate::authn::jwk::KeySetError;
 use crate::client::outgoing::{FetchError, Fetched, Outgoing};
-use crate::config::{IssuerConfig, Jwks, KeyLocation};
+use crate::config::{IssuerConfig, Jwks, KeyLocation, is_loopback};
 use crate::gate::Boxed;
 
 /// The most bytes of a key set or discovery document.
@@ -230,14 +230,5 @@ impl Definition {
             "http" if discovery.scheme() == "http" && is_loopback(&url) => Ok(url),
             _ => Err(SourceError::JwksUri("is not https")),
         }
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        None => false,
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Response, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::client::legacy::{self as client, Client};
@@ -159,6 +159,7 @@ impl Pool {
             .build()
             .map_err(|_error| SendError::Protocol)?;
         *request.version_mut() = Version::HTTP_11;
+        frame(&mut request);
         let client = match &self.http1 {
             Some(http1) if !self.names_us(&request) => http1,
             Some(_) | None => &self.client,
@@ -239,6 +240,17 @@ impl Pool {
     fn names_us(&self, request: &Request<Payload>) -> bool {
         let mut hosts = request.headers().get_all(HOST).iter();
         hosts.next() == Some(&self.host) && hosts.next().is_none()
+    }
+}
+
+/// Says that a body of unknown length follows: hyper assumes none with `GET`.
+fn frame(request: &mut Request<Payload>) {
+    if matches!(request.body(), Payload::Streamed(_))
+        && matches!(*request.method(), Method::GET | Method::HEAD)
+        && !request.headers().contains_key(CONTENT_LENGTH)
+    {
+        let chunked = HeaderValue::from_static("chunked");
+        request.headers_mut().insert(TRANSFER_ENCODING, chunked);
     }
 }
 

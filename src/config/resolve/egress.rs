@@ -11,8 +11,9 @@ use super::super::forms::Form as _;
 use super::super::raw::{self, Part};
 use super::super::{
     ClientAuthMethod, ClientCredentials, CredentialKind, CredentialSource, EgressTarget, Upstream,
+    is_loopback,
 };
-use super::{Known, Resolver, is_loopback};
+use super::{Known, Resolver};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);

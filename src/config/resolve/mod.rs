@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 
 use http::HeaderName;
 use serde_json::Value;
-use url::{Host, Url};
+use url::Url;
 
 pub(super) use self::planes::Planes;
 use super::error::{KeyPath, Mistakes, did_you_mean};
 use super::raw::{self, Part, Raw};
 use super::settings::Warning;
-use super::{Config, lint};
+use super::{Config, is_loopback, lint};
 use crate::request::IdentityNames;
 use crate::secret::{Secret, SecretSource};
 
@@ -326,16 +326,6 @@ enum Known {
     Upstream,
     Issuer,
     Credential,
-}
-
-/// Whether a URL's host is this machine by name or number.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 fn identity_names(raw: raw::Identity) -> IdentityNames {

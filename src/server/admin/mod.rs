@@ -5,7 +5,7 @@
 
 mod status;
 
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::json;
 
@@ -67,9 +67,7 @@ fn is_from_here<B>(request: &Request<B>) -> bool {
     let Ok(host) = Host::of(request.uri(), request.headers()) else {
         return false;
     };
-    matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]")
-        && is_own_origin(request)
-        && is_own_site(request.headers())
+    host.is_loopback() && is_own_origin(request) && is_own_site(request.headers())
 }
 
 /// No `Origin`, or this listener's own. [`Host::of`] saw to it that `Host` and the target agree.
@@ -92,14 +90,12 @@ fn is_own_origin<B>(request: &Request<B>) -> bool {
 
 /// No `Sec-Fetch-Site`, or one that says the user or a page of ours asked.
 fn is_own_site(headers: &HeaderMap) -> bool {
-    match headers::single(headers, &FETCH_SITE) {
+    match headers::single(headers, &headers::SEC_FETCH_SITE) {
         Ok(None) => true,
         Ok(Some(site)) => site == "none" || site == "same-origin",
         Err(_twice) => false,
     }
 }
-
-static FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 #[cfg(test)]
 mod tests;

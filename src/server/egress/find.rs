@@ -2,15 +2,15 @@
 
 use std::net::IpAddr;
 
-use http::header::{HeaderName, ORIGIN};
+use http::header::ORIGIN;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Uri};
 
 use crate::client::egress::{Target, Targets};
 use crate::reason::Denial;
+use crate::request::headers::SEC_FETCH_SITE;
 use crate::request::{Host, Path};
 
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// `Host: <target>.egress.localhost`
 const SUFFIX: &str = ".egress.localhost";
 
@@ -68,15 +68,14 @@ pub(super) fn find<'w>(
     headers: &HeaderMap,
 ) -> Result<Found<'w>, Denial> {
     let host = Host::of(uri, headers)?;
-    let host = host.as_str();
     let path = Path::parse(uri.path())?;
     let path = path.as_str();
-    let (target, path) = if let Some(target) = by_url(targets, uri, host, path) {
+    let (target, path) = if let Some(target) = by_url(targets, uri, host.as_str(), path) {
         (Some(target), path.to_owned())
-    } else if let Some(name) = host.strip_suffix(SUFFIX) {
+    } else if let Some(name) = host.as_str().strip_suffix(SUFFIX) {
         let target = targets.find(name);
         (target, target.map(|t| t.path_of(path)).unwrap_or_default())
-    } else if matches!(host, "localhost" | "127.0.0.1" | "[::1]") {
+    } else if host.is_loopback() {
         let inner = path.strip_prefix('/').unwrap_or(path);
         let (name, rest) = inner.split_at(inner.find('/').unwrap_or(inner.len()));
         let target = targets.find(name);

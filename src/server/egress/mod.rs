@@ -26,7 +26,7 @@ use crate::server::World;
 use crate::server::account::Account;
 use crate::server::body::Body;
 use crate::server::handles::HANDLE;
-use crate::server::respond::{Refusal, Responder};
+use crate::server::respond::{Refusal, Responder, X_AUTH_REASON};
 
 /// What a client that wants a tunnel is told.
 const NO_TUNNEL: &str = "Egress opens no tunnels: ask this listener for /<target>/<path> in plain \
@@ -40,16 +40,14 @@ pub async fn answer(
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     let mut account = Account::open_egress(&world, &head, peer.ip());
-    let mut response = match carry(&world, &head, body, peer, &mut account).await {
+    let response = match carry(&world, &head, body, peer, &mut account).await {
         Ok(response) => response,
         Err(refusal) => {
             account.refused(&refusal);
             refuse(&world, &head, &refusal)
         }
     };
-    let id_name = world.config.identity.request_id.as_ref();
-    rewrite::state_id(response.headers_mut(), id_name, account.request_id());
-    account.close_after(response, ())
+    account.close_after(&world, response, ())
 }
 
 /// The app is told the reason in a header: it is no stranger.
@@ -59,12 +57,8 @@ fn refuse(world: &World, head: &Parts, refusal: &Refusal) -> Response<Body> {
         responder = responder.saying(NO_TUNNEL);
     }
     let mut response = responder.refuse(refusal);
-    let reason = match refusal {
-        Refusal::Denied(denial) => denial.reason(),
-        Refusal::Failed(failure) => failure.reason(),
-    };
-    let reason = HeaderValue::from_static(reason);
-    response.headers_mut().insert(rewrite::REASON, reason);
+    let reason = HeaderValue::from_static(refusal.reason());
+    response.headers_mut().insert(X_AUTH_REASON, reason);
     response
 }
 
@@ -108,7 +102,6 @@ async fn carry(
     }
     let id_name = world.config.identity.request_id.as_ref();
     rewrite::state_id(&mut headers, id_name, account.request_id());
-    rewrite::frame(&mut headers, &head.method, &first);
 
     let mut send = async |attached: &Attached, body: Payload| {
         let mut headers = headers.clone();

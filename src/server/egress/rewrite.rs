@@ -1,17 +1,14 @@
 //! Headers on the way out and back.
 
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue};
 
 use crate::authz::decision::Proven;
-use crate::client::pool::Payload;
 use crate::request::OwnedHeaders;
 use crate::request::headers::{connection_listed, is_hop_by_hop, same_folded};
 use crate::request::id::RequestId;
 use crate::server::handles::HANDLE;
-
-/// The reason code of a response that is ours and not the target's.
-pub(super) const REASON: HeaderName = HeaderName::from_static("x-auth-reason");
+use crate::server::respond::X_AUTH_REASON;
 
 /// What the target is sent, but for `Host` and the credential: the app's headers without those of
 /// this hop, its handle, and any credential of its own. `strip` removes the identity headers the
@@ -46,21 +43,10 @@ pub(super) fn attach(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderV
     headers.insert(name, value.clone());
 }
 
-/// Says that a body of unknown length follows: hyper assumes none with `GET`.
-pub(super) fn frame(headers: &mut HeaderMap, method: &Method, body: &Payload) {
-    if matches!(body, Payload::Streamed(_))
-        && matches!(*method, Method::GET | Method::HEAD)
-        && !headers.contains_key(header::CONTENT_LENGTH)
-    {
-        let chunked = HeaderValue::from_static("chunked");
-        headers.insert(header::TRANSFER_ENCODING, chunked);
-    }
-}
-
 /// What the app is sent: the target's headers without those of this hop, and without a reason that
 /// only we may state.
 pub(super) fn response(original: &HeaderMap) -> HeaderMap {
-    copy(original, |name| *name != REASON)
+    copy(original, |name| *name != X_AUTH_REASON)
 }
 
 fn copy(original: &HeaderMap, passes: impl Fn(&HeaderName) -> bool) -> HeaderMap {

@@ -29,11 +29,8 @@ use crate::request::{Host, Path, RequestFacts};
 use crate::server::World;
 use crate::server::account::Account;
 use crate::server::body::Body;
-use crate::server::respond::{Refusal, Responder, status_of};
+use crate::server::respond::{Refusal, Responder, X_AUTH_REASON, status_of};
 use crate::telemetry::Plane;
-
-/// Why, for a proxy that maps every other status.
-const X_AUTH_REASON: HeaderName = HeaderName::from_static("x-auth-reason");
 
 /// The original request, as its dialect states it.
 #[derive(Debug)]
@@ -92,18 +89,14 @@ pub async fn answer(
         Some(Call::Validate) => validate::answer(&world, &head, &mut account).await,
         Some(call) => judge(&world, config, call, &head, peer, &mut account).await,
     };
-    let mut response = match answered {
+    let response = match answered {
         Ok(response) => response,
         Err(refusal) => {
             account.refused(&refusal);
             refuse(&world, &responder, call, &refusal)
         }
     };
-    if let Some(name) = &world.config.identity.request_id {
-        let id = account.request_id().value().clone();
-        response.headers_mut().insert(name, id);
-    }
-    account.close_after(response, ())
+    account.close_after(&world, response, ())
 }
 
 async fn judge(
@@ -162,7 +155,7 @@ fn refuse(
     refusal: &Refusal,
 ) -> Response<Body> {
     let nginx = call == Some(Call::Nginx);
-    let (mut response, reason) = match refusal {
+    let mut response = match refusal {
         Refusal::Denied(denial) => {
             let status = match status_of(denial) {
                 StatusCode::UNAUTHORIZED => StatusCode::UNAUTHORIZED,
@@ -170,16 +163,15 @@ fn refuse(
                 StatusCode::NOT_FOUND if asks(call) => StatusCode::FORBIDDEN,
                 other => other,
             };
-            (responder.deny_as(denial, status), denial.reason())
+            responder.deny_as(denial, status)
         }
-        Refusal::Failed(failure) if nginx => (
-            responder.fail_as(failure, StatusCode::INTERNAL_SERVER_ERROR),
-            failure.reason(),
-        ),
-        Refusal::Failed(failure) => (responder.fail(failure), failure.reason()),
+        Refusal::Failed(failure) if nginx => {
+            responder.fail_as(failure, StatusCode::INTERNAL_SERVER_ERROR)
+        }
+        Refusal::Failed(failure) => responder.fail(failure),
     };
     if nginx || world.config.errors.expose_reason {
-        let reason = HeaderValue::from_static(reason);
+        let reason = HeaderValue::from_static(refusal.reason());
         response.headers_mut().insert(X_AUTH_REASON, reason);
     }
     response

@@ -46,8 +46,6 @@ pub(super) struct Plan<'r> {
     pub(super) trusted: bool,
     /// Whether `Forwarded` is written too.
     pub(super) forwarded_header: bool,
-    /// Whether hyper must be told that there is a body: it assumes none with `GET`.
-    pub(super) chunked: bool,
 }
 
 /// What the client said that is merged into a header of ours.
@@ -267,12 +265,6 @@ impl Plan<'_> {
         } = merged;
         if trailers && self.upstream.may_be_http2() {
             out.append(header::TE, HeaderValue::from_static("trailers"));
-        }
-        if self.chunked && !out.contains_key(header::CONTENT_LENGTH) {
-            out.append(
-                header::TRANSFER_ENCODING,
-                HeaderValue::from_static("chunked"),
-            );
         }
         let peer = self.peer.to_canonical();
         if self.forwarded_header {

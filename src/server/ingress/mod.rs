@@ -48,18 +48,14 @@ pub async fn answer(
         &ingress.trusted_proxies,
     );
     let carried = carry(&world, ingress, head, body, peer, &mut account).await;
-    let (mut response, handle) = match carried {
+    let (response, handle) = match carried {
         Ok((response, handle)) => (response, handle),
         Err(refusal) => {
             account.refused(&refusal);
             (responder.refuse(&refusal), None)
         }
     };
-    if let Some(name) = &world.config.identity.request_id {
-        let id = account.request_id().value().clone();
-        response.headers_mut().insert(name, id);
-    }
-    account.close_after(response, handle)
+    account.close_after(&world, response, handle)
 }
 
 async fn carry(
@@ -147,8 +143,6 @@ async fn carry(
         peer: peer.ip(),
         trusted: ingress.trusted_proxies.trusts(peer.ip()),
         forwarded_header: ingress.forwarded_header,
-        chunked: matches!(payload, Payload::Streamed(_))
-            && matches!(head.method, Method::GET | Method::HEAD),
     };
     let mut request = Request::new(payload);
     *request.headers_mut() = plan.rewrite(head.headers, &head.uri)?;

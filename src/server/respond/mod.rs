@@ -13,8 +13,11 @@ use self::format::{Told, accepted, body, told};
 use crate::client::pool::SendError;
 use crate::config::{ErrorFormat, Errors};
 use crate::reason::{Denial, Failure};
-use crate::request::id::RequestId;
 use crate::server::body::Body;
+
+/// The reason code, where the status alone does not tell it: to a proxy that maps every other status,
+/// and to the app.
+pub(super) const X_AUTH_REASON: HeaderName = HeaderName::from_static("x-auth-reason");
 
 /// Writes the error response to one request. Made before the request is carried on, since
 /// carrying consumes its headers.
@@ -23,7 +26,6 @@ pub struct Responder<'w> {
     errors: &'w Errors,
     format: ErrorFormat,
     head: bool,
-    request_id: Option<(&'w HeaderName, &'w RequestId)>,
     message: Option<&'static str>,
 }
 
@@ -34,6 +36,17 @@ pub enum Refusal {
     Denied(Denial),
     /// We could not tell, or not carry it.
     Failed(Failure),
+}
+
+impl Refusal {
+    /// The stable reason code.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Denied(denial) => denial.reason(),
+            Self::Failed(failure) => failure.reason(),
+        }
+    }
 }
 
 impl From<Denial> for Refusal {
@@ -63,7 +76,6 @@ impl<'w> Responder<'w> {
             errors,
             format: accepted(headers, errors.format),
             head: *method == Method::HEAD,
-            request_id: None,
             message: None,
         }
     }
@@ -72,13 +84,6 @@ impl<'w> Responder<'w> {
     #[must_use]
     pub fn saying(mut self, message: &'static str) -> Self {
         self.message = Some(message);
-        self
-    }
-
-    /// The request id to echo, and in which header.
-    #[must_use]
-    pub fn with_request_id(mut self, name: Option<&'w HeaderName>, id: &'w RequestId) -> Self {
-        self.request_id = name.map(|name| (name, id));
         self
     }
 
@@ -209,9 +214,6 @@ impl<'w> Responder<'w> {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some((name, id)) = self.request_id {
-            headers.insert(name, id.value().clone());
-        }
         response
     }
 }
