@@ -11,17 +11,21 @@
 //! | [`client`] | whom we call: key sets, token endpoints, upstreams, egress targets | `gate`'s traits |
 //! | [`server`] | who calls us: ingress, forward auth, egress, health, admin | `gate`, `client` |
 //! | [`telemetry`] | the request log line, metrics | leaf |
-//! | [`config`] | TOML as written → as meant | `authn`, `authz` (builds their types) |
+//! | [`config`] | TOML as written → as meant; `client`, `server`, `telemetry` read its types | `request`, `authn`, `authz` (builds their types) |
 //! | [`app`] | composition root: config → world; reload builds a new one and swaps | everything above |
+//! | [`lifecycle`] | signals and changed files | leaf |
 //! | [`cli`] | `serve`, `dev`, `check`, `explain`, `token`, `health`, `schema` | `app` |
+//! | [`reason`], [`secret`], [`steps`], [`clock`] | why a request was refused, what cannot be printed, what `explain` hears, wall time | leaves |
 //!
 //! # The life of a request
 //!
-//! `server::accept` → `server::ingress` builds [`request::RequestFacts`] → [`gate::Gate::check`]:
+//! `server::accept` → `server::ingress` opens the request's account (`server::account`: its log line
+//! and counts) and builds [`request::RequestFacts`] → [`gate::Gate::check`]:
 //! find the route, extract the credential, find the verified token or verify it against the
 //! issuer's keys, judge it by today's clock, evaluate the rule → an unforgeable
-//! [`authz::Permit`] → `client::upstream::forward` takes that permit **by value**. A denial goes
-//! to `server::respond`, the only writer of error responses.
+//! [`authz::Permit`] → `client::upstream::forward` takes that permit **by value** and sends through a
+//! `client::pool`, as egress does. A denial goes to `server::respond`, the only writer of error
+//! responses; health and admin answer for themselves (`server::plain`).
 //!
 //! # The import rule
 //!

@@ -125,7 +125,7 @@ impl Metrics {
         );
         let rejected = declare.counters(
             "gatepost_rejected_total",
-            "Requests refused before a decision: framing, size, timeout.",
+            "Requests refused before a decision: the head is malformed or too large.",
             &["plane", "reason"],
         );
         let panics = declare.counters(
@@ -312,7 +312,7 @@ impl Metrics {
         open
     }
 
-    /// A request was refused before it had facts (malformed framing, too large, timeout).
+    /// A request was refused before it had facts: its head is malformed or too large.
     pub fn rejected(&self, plane: Plane, reason: &'static str) {
         self.rejected
             .with_label_values(&[plane.as_str(), reason])
