@@ -171,9 +171,10 @@ impl App {
         Ok(generation)
     }
 
-    /// Serves until a stop signal, reloading from `read` whenever told to, then drains.
+    /// Serves until a stop signal, reloading from `read` whenever told to, then drains. Files that
+    /// `signals` watches already are compared with what was seen of them before this config was read.
     pub async fn run(self, mut signals: Signals, read: impl Fn() -> Result<Config, String>) {
-        signals.watch(&self.world().config.watched).await;
+        signals.watch_also(&self.world().config.watched).await;
         let mut told = signals.next().await;
         while told == Told::Reload {
             // read after this, so that a change while we read is seen as one

@@ -49,7 +49,14 @@ fn serve(args: &ServeArgs, config: Config) -> Result<(), Box<dyn std::error::Err
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let signals = Signals::listen()?;
+        let mut signals = Signals::listen()?;
+        // read again after the files' contents were noted: a change in between is then either in
+        // this config, or seen as a change
+        signals.watch(&config.watched).await;
+        let config = read(args).unwrap_or_else(|errors| {
+            tracing::error!("config changed for the worse while starting: {errors}");
+            config
+        });
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let telemetry = Telemetry::new(&config.log, Arc::clone(&clock));
         let app = App::start(config, clock, telemetry).await?;

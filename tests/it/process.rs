@@ -68,6 +68,12 @@ async fn without_file_descriptors_it_waits_and_recovers() {
     })
     .await;
     drop(held);
+    // the descriptors come back one by one, and a request takes two
+    eventually("descriptors are free again", || async {
+        let status = gatepost.get("/").await.send().await.status;
+        (status == 200).then_some(())
+    })
+    .await;
     for _ in 0..5 {
         assert_eq!(gatepost.get("/").await.send().await.status, 200);
     }
