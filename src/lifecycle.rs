@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
 /// What the process was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +42,7 @@ pub struct Signals {
 impl Signals {
     /// Starts listening. Fails if the process may not install signal handlers.
     pub fn listen() -> std::io::Result<Self> {
-        let mut poll = tokio::time::interval(POLL);
+        let mut poll = tokio::time::interval_at(Instant::now() + POLL, POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
@@ -79,6 +81,8 @@ impl Signals {
                 _ = self.hang_up.recv() => return Told::Reload,
                 _ = self.poll.tick() => {
                     if self.changed().await {
+                        // a SIGHUP sent meanwhile asks for this same reload
+                        let _same = self.hang_up.recv().now_or_never();
                         return Told::Reload;
                     }
                 }
