@@ -1,0 +1,103 @@
+//! Config → world.
+
+use std::sync::Arc;
+
+use super::Shared;
+use crate::client::egress::Targets;
+use crate::client::jwks::{Background, KeyEngine};
+use crate::client::outgoing::Outgoing;
+use crate::client::tls;
+use crate::client::token::Credentials;
+use crate::client::upstream::Upstreams;
+use crate::config::Config;
+use crate::gate::{Gate, KeySource, Parts};
+use crate::request::OwnedHeaders;
+use crate::server::World;
+
+/// Builds everything one request needs. With `previous`, what did not change is kept.
+pub(super) fn build(
+    config: Arc<Config>,
+    shared: &Shared,
+    background: &Background,
+    previous: Option<&World>,
+) -> std::io::Result<World> {
+    let Shared {
+        clock,
+        telemetry,
+        handles,
+        fingerprint_key,
+        ..
+    } = shared;
+    let tls = tls::client_config(&config.client)?;
+    let outgoing = Outgoing::with_tls(&config.client, &tls)?;
+    let upstreams = Upstreams::new(
+        &config.upstreams,
+        &config.client,
+        &tls,
+        previous.map(|old| &*old.upstreams),
+    )?;
+    let targets = Targets::new(
+        &config.egress_targets,
+        &config.client,
+        &tls,
+        previous.map(|old| &*old.targets),
+    )?;
+    let keys = Arc::new(KeyEngine::start(
+        &config.issuers,
+        &config.jwks,
+        &outgoing,
+        clock,
+        telemetry,
+        background,
+        previous.map(|old| &*old.keys),
+    ));
+    let credentials = Credentials::start(
+        &config.credentials,
+        &outgoing,
+        clock,
+        telemetry,
+        background,
+        previous.map(|old| &*old.credentials),
+    );
+    let parts = gate_parts(
+        &config,
+        Arc::clone(&keys) as Arc<dyn KeySource>,
+        *fingerprint_key,
+    );
+    Ok(World {
+        generation: previous.map_or(1, |old| old.generation + 1),
+        gate: Gate::new(parts, previous.map(|old| &old.gate)),
+        keys,
+        upstreams: Arc::new(upstreams),
+        credentials: Arc::new(credentials),
+        targets: Arc::new(targets),
+        owned: OwnedHeaders::new(&config.identity, &config.strip, false),
+        owned_passing_overrides: OwnedHeaders::new(&config.identity, &config.strip, true),
+        handles: Arc::clone(handles),
+        telemetry: Arc::clone(telemetry),
+        clock: Arc::clone(clock),
+        config,
+    })
+}
+
+/// What a gate for this config is built from.
+pub(crate) fn gate_parts(
+    config: &Config,
+    keys: Arc<dyn KeySource>,
+    fingerprint_key: [u8; 32],
+) -> Parts {
+    Parts {
+        routes: config.routes.clone(),
+        issuers: config
+            .issuers
+            .iter()
+            .map(|known| Arc::clone(&known.issuer))
+            .collect(),
+        keys,
+        identity: config.identity.clone(),
+        lists: config.identity_lists,
+        max_entries: config.token_cache.max_entries,
+        max_bytes: config.token_cache.max_bytes,
+        fingerprint_key,
+    }
+}
