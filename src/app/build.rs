@@ -25,6 +25,7 @@ pub(super) fn build(
         clock,
         telemetry,
         handles,
+        workers,
         fingerprint_key,
         ..
     } = shared;
@@ -34,12 +35,16 @@ pub(super) fn build(
         &config.upstreams,
         &config.client,
         &tls,
+        workers.count(),
+        background,
         previous.map(|old| &*old.upstreams),
     )?;
     let targets = Targets::new(
         &config.egress_targets,
         &config.client,
         &tls,
+        workers.count(),
+        background,
         previous.map(|old| &*old.targets),
     )?;
     let keys = Arc::new(KeyEngine::start(

@@ -5,6 +5,7 @@ mod listeners;
 
 use std::future::{self, Future};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -23,10 +24,11 @@ use crate::client::jwks::Background;
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::lifecycle::{Signals, Told};
-use crate::server::accept::{self, Serving};
+use crate::server::accept::{self, Downstream, Serving};
 use crate::server::body::Body;
 use crate::server::handles::Handles;
 use crate::server::health::{self, Readiness};
+use crate::server::workers::Workers;
 use crate::server::world::Current;
 use crate::server::{World, admin, egress, forward_auth, ingress};
 use crate::telemetry::{Plane, Telemetry};
@@ -55,6 +57,9 @@ pub enum ReloadRefused {
     /// A listener's table differs: sockets are opened at start only.
     #[error("{0} changed: listeners are opened at start, restart to change them")]
     Listener(&'static str),
+    /// Threads are started once.
+    #[error("workers changed: threads are started once, restart to change their number")]
+    Workers,
     /// TLS roots or pools could not be set up.
     #[error("cannot build the new config: {0}")]
     Io(#[from] std::io::Error),
@@ -80,6 +85,7 @@ struct Shared {
     clock: Arc<dyn Clock>,
     telemetry: Arc<Telemetry>,
     handles: Arc<Handles>,
+    workers: Workers,
     readiness: Readiness,
     fingerprint_key: [u8; 32],
 }
@@ -112,6 +118,7 @@ impl App {
             clock,
             telemetry,
             handles: Arc::default(),
+            workers: Workers::start(workers_of(&config))?,
             readiness: Readiness::default(),
             fingerprint_key,
         };
@@ -150,6 +157,9 @@ impl App {
     /// since what else changed must not hang on one issuer. Dropped before, nothing has changed.
     pub async fn reload(&self, config: Config) -> Result<u64, ReloadRefused> {
         let old = self.current.load_full();
+        if workers_of(&config).get() != self.shared.workers.count() {
+            return Err(ReloadRefused::Workers);
+        }
         if let Some(changed) = changed_listener(&old.config, &config) {
             return Err(ReloadRefused::Listener(changed));
         }
@@ -169,14 +179,17 @@ impl App {
 
     /// Serves until a stop signal, reloading from `read` whenever told to, then drains. Files that
     /// `signals` watches already are compared with what was seen of them before this config was read.
-    pub async fn run(self, mut signals: Signals, read: impl Fn() -> Result<Config, String>) {
+    pub async fn run<R>(self, mut signals: Signals, read: R)
+    where
+        R: Fn() -> Result<Config, String> + Clone + Send + 'static,
+    {
         signals.watch_also(&self.world().config.watched).await;
         let mut told = signals.next().await;
         while told == Told::Reload {
             // read after this, so that a change while we read is seen as one
             signals.watch(&self.world().config.watched).await;
             told = tokio::select! {
-                () = self.reload_from(&read) => {
+                () = self.reload_from(read.clone()) => {
                     signals.watch_also(&self.world().config.watched).await;
                     signals.next().await
                 }
@@ -187,13 +200,14 @@ impl App {
         self.drain(signals).await;
     }
 
-    async fn reload_from(&self, read: impl Fn() -> Result<Config, String>) {
-        let reloaded = match tokio::task::block_in_place(&read) {
-            Ok(config) => self
+    async fn reload_from(&self, read: impl Fn() -> Result<Config, String> + Send + 'static) {
+        let reloaded = match tokio::task::spawn_blocking(read).await {
+            Ok(Ok(config)) => self
                 .reload(config)
                 .await
                 .map_err(|refused| refused.to_string()),
-            Err(errors) => Err(errors),
+            Ok(Err(errors)) => Err(errors),
+            Err(panic) => Err(panic.to_string()),
         };
         let generation = self.world().generation;
         self.shared
@@ -278,13 +292,18 @@ impl App {
         if let Some(bound) = egress {
             self.plane(bound, Some(Plane::Egress), &self.planes, egress::answer);
         }
-        self.plane(admin, None, &self.watch, |world, request, _peer| {
+        self.plane(admin, None, &self.watch, |world, request, _downstream| {
             future::ready(admin::answer(&world, &request))
         });
         let readiness = self.shared.readiness.clone();
-        self.plane(health, None, &self.watch, move |world, request, _peer| {
-            future::ready(health::answer(&world, &readiness, &request))
-        });
+        self.plane(
+            health,
+            None,
+            &self.watch,
+            move |world, request, _downstream| {
+                future::ready(health::answer(&world, &readiness, &request))
+            },
+        );
     }
 
     /// Starts one accept loop. Each request loads the world once and keeps it.
@@ -293,7 +312,11 @@ impl App {
         bound: Bound,
         plane: Option<Plane>,
         stoppable: &Stoppable,
-        answer: impl Fn(Arc<World>, Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
+        answer: impl Fn(Arc<World>, Request<Incoming>, Arc<Downstream>) -> F
+        + Clone
+        + Send
+        + Sync
+        + 'static,
     ) where
         F: Future<Output = Response<Body>> + Send + 'static,
     {
@@ -303,16 +326,25 @@ impl App {
             plane,
             limits: bound.limits,
             telemetry: Arc::clone(&self.shared.telemetry),
+            // health and admin answer even if every worker is busy
+            workers: plane.map(|_traffic| self.shared.workers.clone()),
             tasks: stoppable.tasks.clone(),
             leaving: Arc::clone(&stoppable.leaving),
             stop: stoppable.stop.clone(),
             cut: stoppable.cut.clone(),
         };
-        let service = move |request, peer| answer(current.load_full(), request, peer);
+        let service = move |request, downstream| answer(current.load_full(), request, downstream);
         stoppable
             .tasks
             .spawn(accept::serve(bound.socket, serving, service));
     }
+}
+
+/// As many as configured, else one for each core the process may use.
+fn workers_of(config: &Config) -> NonZeroUsize {
+    config
+        .workers
+        .unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
 }
 
 /// Waits for a second stop signal.

@@ -1,6 +1,6 @@
 //! `gatepost serve`: runs the planes the config names.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub struct ServeArgs {
 /// Runs until a stop signal. Exits 78 on a config error, 1 on a failed start.
 pub fn run(args: &ServeArgs) -> ExitCode {
     tls::install_crypto_provider();
-    let config = match read(args) {
+    let config = match read(args.config.as_deref()) {
         Ok(config) => config,
         Err(errors) => {
             complain(&errors);
@@ -45,7 +45,10 @@ pub fn run(args: &ServeArgs) -> ExitCode {
 }
 
 fn serve(args: &ServeArgs, config: Config) -> Result<(), Box<dyn std::error::Error>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let file = args.config.clone();
+    let read = move || read(file.as_deref());
+    // connections are served by `server::workers`; this runtime accepts them, and does the rest
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
@@ -53,20 +56,20 @@ fn serve(args: &ServeArgs, config: Config) -> Result<(), Box<dyn std::error::Err
         // read again after the files' contents were noted: a change in between is then either in
         // this config, or seen as a change
         signals.watch(&config.watched).await;
-        let config = read(args).unwrap_or_else(|errors| {
+        let config = read().unwrap_or_else(|errors| {
             tracing::error!("config changed for the worse while starting: {errors}");
             config
         });
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let telemetry = Telemetry::new(&config.log, Arc::clone(&clock));
         let app = App::start(config, clock, telemetry).await?;
-        app.run(signals, || read(args)).await;
+        app.run(signals, read).await;
         Ok(())
     })
 }
 
-fn read(args: &ServeArgs) -> Result<Config, String> {
-    Sources::read(args.config.as_deref())
+fn read(file: Option<&Path>) -> Result<Config, String> {
+    Sources::read(file)
         .and_then(|sources| config::load(&sources))
         .map_err(|errors| errors.to_string())
 }

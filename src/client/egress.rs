@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
-use hyper::body::Incoming;
 use url::Url;
 
-use crate::client::pool::{Payload, Pool, SendError};
+use crate::client::jwks::Background;
+use crate::client::pool::{Payload, Pool, Reply, SendError};
 use crate::config;
 
 /// Time a pooled connection may be idle.
@@ -36,6 +36,8 @@ impl Targets {
         targets: &[config::EgressTarget],
         client: &config::Client,
         tls: &rustls::ClientConfig,
+        workers: usize,
+        background: &Background,
         previous: Option<&Self>,
     ) -> io::Result<Self> {
         let previous = previous.filter(|previous| previous.client == *client);
@@ -57,6 +59,8 @@ impl Targets {
                         definition.connect_timeout,
                         IDLE_TIMEOUT,
                         tls,
+                        workers,
+                        background,
                     )?,
                     definition: definition.clone(),
                 }),
@@ -125,20 +129,23 @@ impl Target {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// Sends a request with this whole path and waits for the response's head. `headers` are sent
+    /// Sends a request with this whole path by the connections of `worker` and waits for the response's head. `headers` are sent
     /// as they are; `Host` is overwritten. Redirects come back as they are.
     pub async fn send(
         &self,
+        worker: usize,
         method: Method,
         path_and_query: PathAndQuery,
         mut headers: HeaderMap,
         body: Payload,
-    ) -> Result<Response<Incoming>, SendError> {
+    ) -> Result<Response<Reply>, SendError> {
         headers.insert(http::header::HOST, self.host().clone());
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = Uri::from(path_and_query);
         *request.headers_mut() = headers;
-        self.pool.send(request, self.definition.timeout).await
+        self.pool
+            .send(worker, request, self.definition.timeout)
+            .await
     }
 }

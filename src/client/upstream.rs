@@ -5,10 +5,10 @@ use std::io;
 use std::sync::Arc;
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 
 use crate::authz::{Permit, Route};
-use crate::client::pool::{Payload, Pool, SendError};
+use crate::client::jwks::Background;
+use crate::client::pool::{Payload, Pool, Reply, SendError};
 use crate::config;
 
 /// Connection pools, one per `[upstreams.X]`.
@@ -40,6 +40,8 @@ impl Upstreams {
         upstreams: &[config::Upstream],
         client: &config::Client,
         tls: &rustls::ClientConfig,
+        workers: usize,
+        background: &Background,
         previous: Option<&Self>,
     ) -> io::Result<Self> {
         let previous = previous.filter(|previous| previous.client == *client);
@@ -58,6 +60,8 @@ impl Upstreams {
                         definition.connect_timeout,
                         definition.idle_timeout,
                         tls,
+                        workers,
+                        background,
                     )?,
                 },
             };
@@ -80,13 +84,14 @@ impl Upstreams {
     pub async fn forward(
         &self,
         permit: Permit,
+        worker: usize,
         request: Request<Payload>,
-    ) -> Result<Response<Incoming>, SendError> {
+    ) -> Result<Response<Reply>, SendError> {
         let route = permit.route();
         let Some((forward, upstream)) = route.forward.as_ref().zip(self.of(route)) else {
             return Err(SendError::Unreachable);
         };
         let timeout = forward.timeout.unwrap_or(upstream.definition.timeout);
-        upstream.pool.send(request, timeout).await
+        upstream.pool.send(worker, request, timeout).await
     }
 }

@@ -22,6 +22,7 @@ mod sources;
 mod tests;
 mod walk;
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use http::HeaderName;
@@ -51,6 +52,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// Files whose change means a reload: the config itself, secrets, keys.
     pub watched: Vec<PathBuf>,
+    /// Threads that serve connections; `None`: one for each core the process may use.
+    pub workers: Option<NonZeroUsize>,
     /// The reverse proxy; present once a route has an upstream.
     pub ingress: Option<Ingress>,
     /// Forward auth; present if its table is.

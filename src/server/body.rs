@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
+
+use crate::client::pool::Reply;
 
 /// A response body. Counts the bytes it hands out and tells whoever asked with
 /// [`Body::on_end`], once, when it ends or the client goes away.
@@ -20,7 +21,7 @@ pub struct Body {
 enum Kind {
     Empty,
     Full(Bytes),
-    Streamed(Incoming),
+    Streamed(Reply),
 }
 
 impl Body {
@@ -43,8 +44,8 @@ impl Body {
 
     /// What a server we called sends, as it comes.
     #[must_use]
-    pub fn streamed(incoming: Incoming) -> Self {
-        Self::of(Kind::Streamed(incoming))
+    pub fn streamed(reply: Reply) -> Self {
+        Self::of(Kind::Streamed(reply))
     }
 
     fn of(kind: Kind) -> Self {
@@ -102,7 +103,7 @@ impl HttpBody for Body {
                 this.kind = Kind::Empty;
                 Some(Ok(Frame::data(bytes)))
             }
-            Kind::Streamed(incoming) => std::task::ready!(Pin::new(incoming).poll_frame(cx)),
+            Kind::Streamed(reply) => std::task::ready!(Pin::new(reply).poll_frame(cx)),
         };
         if let Some(Ok(frame)) = &frame {
             let bytes = frame.data_ref().map_or(0, Bytes::len);
@@ -115,7 +116,7 @@ impl HttpBody for Body {
         match &self.kind {
             Kind::Empty => true,
             Kind::Full(_) => false,
-            Kind::Streamed(incoming) => incoming.is_end_stream(),
+            Kind::Streamed(reply) => reply.is_end_stream(),
         }
     }
 
@@ -123,7 +124,7 @@ impl HttpBody for Body {
         match &self.kind {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Kind::Streamed(incoming) => incoming.size_hint(),
+            Kind::Streamed(reply) => reply.size_hint(),
         }
     }
 }

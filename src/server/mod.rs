@@ -14,6 +14,7 @@ pub mod health;
 pub mod ingress;
 mod plain;
 pub mod respond;
+pub mod workers;
 pub mod world;
 
 pub use self::world::World;

@@ -10,7 +10,7 @@ mod tokens;
 
 use std::future::Future;
 use std::io::{self, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ use crate::client::tls;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, ConfigErrors, SourceFile, Sources};
 use crate::lifecycle::Signals;
-use crate::server::accept::{self, Serving};
+use crate::server::accept::{self, Downstream, Serving};
 use crate::server::body::Body;
 use crate::telemetry::{Telemetry, events};
 
@@ -107,7 +107,7 @@ pub fn run(args: &DevArgs) -> ExitCode {
         return token::run(args);
     }
     tls::install_crypto_provider();
-    let ran = tokio::runtime::Builder::new_multi_thread()
+    let ran = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(DevError::Io)
@@ -143,7 +143,7 @@ async fn serve(base_port: u16) -> Result<(), DevError> {
         .into_iter()
         .any(|name| std::env::var_os(name).is_some());
     io::stdout().write_all(lines::render(ports, &program, proxied).as_bytes())?;
-    let read = || dev_config(ports.base()).map_err(|error| error.to_string());
+    let read = move || dev_config(ports.base()).map_err(|error| error.to_string());
     app.run(signals, read).await;
     beside.stop().await;
     Ok(())
@@ -168,10 +168,13 @@ impl Beside {
         };
         let issuer = Arc::new(Issuer::new(&ports.issuer(), clock)?);
         let limits = &config.health;
-        beside.listen("issuer", bound.issuer, limits, move |request, _peer| {
-            ask_issuer(Arc::clone(&issuer), request)
-        })?;
-        beside.listen("echo", bound.echo, limits, |request, _peer| {
+        beside.listen(
+            "issuer",
+            bound.issuer,
+            limits,
+            move |request, _downstream| ask_issuer(Arc::clone(&issuer), request),
+        )?;
+        beside.listen("echo", bound.echo, limits, |request, _downstream| {
             ask_echo(request)
         })?;
         Ok(beside)
@@ -185,7 +188,7 @@ impl Beside {
         service: S,
     ) -> io::Result<()>
     where
-        S: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
+        S: Fn(Request<Incoming>, Arc<Downstream>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Response<Body>> + Send + 'static,
     {
         listener.set_nonblocking(true)?;
@@ -196,6 +199,7 @@ impl Beside {
             limits: limits.clone(),
             // their requests are none of Gatepost's
             telemetry: Telemetry::quiet(),
+            workers: None,
             tasks: self.tasks.clone(),
             leaving: Arc::default(),
             stop: self.stop.clone(),

@@ -1,38 +1,41 @@
 //! Pooled connections to one server, shared by ingress and egress: HTTP/1.1, or HTTP/2 where TLS
 //! negotiates it. Bodies stream both ways with back-pressure; dropping the future or the response
 //! ends the request.
+//!
+//! hyper-util's pooled client is not used: it has neither a maximum age nor a bound, does not say
+//! which address a connection goes to, and wakes a task of its own for each step of a response.
 
+mod connection;
 mod dial;
+mod lane;
 mod payload;
+mod reply;
 
-use std::error::Error as _;
 use std::io;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Request, Response, Uri, Version};
-use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::capture_connection;
-use hyper_util::client::legacy::{self as client, Client};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use url::Url;
 
-use self::dial::{Born, Dial};
+use self::connection::{Connection, Lost, Patience, closed_unanswered};
+use self::dial::Dial;
+use self::lane::{Lane, Taken};
+use self::payload::Progress;
 pub use self::payload::{BodyError, Limits, Payload, Streamed};
+pub use self::reply::Reply;
+use crate::client::jwks::Background;
 use crate::reason::{Denial, Failure};
 
 /// A connection to a name is not reused after this long, so that DNS changes are followed.
 const MAX_AGE: Duration = Duration::from_secs(60);
-/// How many closed connections one request may meet.
-const MAX_RETRIES: u32 = 3;
+/// How often idle connections are looked at.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// A server that gives no response is warned of this often; each request line tells its own reason.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
-/// HTTP/2 pings find servers that vanished without a FIN.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Why a request got no response head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,61 +67,70 @@ impl SendError {
     }
 }
 
-/// Connections to one `scheme://host:port`, and the base path before every request's.
+/// Connections to one `scheme://host:port`, and the base path before every request's. Clones share
+/// them.
 #[derive(Clone, Debug)]
 pub struct Pool {
     scheme: Scheme,
-    authority: Authority,
     host: HeaderValue,
     base: String,
-    client: Client<Dial, Payload>,
-    /// For requests whose `Host` is not the URL's: HTTP/2 would say `:authority` and contradict it.
-    http1: Option<Client<Dial, Payload>>,
-    /// Whether the host is a name, whose address may change.
-    named: bool,
+    dial: Dial,
+    /// One for each worker.
+    lanes: Arc<[Arc<Lane>]>,
     /// When a missing response was last warned of.
     warned: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Pool {
-    /// A pool for `url` (`http` or `https`); opens no connection yet.
+    /// A pool for `url` (`http` or `https`) and this many workers; opens no connection yet. In
+    /// `background` idle connections are swept, and HTTP/2 ones driven.
     pub fn new(
         url: &Url,
         connect_timeout: Duration,
         idle_timeout: Duration,
         tls: &rustls::ClientConfig,
+        workers: usize,
+        background: &Background,
     ) -> io::Result<Self> {
         let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, format!("{url}: {what}"));
-        let https = match url.scheme() {
-            "http" => false,
-            "https" => true,
-            _other => return Err(invalid("neither http nor https")),
-        };
         let host = url.host().ok_or_else(|| invalid("no host"))?;
         let named = matches!(host, url::Host::Domain(name) if name != "localhost");
         let authority = match url.port() {
             Some(port) => format!("{host}:{port}"),
             None => host.to_string(),
         };
-        let client = |http2| {
-            Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .timer(TokioTimer::new())
-                .pool_idle_timeout(idle_timeout)
-                .http2_keep_alive_interval(PING_INTERVAL)
-                .http2_keep_alive_timeout(PING_INTERVAL)
-                .build(Dial::new(tls, connect_timeout, http2))
-        };
-        Ok(Self {
-            scheme: if https { Scheme::HTTPS } else { Scheme::HTTP },
+        let dial = Dial::new(url, connect_timeout, tls, background)?;
+        let lane = || Arc::new(Lane::new(idle_timeout, named.then_some(MAX_AGE)));
+        let pool = Self {
+            scheme: if dial.may_be_http2() {
+                Scheme::HTTPS
+            } else {
+                Scheme::HTTP
+            },
             host: HeaderValue::from_str(&authority).map_err(|_error| invalid("bad host"))?,
-            authority: authority.parse().map_err(|_error| invalid("bad host"))?,
             base: url.path().trim_end_matches('/').to_owned(),
-            client: client(https),
-            http1: https.then(|| client(false)),
-            named,
+            dial,
+            lanes: (0..workers.max(1)).map(|_worker| lane()).collect(),
             warned: Arc::default(),
-        })
+        };
+        pool.sweep(background);
+        Ok(pool)
+    }
+
+    /// Looks after idle connections until the last clone is dropped.
+    fn sweep(&self, background: &Background) {
+        let lanes = Arc::downgrade(&self.lanes);
+        let stop = background.stop.clone();
+        background.tasks.spawn(async move {
+            while stop
+                .run_until_cancelled(sleep(SWEEP_INTERVAL))
+                .await
+                .is_some()
+                && let Some(lanes) = lanes.upgrade()
+            {
+                lanes.iter().for_each(|lane| lane.sweep());
+            }
+        });
     }
 
     /// `Host` for this server: host and port of its URL.
@@ -130,7 +142,7 @@ impl Pool {
     /// Whether TLS may negotiate HTTP/2 here.
     #[must_use]
     pub fn may_be_http2(&self) -> bool {
-        self.http1.is_some()
+        self.dial.may_be_http2()
     }
 
     /// The path before every request's, without trailing slash; mostly empty.
@@ -140,106 +152,120 @@ impl Pool {
     }
 
     /// Sends a request and waits for the response head, at most `timeout` after the last byte of
-    /// its body. The URI's path and query are sent as they are; scheme and authority are this
-    /// pool's, `Host` is the caller's.
+    /// its body. The URI's path and query are sent as they are, `Host` is the caller's; by the
+    /// connections of this worker.
     ///
-    /// Tried again only when a kept connection turned out to be closed: any request of which nothing
-    /// was sent, and an idempotent one without a streamed body even if it was (RFC 9110 §9.2.2): the
-    /// server may have closed just as we wrote.
+    /// Tried again, on a fresh connection, only when a kept one turned out to be closed: any request
+    /// of which nothing was sent, and an idempotent one without a streamed body even if it was (RFC
+    /// 9110 §9.2.2): the server may have closed just as we wrote.
     pub async fn send(
         &self,
+        worker: usize,
         mut request: Request<Payload>,
         timeout: Duration,
-    ) -> Result<Response<Incoming>, SendError> {
-        let target = request.uri().path_and_query().cloned();
-        *request.uri_mut() = Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
-            .path_and_query(target.unwrap_or_else(|| PathAndQuery::from_static("/")))
-            .build()
-            .map_err(|_error| SendError::Protocol)?;
-        *request.version_mut() = Version::HTTP_11;
+    ) -> Result<Response<Reply>, SendError> {
+        let lane = self
+            .lanes
+            .get(worker % self.lanes.len())
+            .ok_or(SendError::Unreachable)?;
         frame(&mut request);
-        let client = match &self.http1 {
-            Some(http1) if !self.names_us(&request) => http1,
-            Some(_) | None => &self.client,
-        };
-        let progress = request.body().progress();
-        let mut deadline = Instant::now() + timeout;
+        let patience = Patience::new(timeout, request.body());
         let mut spare = copy(&request);
-        let mut retries = 0;
-        let (mut response, captured) = loop {
-            let captured = self.named.then(|| capture_connection(&mut request));
-            let mut answer = std::pin::pin!(client.request(request));
-            let answer = loop {
-                match tokio::time::timeout_at(deadline, answer.as_mut()).await {
-                    Ok(answer) => break answer,
-                    Err(_late) => {
-                        // a long upload is not a late answer
-                        let latest = progress.as_ref().and_then(|body| body.latest());
-                        match latest.map(|at| at + timeout) {
-                            Some(later) if later > deadline => deadline = later,
-                            Some(_) | None => return Err(SendError::Timeout),
-                        }
-                    }
-                }
+        let mut fresh = false;
+        let (response, connection) = loop {
+            let taken = lane.take(&self.dial, fresh).await;
+            let Taken {
+                mut connection,
+                kept,
+            } = taken.map_err(|error| {
+                self.complain(&error);
+                SendError::Unreachable
+            })?;
+            self.address(&mut request, &connection)?;
+            let (error, unsent) = match connection.exchange(request, &patience).await {
+                Ok(response) => break (response, connection),
+                Err(Lost::Late) => return Err(SendError::Timeout),
+                Err(Lost::Broken { error, unsent }) => (error, unsent),
             };
-            let error = match answer {
-                Ok(response) => break (response, captured),
-                Err(error) => error,
-            };
-            if let Some(broken) = progress.as_ref().and_then(|body| body.broken()) {
+            if let Some(broken) = patience.progress().and_then(Progress::broken) {
                 return Err(SendError::Body(broken));
             }
-            if retries < MAX_RETRIES
-                && closed_unanswered(&error)
-                && let Some(again) = spare.take()
-            {
-                retries += 1;
-                spare = copy(&again);
-                request = again;
-                continue;
+            let again = unsent
+                .map(|unsent| *unsent)
+                .or_else(|| spare.take().filter(|_| closed_unanswered(&error)));
+            match again {
+                Some(again) if kept && !fresh => {
+                    fresh = true;
+                    request = again;
+                }
+                Some(_) | None => {
+                    self.complain(&error);
+                    return Err(SendError::Protocol);
+                }
             }
-            self.complain(&error);
-            return Err(if error.is_connect() {
-                SendError::Unreachable
-            } else {
-                SendError::Protocol
-            });
         };
+        let (mut head, incoming) = response.into_parts();
         // chunks overrule a length (RFC 9112 6.3), which would frame what is passed on
-        if response.headers().contains_key(TRANSFER_ENCODING) {
-            response.headers_mut().remove(CONTENT_LENGTH);
+        if head.headers.contains_key(TRANSFER_ENCODING) {
+            head.headers.remove(CONTENT_LENGTH);
         }
-        if let Some(born) = response.extensions().get::<Born>() {
-            born.answered.store(true, Ordering::Relaxed);
-            if let Some(captured) = captured
-                && born.at.elapsed() > MAX_AGE
-                && let Some(connection) = captured.connection_metadata().as_ref()
-            {
-                connection.poison();
+        let reply = match connection {
+            Connection::Http1(http1) => Reply::by_http1(incoming, http1, Arc::clone(lane)).await,
+            Connection::Http2(_shared) => Reply::by_http2(incoming),
+        };
+        Ok(Response::from_parts(head, reply))
+    }
+
+    /// Puts the host where the protocol has it: `Host`, or `:authority` (RFC 9113 8.3.1).
+    fn address(
+        &self,
+        request: &mut Request<Payload>,
+        connection: &Connection,
+    ) -> Result<(), SendError> {
+        let target = request
+            .uri()
+            .path_and_query()
+            .cloned()
+            .unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let (uri, version) = match connection {
+            Connection::Http1(_) => {
+                if let Some(authority) = request.uri().authority() {
+                    let host = HeaderValue::from_str(authority.as_str())
+                        .map_err(|_error| SendError::Protocol)?;
+                    request.headers_mut().insert(HOST, host);
+                }
+                (Uri::from(target), Version::HTTP_11)
             }
-        }
-        Ok(response)
+            Connection::Http2(_) => {
+                let host = request.headers_mut().remove(HOST);
+                let host = host.as_ref().unwrap_or(&self.host);
+                let uri = Uri::builder()
+                    .scheme(self.scheme.clone())
+                    .authority(host.as_bytes())
+                    .path_and_query(target)
+                    .build()
+                    .map_err(|_error| SendError::Protocol)?;
+                (uri, Version::HTTP_2)
+            }
+        };
+        *request.uri_mut() = uri;
+        *request.version_mut() = version;
+        Ok(())
     }
 
     /// Tells why a request got no response, without a line per request in an outage.
-    fn complain(&self, error: &client::Error) {
+    fn complain(&self, error: &dyn std::error::Error) {
+        let server = self.host.to_str().unwrap_or_default();
         let now = Instant::now();
         let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_some_and(|at| now < at + WARN_INTERVAL) {
             drop(warned);
-            tracing::debug!(server = %self.authority, error = %Chain(error), "no response");
+            tracing::debug!(server, error = %Chain(error), "no response");
         } else {
             *warned = Some(now);
             drop(warned);
-            tracing::warn!(server = %self.authority, error = %Chain(error), "no response");
+            tracing::warn!(server, error = %Chain(error), "no response");
         }
-    }
-
-    fn names_us(&self, request: &Request<Payload>) -> bool {
-        let mut hosts = request.headers().get_all(HOST).iter();
-        hosts.next() == Some(&self.host) && hosts.next().is_none()
     }
 }
 
@@ -272,32 +298,8 @@ fn copy(request: &Request<Payload>) -> Option<Request<Payload>> {
     Some(copied)
 }
 
-/// Whether a connection that had answered before ended without answering.
-fn closed_unanswered(error: &client::Error) -> bool {
-    let closed = error.source().is_some_and(|cause| {
-        let reset = |io: &io::Error| {
-            matches!(
-                io.kind(),
-                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
-            )
-        };
-        cause.downcast_ref().is_some_and(|cause: &hyper::Error| {
-            let io = cause.source().and_then(|cause| cause.downcast_ref());
-            cause.is_incomplete_message() || io.is_some_and(reset)
-        })
-    });
-    let mut extensions = http::Extensions::new();
-    if let Some(connection) = error.connect_info() {
-        connection.get_extras(&mut extensions);
-    }
-    closed
-        && extensions
-            .get()
-            .is_some_and(|born: &Born| born.answered.load(Ordering::Relaxed))
-}
-
 /// An error with its causes, on one line.
-struct Chain<'e>(&'e (dyn std::error::Error + 'static));
+struct Chain<'e>(&'e dyn std::error::Error);
 
 impl std::fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

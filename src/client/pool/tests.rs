@@ -7,6 +7,7 @@ use http::StatusCode;
 use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
@@ -57,9 +58,18 @@ async fn converse(mut stream: TcpStream, answer: Answer, requests: Arc<AtomicUsi
 }
 
 fn pool(url: &str) -> Pool {
+    pool_for(url, SECOND)
+}
+
+fn pool_for(url: &str, idle_timeout: Duration) -> Pool {
     tls::install_crypto_provider();
     let tls = tls::client_config(&config::Client::default()).unwrap();
-    Pool::new(&url.parse().unwrap(), SECOND, SECOND, &tls).unwrap()
+    let background = Background {
+        tasks: TaskTracker::new(),
+        stop: CancellationToken::new(),
+    };
+    let url = url.parse().unwrap();
+    Pool::new(&url, SECOND, idle_timeout, &tls, 1, &background).unwrap()
 }
 
 fn get(pool: &Pool) -> Request<Payload> {
@@ -83,14 +93,14 @@ async fn each_way_to_get_no_response_has_its_name() {
     for (answer, error) in cases {
         let (address, _connections) = server(answer).await;
         let pool = pool(&format!("http://{address}"));
-        let sent = pool.send(get(&pool), Duration::from_millis(100)).await;
+        let sent = pool.send(0, get(&pool), Duration::from_millis(100)).await;
         assert_eq!(sent.unwrap_err(), error);
     }
     // a port that was free a moment ago
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let pool = pool(&format!("http://{}", free.local_addr().unwrap()));
     drop(free);
-    let sent = pool.send(get(&pool), SECOND).await;
+    let sent = pool.send(0, get(&pool), SECOND).await;
     assert_eq!(sent.unwrap_err(), SendError::Unreachable);
 }
 
@@ -110,7 +120,7 @@ async fn a_connection_is_reused_and_a_closed_one_replaced() {
             .header(HOST, pool.host())
             .body(Payload::Full(Bytes::from_static(b"x")))
             .unwrap();
-        let response = pool.send(request, SECOND).await.unwrap();
+        let response = pool.send(0, request, SECOND).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         response.into_body().collect().await.unwrap();
         assert_eq!(connections.load(Ordering::SeqCst), expected);
@@ -127,7 +137,7 @@ async fn a_kept_connection_that_closes_unanswered_is_retried_where_that_is_safe(
         // request 1 is heard and not answered: the server closed as we wrote
         let (address, connections) = server(|n| Some(if n == 1 { "" } else { OK })).await;
         let pool = pool(&format!("http://{address}"));
-        let response = pool.send(get(&pool), SECOND).await.unwrap();
+        let response = pool.send(0, get(&pool), SECOND).await.unwrap();
         response.into_body().collect().await.unwrap();
         let request = Request::builder()
             .method(method)
@@ -135,7 +145,7 @@ async fn a_kept_connection_that_closes_unanswered_is_retried_where_that_is_safe(
             .header(HOST, pool.host())
             .body(body)
             .unwrap();
-        let sent = pool.send(request, SECOND).await;
+        let sent = pool.send(0, request, SECOND).await;
         assert_eq!(sent.is_ok(), safe, "{method}");
         let expected = if safe { 2 } else { 1 };
         assert_eq!(connections.load(Ordering::SeqCst), expected, "{method}");
@@ -143,25 +153,24 @@ async fn a_kept_connection_that_closes_unanswered_is_retried_where_that_is_safe(
     // a server that closes even a new connection is asked once
     let (address, connections) = server(|_| Some("")).await;
     let pool = pool(&format!("http://{address}"));
-    let sent = pool.send(get(&pool), SECOND).await;
+    let sent = pool.send(0, get(&pool), SECOND).await;
     assert_eq!(sent.unwrap_err(), SendError::Protocol);
     assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
 async fn a_connection_to_a_name_is_not_reused_for_ever() {
-    for (named, expected) in [(true, [1, 1, 2]), (false, [1, 1, 1])] {
+    for (host, expected) in [("app.example", [1, 2, 3]), ("127.0.0.1", [1, 1, 1])] {
         let (address, connections) = server(|_| Some(OK)).await;
-        let tls = tls::client_config(&config::Client::default()).unwrap();
-        let url = format!("http://{address}").parse().unwrap();
+        let named = pool_for(&format!("http://{host}:80"), MAX_AGE * 10);
         let pool = Pool {
-            named,
-            ..Pool::new(&url, SECOND, MAX_AGE * 10, &tls).unwrap()
+            dial: pool(&format!("http://{address}")).dial,
+            ..named
         };
         for expected in expected {
-            let response = pool.send(get(&pool), SECOND).await.unwrap();
+            let response = pool.send(0, get(&pool), SECOND).await.unwrap();
             response.into_body().collect().await.unwrap();
-            assert_eq!(connections.load(Ordering::SeqCst), expected, "{named}");
+            assert_eq!(connections.load(Ordering::SeqCst), expected, "{host}");
             tokio::time::pause();
             tokio::time::advance(MAX_AGE).await;
             tokio::time::resume();
@@ -169,23 +178,17 @@ async fn a_connection_to_a_name_is_not_reused_for_ever() {
     }
 }
 
-#[test]
-fn a_pool_knows_its_host_and_base() {
-    for (url, host, base, named) in [
-        ("http://127.0.0.1:80", "127.0.0.1", "", false),
-        ("http://[::1]:5000/", "[::1]:5000", "", false),
-        ("http://localhost:3000", "localhost:3000", "", false),
-        (
-            "https://Api.Example.com/v1/x/",
-            "api.example.com",
-            "/v1/x",
-            true,
-        ),
+#[tokio::test]
+async fn a_pool_knows_its_host_and_base() {
+    for (url, host, base) in [
+        ("http://127.0.0.1:80", "127.0.0.1", ""),
+        ("http://[::1]:5000/", "[::1]:5000", ""),
+        ("http://localhost:3000", "localhost:3000", ""),
+        ("https://Api.Example.com/v1/x/", "api.example.com", "/v1/x"),
     ] {
         let pool = pool(url);
         assert_eq!(pool.host(), host);
         assert_eq!(pool.base(), base);
-        assert_eq!(pool.named, named);
-        assert_eq!(pool.http1.is_some(), url.starts_with("https"));
+        assert_eq!(pool.may_be_http2(), url.starts_with("https"));
     }
 }

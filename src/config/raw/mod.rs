@@ -28,6 +28,9 @@ pub(super) use self::routes::*;
 pub(super) struct Raw {
     /// Whether `/readyz` waits for the first keys of each required issuer.
     pub(super) readiness: Readiness,
+    /// Threads that serve connections. Without it one for each core the process may use.
+    #[schemars(range(min = 1, max = 1024))]
+    pub(super) workers: Option<u16>,
     /// The reverse proxy. Starts once a route has an `upstream`.
     #[serde(default)]
     pub(super) ingress: Part<Ingress>,

@@ -8,6 +8,7 @@ mod planes;
 mod routes;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use http::HeaderName;
@@ -109,6 +110,9 @@ impl Resolver<'_> {
         Some(Config {
             file: None,
             watched: self.watched,
+            workers: raw
+                .workers
+                .and_then(|count| NonZeroUsize::new(count.into())),
             ingress: planes.ingress,
             forward_auth: planes.forward_auth,
             egress: planes.egress,

@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::config;
@@ -76,8 +75,8 @@ enum Reading {
 
 /// The stream. Its timer is armed lazily: a request that arrives whole never touches it.
 #[derive(Debug)]
-pub(super) struct Guarded {
-    stream: TcpStream,
+pub(super) struct Guarded<S> {
+    stream: S,
     activity: Arc<Activity>,
     header_timeout: Duration,
     idle_timeout: Duration,
@@ -93,12 +92,8 @@ pub(super) struct Guarded {
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-impl Guarded {
-    pub(super) fn new(
-        stream: TcpStream,
-        limits: &config::Listener,
-        activity: Arc<Activity>,
-    ) -> Self {
+impl<S> Guarded<S> {
+    pub(super) fn new(stream: S, limits: &config::Listener, activity: Arc<Activity>) -> Self {
         let now = Instant::now();
         Self {
             stream,
@@ -202,7 +197,7 @@ impl Guarded {
     }
 }
 
-impl AsyncRead for Guarded {
+impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -228,7 +223,7 @@ impl AsyncRead for Guarded {
     }
 }
 
-impl AsyncWrite for Guarded {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -2,7 +2,10 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::Ipv4Addr;
-use std::sync::atomic::AtomicUsize;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::net::TcpStream;
 
 use super::*;
 
@@ -35,6 +38,7 @@ async fn start(limits: config::Listener) -> Server {
         plane: None,
         limits,
         telemetry: Telemetry::quiet(),
+        workers: Some(Workers::start(NonZeroUsize::MIN).unwrap()),
         tasks: TaskTracker::new(),
         leaving: Arc::default(),
         stop: CancellationToken::new(),

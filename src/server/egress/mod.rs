@@ -6,7 +6,6 @@
 mod find;
 mod rewrite;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,11 +17,12 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use self::find::Found;
-use crate::client::pool::{Limits, Payload, SendError};
+use crate::client::pool::{Limits, Payload, Reply, SendError};
 use crate::client::token::Attached;
 use crate::reason::{Denial, Failure};
 use crate::request::headers::single;
 use crate::server::World;
+use crate::server::accept::Downstream;
 use crate::server::account::Account;
 use crate::server::body::Body;
 use crate::server::handles::HANDLE;
@@ -36,11 +36,11 @@ const NO_TUNNEL: &str = "Egress opens no tunnels: ask this listener for /<target
 pub async fn answer(
     world: Arc<World>,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    downstream: Arc<Downstream>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let mut account = Account::open_egress(&world, &head, peer.ip());
-    let response = match carry(&world, &head, body, peer, &mut account).await {
+    let mut account = Account::open_egress(&world, &head, downstream.peer.ip());
+    let response = match carry(&world, &head, body, &downstream, &mut account).await {
         Ok(response) => response,
         Err(refusal) => {
             account.refused(&refusal);
@@ -66,13 +66,13 @@ async fn carry(
     world: &World,
     head: &Parts,
     body: Incoming,
-    peer: SocketAddr,
+    downstream: &Downstream,
     account: &mut Account,
 ) -> Result<Response<Body>, Refusal> {
     let Some(egress) = &world.config.egress else {
         return Err(Denial::EgressTargetRefused.into());
     };
-    find::admit_peer(peer.ip(), egress.listener.listen.ip())?;
+    find::admit_peer(downstream.peer.ip(), egress.listener.listen.ip())?;
     find::refuse_methods(&head.method)?;
     find::refuse_browsers(&head.headers)?;
     let Found {
@@ -108,7 +108,13 @@ async fn carry(
         rewrite::attach(&mut headers, &attached.name, &attached.value);
         let asked = Instant::now();
         let response = target
-            .send(head.method.clone(), path_and_query.clone(), headers, body)
+            .send(
+                downstream.worker,
+                head.method.clone(),
+                path_and_query.clone(),
+                headers,
+                body,
+            )
             .await;
         account.answered(asked);
         response
@@ -151,7 +157,7 @@ fn whole(bytes: Bytes) -> Payload {
     }
 }
 
-fn passed_on(response: Response<Incoming>) -> Response<Body> {
+fn passed_on(response: Response<Reply>) -> Response<Body> {
     let (head, body) = response.into_parts();
     let mut response = Response::new(Body::streamed(body));
     *response.status_mut() = head.status;

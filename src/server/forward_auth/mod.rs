@@ -14,7 +14,6 @@ mod forwarded;
 mod nginx;
 mod validate;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -27,6 +26,7 @@ use crate::config;
 use crate::reason::{Denial, Failure};
 use crate::request::{Host, Path, RequestFacts};
 use crate::server::World;
+use crate::server::accept::Downstream;
 use crate::server::account::Account;
 use crate::server::body::Body;
 use crate::server::respond::{Refusal, Responder, X_AUTH_REASON, status_of};
@@ -65,11 +65,11 @@ impl<'r> Call<'r> {
     }
 }
 
-/// Answers one call that `peer` made. Any method; a body is ignored.
+/// Answers one call that came by `downstream`. Any method; a body is ignored.
 pub async fn answer(
     world: Arc<World>,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    downstream: Arc<Downstream>,
 ) -> Response<Body> {
     let (head, _ignored) = request.into_parts();
     let responder = Responder::new(&world.config.errors, &head.method, &head.headers);
@@ -80,14 +80,14 @@ pub async fn answer(
         &world,
         Plane::ForwardAuth,
         &head,
-        peer.ip(),
+        downstream.peer.ip(),
         &config.trusted_proxies,
     );
     let call = Call::at(head.uri.path());
     let answered = match call {
         None => Err(Denial::NoRoute.into()),
         Some(Call::Validate) => validate::answer(&world, &head, &mut account).await,
-        Some(call) => judge(&world, config, call, &head, peer, &mut account).await,
+        Some(call) => judge(&world, config, call, &head, &downstream, &mut account).await,
     };
     let response = match answered {
         Ok(response) => response,
@@ -104,10 +104,10 @@ async fn judge(
     config: &config::ForwardAuth,
     call: Call<'_>,
     head: &Parts,
-    peer: SocketAddr,
+    downstream: &Downstream,
     account: &mut Account,
 ) -> Result<Response<Body>, Refusal> {
-    if !config.trusted_proxies.trusts(peer.ip()) {
+    if !config.trusted_proxies.trusts(downstream.peer.ip()) {
         return Err(Denial::PeerUntrusted.into());
     }
     let asked = match call {

@@ -5,7 +5,6 @@ mod acting;
 mod headers;
 mod target;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::request::Parts;
@@ -16,24 +15,25 @@ use tokio::time::Instant;
 use crate::authz::Decision;
 use crate::authz::decision::Proven;
 use crate::authz::route::{Access, Authorization};
-use crate::client::pool::{Limits, Payload};
+use crate::client::pool::{Limits, Payload, Reply};
 use crate::client::token::Attached;
 use crate::config;
 use crate::reason::{Denial, Failure};
 use crate::request::headers::{connection_listed, is_hop_by_hop, same_folded};
 use crate::request::{Host, Path, RequestFacts};
 use crate::server::World;
+use crate::server::accept::Downstream;
 use crate::server::account::Account;
 use crate::server::body::Body;
 use crate::server::handles::{HANDLE, HandleGuard};
 use crate::server::respond::{Refusal, Responder};
 use crate::telemetry::Plane;
 
-/// Answers one request that `peer` sent.
+/// Answers one request that came by `downstream`.
 pub async fn answer(
     world: Arc<World>,
     request: Request<Incoming>,
-    peer: SocketAddr,
+    downstream: Arc<Downstream>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     let responder = Responder::new(&world.config.errors, &head.method, &head.headers);
@@ -44,10 +44,10 @@ pub async fn answer(
         &world,
         Plane::Ingress,
         &head,
-        peer.ip(),
+        downstream.peer.ip(),
         &ingress.trusted_proxies,
     );
-    let carried = carry(&world, ingress, head, body, peer, &mut account).await;
+    let carried = carry(&world, ingress, head, body, &downstream, &mut account).await;
     let (response, handle) = match carried {
         Ok((response, handle)) => (response, handle),
         Err(refusal) => {
@@ -63,7 +63,7 @@ async fn carry(
     ingress: &config::Ingress,
     head: Parts,
     body: Incoming,
-    peer: SocketAddr,
+    downstream: &Downstream,
     account: &mut Account,
 ) -> Result<(Response<Body>, Option<HandleGuard>), Refusal> {
     if head.method == Method::CONNECT {
@@ -140,8 +140,8 @@ async fn carry(
             .as_ref()
             .map(|name| (name, account.request_id().value())),
         upstream: upstream.pool(),
-        peer: peer.ip(),
-        trusted: ingress.trusted_proxies.trusts(peer.ip()),
+        peer: downstream.peer.ip(),
+        trusted: ingress.trusted_proxies.trusts(downstream.peer.ip()),
         forwarded_header: ingress.forwarded_header,
     };
     let mut request = Request::new(payload);
@@ -150,7 +150,10 @@ async fn carry(
     *request.uri_mut() = Uri::from(target);
 
     let asked = Instant::now();
-    let response = world.upstreams.forward(permit, request).await?;
+    let response = world
+        .upstreams
+        .forward(permit, downstream.worker, request)
+        .await?;
     account.answered(asked);
     // we never pass `Upgrade` on, so nobody asked for this
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -184,7 +187,7 @@ fn handle(world: &World, proven: &Proven) -> Option<(http::HeaderValue, HandleGu
 }
 
 /// The upstream's response, less what ends at this hop and what is never the upstream's to say.
-fn answered(response: Response<Incoming>) -> Response<Body> {
+fn answered(response: Response<Reply>) -> Response<Body> {
     let mut response = response.map(Body::streamed);
     *response.version_mut() = Version::HTTP_11;
     let headers = response.headers_mut();

@@ -109,7 +109,11 @@ async fn a_reply_that_breaks_off_never_looks_whole() {
             assert!(answer.contains("part"), "{answer}");
             assert!(!answer.ends_with("0\r\n\r\n"), "{answer}");
         } else {
-            assert_eq!(first_status(&answer), Some(502), "{answer}");
+            // broken before the head was on its way: a 502, or a connection closed without a word
+            assert!(
+                matches!(first_status(&answer), Some(502) | None),
+                "{answer}"
+            );
         }
     }
 }

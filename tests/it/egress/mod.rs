@@ -91,6 +91,7 @@ fn config(credentials: Vec<CredentialSource>, egress_targets: Vec<EgressTarget>)
     Config {
         file: None,
         watched: vec![],
+        workers: None,
         ingress: None,
         forward_auth: None,
         egress: Some(Egress {

@@ -220,6 +220,7 @@ fn config(upstream: SocketAddr, routes: Vec<Route>) -> Config {
     Config {
         file: None,
         watched: vec![],
+        workers: None,
         ingress: Some(Ingress {
             listener: listener(),
             trusted_proxies: TrustedProxies::default(),

@@ -1,0 +1,246 @@
+//! One connection to a server, and one exchange on it.
+//!
+//! An HTTP/1.1 connection has no task of its own: whoever awaits its response drives it, first
+//! [`Connection::exchange`], then the response's body ([`super::Reply`]). That saves two wake-ups a
+//! request, and dropping either closes it. An HTTP/2 connection is shared, so a task drives it.
+
+use std::fmt;
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::dial::Stream;
+use super::payload::{Payload, Progress};
+
+/// How long an idle connection's alarm is set for before a request sets it.
+const UNSET: Duration = Duration::from_secs(3600);
+
+/// A connection, ready for a request.
+pub(super) enum Connection {
+    Http1(Box<Http1>),
+    Http2(Http2),
+}
+
+/// Why an exchange ended without a response head.
+pub(super) enum Lost {
+    /// No head in time.
+    Late,
+    /// The connection broke.
+    Broken {
+        error: hyper::Error,
+        /// The request, if nothing of it was sent.
+        unsent: Option<Box<Request<Payload>>>,
+    },
+}
+
+/// How long a response head is awaited: `timeout` after the last byte of the request's body.
+pub(super) struct Patience {
+    timeout: Duration,
+    deadline: Instant,
+    progress: Option<Arc<Progress>>,
+}
+
+impl Patience {
+    pub(super) fn new(timeout: Duration, body: &Payload) -> Self {
+        Self {
+            timeout,
+            deadline: Instant::now() + timeout,
+            progress: body.progress(),
+        }
+    }
+
+    /// How far the request's body has come, if it is streamed.
+    pub(super) fn progress(&self) -> Option<&Progress> {
+        self.progress.as_deref()
+    }
+
+    /// A long upload is not a late answer.
+    fn deadline(&self) -> Instant {
+        let latest = self.progress().and_then(Progress::latest);
+        latest.map_or(self.deadline, |at| self.deadline.max(at + self.timeout))
+    }
+
+    /// Ready once the deadline has passed. `alarm` may ring early: it is then set again, and a
+    /// request that is answered in time never touches the timers of the runtime.
+    fn poll_late(&self, alarm: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>) -> Poll<()> {
+        if alarm.deadline() > self.deadline {
+            alarm.as_mut().reset(self.deadline);
+        }
+        loop {
+            ready!(alarm.as_mut().poll(cx));
+            let deadline = self.deadline();
+            if deadline <= Instant::now() {
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(deadline);
+        }
+    }
+}
+
+impl Connection {
+    /// Sends a request and waits for the response's head.
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<Payload>,
+        patience: &Patience,
+    ) -> Result<Response<Incoming>, Lost> {
+        match self {
+            Self::Http1(http1) => http1.exchange(request, patience).await,
+            Self::Http2(http2) => http2.exchange(request, patience).await,
+        }
+    }
+}
+
+type Driven = http1::Connection<TokioIo<Stream>, Payload>;
+
+/// An HTTP/1.1 connection: one request at a time.
+pub(super) struct Http1 {
+    sender: http1::SendRequest<Payload>,
+    /// `None` once it has ended.
+    driven: Option<Driven>,
+    alarm: Pin<Box<Sleep>>,
+    /// When it was opened.
+    pub(super) opened: Instant,
+    /// Since when it has been idle.
+    pub(super) idle_since: Instant,
+}
+
+impl Http1 {
+    pub(super) fn new(sender: http1::SendRequest<Payload>, driven: Driven) -> Self {
+        let now = Instant::now();
+        Self {
+            sender,
+            driven: Some(driven),
+            alarm: Box::pin(sleep_until(now + UNSET)),
+            opened: now,
+            idle_since: now,
+        }
+    }
+
+    async fn exchange(
+        &mut self,
+        request: Request<Payload>,
+        patience: &Patience,
+    ) -> Result<Response<Incoming>, Lost> {
+        let Self {
+            sender,
+            driven,
+            alarm,
+            ..
+        } = self;
+        let mut answer = pin!(sender.try_send_request(request));
+        poll_fn(|cx| {
+            drive(driven, cx);
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(answer.map_err(|mut lost| Lost::Broken {
+                    unsent: lost.take_message().map(Box::new),
+                    error: lost.into_error(),
+                }));
+            }
+            patience.poll_late(alarm, cx).map(|()| Err(Lost::Late))
+        })
+        .await
+    }
+
+    /// Moves bytes. What comes of it is told to whoever awaits the response or its body.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
+        drive(&mut self.driven, cx);
+    }
+
+    /// Whether it waits for its next request, after a response has been read to its end.
+    pub(super) fn is_idle(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.sender.is_ready() {
+            self.drive(cx);
+        }
+        self.driven.is_some() && self.sender.is_ready()
+    }
+
+    /// Whether the server has not closed it meanwhile, as far as the runtime has been told.
+    pub(super) fn is_open(&mut self) -> bool {
+        self.drive(&mut Context::from_waker(std::task::Waker::noop()));
+        self.driven.is_some() && self.sender.is_ready()
+    }
+}
+
+impl fmt::Debug for Http1 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http1")
+            .field("opened", &self.opened)
+            .field("idle_since", &self.idle_since)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection that has ended is dropped, which tells whoever still waits for it.
+fn drive(driven: &mut Option<Driven>, cx: &mut Context<'_>) {
+    if let Some(connection) = driven
+        && let Poll::Ready(ended) = connection.poll_without_shutdown(cx)
+    {
+        if let Err(error) = ended {
+            tracing::debug!(%error, "connection ended");
+        }
+        *driven = None;
+    }
+}
+
+/// A share of an HTTP/2 connection.
+#[derive(Clone, Debug)]
+pub(super) struct Http2 {
+    sender: http2::SendRequest<Payload>,
+    /// When the connection was opened.
+    pub(super) opened: Instant,
+}
+
+impl Http2 {
+    pub(super) fn new(sender: http2::SendRequest<Payload>) -> Self {
+        Self {
+            sender,
+            opened: Instant::now(),
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    async fn exchange(
+        &mut self,
+        request: Request<Payload>,
+        patience: &Patience,
+    ) -> Result<Response<Incoming>, Lost> {
+        let mut answer = pin!(self.sender.try_send_request(request));
+        let mut alarm = Box::pin(sleep_until(patience.deadline));
+        poll_fn(|cx| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(answer.map_err(|mut lost| Lost::Broken {
+                    unsent: lost.take_message().map(Box::new),
+                    error: lost.into_error(),
+                }));
+            }
+            patience.poll_late(&mut alarm, cx).map(|()| Err(Lost::Late))
+        })
+        .await
+    }
+}
+
+/// Whether a kept connection ended without answering: the server may have closed it just as we wrote.
+pub(super) fn closed_unanswered(error: &hyper::Error) -> bool {
+    use std::error::Error as _;
+    let reset = |io: &io::Error| {
+        matches!(
+            io.kind(),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+        )
+    };
+    let io = error.source().and_then(|cause| cause.downcast_ref());
+    error.is_incomplete_message() || error.is_canceled() || io.is_some_and(reset)
+}

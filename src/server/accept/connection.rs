@@ -1,0 +1,228 @@
+//! One connection, on its worker: its stream is guarded, hyper reads its requests, and the drain
+//! asks it to end.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::{HeaderValue, Request, Response, header};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::TaskTracker;
+
+use super::guard::{Activity, Guarded, InFlight};
+use super::{Downstream, Serving};
+use crate::server::body::Body;
+use crate::server::respond;
+use crate::server::workers::Seat;
+
+/// hyper refuses a smaller buffer.
+const LEAST_BUFFER: usize = 8192;
+/// Most requests at once on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 256;
+/// HTTP/2 pings find clients that vanished without a FIN.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long a connection is still read from once the process stops.
+const LAST_READ: Duration = Duration::from_millis(100);
+
+/// A connection the kernel gave us, with its slot among `max_connections`.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) stream: std::net::TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) slot: OwnedSemaphorePermit,
+}
+
+/// HTTP/1.1 and HTTP/2 as one listener speaks them.
+pub(super) type Protocols = auto::Builder<Tracked>;
+
+/// How `serving` speaks HTTP.
+pub(super) fn protocols(serving: &Serving) -> Protocols {
+    let limits = &serving.limits;
+    let mut builder = auto::Builder::new(Tracked(serving.tasks.clone()));
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // ours to time: see `guard`
+        .header_read_timeout(None)
+        .max_buf_size(limits.max_header_bytes.max(LEAST_BUFFER));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_INTERVAL);
+    builder
+}
+
+/// Serves `accepted` to its end.
+pub(super) async fn run<S, F>(
+    serving: Arc<Serving>,
+    protocols: Arc<Protocols>,
+    accepted: Accepted,
+    seat: Option<Seat>,
+    service: S,
+) where
+    S: Fn(Request<Incoming>, Arc<Downstream>) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<Body>> + Send + 'static,
+{
+    let Accepted { stream, peer, slot } = accepted;
+    let _open = Open::new(&serving, slot);
+    let stream = match TcpStream::from_std(stream)
+        .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
+    {
+        Ok(stream) => stream,
+        Err(error) => {
+            // the client is gone already
+            tracing::debug!(listener = serving.name, %error, "connection lost before it began");
+            return;
+        }
+    };
+    let downstream = Arc::new(Downstream {
+        peer,
+        worker: seat.as_ref().map_or(0, Seat::worker),
+    });
+    let activity = Arc::new(Activity::new());
+    let stream = Guarded::new(stream, &serving.limits, Arc::clone(&activity));
+    let telemetry = Arc::clone(&serving.telemetry);
+    let leaving = Arc::clone(&serving.leaving);
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let in_flight = InFlight::new(&activity);
+        let telemetry = Arc::clone(&telemetry);
+        let leaving = Arc::clone(&leaving);
+        let closable = request.version() <= http::Version::HTTP_11;
+        // a panic before the future exists is caught too
+        let answer = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            service(request, Arc::clone(&downstream))
+        }));
+        async move {
+            let response = match answer {
+                Ok(answer) => AssertUnwindSafe(answer).catch_unwind().await,
+                Err(panic) => Err(panic),
+            };
+            let mut response = response.unwrap_or_else(|_panic| {
+                telemetry.metrics.panicked();
+                respond::panicked()
+            });
+            if closable && leaving.load(Ordering::Relaxed) {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok::<_, std::convert::Infallible>(response.map(|body| Counted {
+                body,
+                _in_flight: in_flight,
+            }))
+        }
+    });
+    let mut connection = pin!(protocols.serve_connection(TokioIo::new(stream), answer));
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = serving.cut.cancelled() => return,
+        () = serving.stop.cancelled() => tokio::select! {
+            biased;
+            // a request already sent may not have been read yet
+            ended = connection.as_mut() => ended,
+            () = serving.cut.cancelled() => return,
+            () = tokio::time::sleep(LAST_READ) => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    biased;
+                    ended = connection => ended,
+                    () = serving.cut.cancelled() => return,
+                }
+            }
+        },
+    };
+    if let Err(error) = ended {
+        let malformed = error
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(|error| error.is_parse() || error.is_parse_too_large());
+        if let (true, Some(plane)) = (malformed, serving.plane) {
+            serving
+                .telemetry
+                .metrics
+                .rejected(plane, "request_malformed");
+        }
+        tracing::debug!(listener = serving.name, %peer, error, "connection ended");
+    }
+}
+
+/// An open connection: holds its slot, shows in the gauge.
+struct Open {
+    serving: Arc<Serving>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Open {
+    fn new(serving: &Arc<Serving>, slot: OwnedSemaphorePermit) -> Self {
+        serving.telemetry.metrics.connections(serving.name, 1);
+        Self {
+            serving: Arc::clone(serving),
+            _slot: slot,
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.serving
+            .telemetry
+            .metrics
+            .connections(self.serving.name, -1);
+    }
+}
+
+/// Runs HTTP/2 streams where shutdown can wait for them.
+#[derive(Clone, Debug)]
+pub(super) struct Tracked(TaskTracker);
+
+impl<F> Executor<F> for Tracked
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, fut: F) {
+        self.0.spawn(fut);
+    }
+}
+
+/// A response body during which its connection is not idle.
+struct Counted {
+    body: Body,
+    _in_flight: InFlight,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
