@@ -4,7 +4,7 @@
 //!
 //! | folder | idea | may know |
 //! |---|---|---|
-//! | [`request`] | what was asked: method, host, path, headers, peer | nothing but `http` |
+//! | [`request`] | what was asked: method, host, path, headers, peer | nothing but `http`, and what a [`certificate`] is |
 //! | [`authn`] | credential → principal: JWS, JWK, claims, issuer presets | `request` |
 //! | [`authz`] | principal → permit: routes, rules, the decision | `authn`, `request` |
 //! | [`gate`] | the order of the steps, and the traits they need | the three above |
@@ -15,6 +15,7 @@
 //! | [`app`] | composition root: config → world; reload builds a new one and swaps | everything above |
 //! | [`lifecycle`] | signals and changed files | leaf |
 //! | [`cli`] | `serve`, `dev`, `check`, `explain`, `token`, `health`, `schema` | `app` |
+//! | [`certificate`] | PEM files, what a certificate says | leaf |
 //! | [`reason`], [`secret`], [`steps`], [`clock`] | why a request was refused, what cannot be printed, what `explain` hears, wall time | leaves |
 //!
 //! # The life of a request
@@ -36,6 +37,7 @@
 pub mod app;
 pub mod authn;
 pub mod authz;
+pub mod certificate;
 pub mod cli;
 pub mod client;
 pub mod clock;

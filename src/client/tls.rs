@@ -4,10 +4,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::certificate::add_roots;
 use crate::config;
 
 /// Installs aws-lc-rs as the process's provider for rustls. First thing in every command that
@@ -50,21 +49,11 @@ pub fn client_config(client: &config::Client) -> io::Result<Arc<ClientConfig>> {
 /// Unlike the system store, a file the operator named must be right to the last certificate.
 fn add_extra_roots(roots: &mut RootCertStore, path: &Path) -> io::Result<()> {
     let wrong = |why: String| {
-        let message = format!("extra_ca_file {}: {why}", path.display());
+        let message = format!("extra_ca_file {} {why}", path.display());
         io::Error::new(io::ErrorKind::InvalidData, message)
     };
-    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    let before = roots.len();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-        roots
-            .add(certificate)
-            .map_err(|error| wrong(error.to_string()))?;
-    }
-    if roots.len() == before {
-        return Err(wrong("holds no certificate".to_owned()));
-    }
-    Ok(())
+    let pem = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    add_roots(roots, &pem).map_err(|error| wrong(error.to_string()))
 }
 
 #[cfg(test)]

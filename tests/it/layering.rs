@@ -4,11 +4,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each folder or file under `src/` and the crate's own modules it may name.
-const MAY_IMPORT: [(&str, &[&str]); 11] = [
-    ("request", &["reason", "request"]),
+const MAY_IMPORT: [(&str, &[&str]); 12] = [
+    ("request", &["certificate", "reason", "request"]),
     (
         "authn",
-        &["authn", "clock", "reason", "request", "secret", "steps"],
+        &[
+            "authn",
+            "certificate",
+            "clock",
+            "reason",
+            "request",
+            "secret",
+            "steps",
+        ],
     ),
     (
         "authz",
@@ -17,19 +25,46 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
     (
         "gate",
         &[
-            "authn", "authz", "clock", "gate", "reason", "request", "steps",
+            "authn",
+            "authz",
+            "certificate",
+            "clock",
+            "gate",
+            "reason",
+            "request",
+            "steps",
         ],
     ),
     (
         "telemetry",
-        &["authn", "clock", "config", "reason", "request", "telemetry"],
+        &[
+            "authn",
+            "certificate",
+            "clock",
+            "config",
+            "reason",
+            "request",
+            "telemetry",
+        ],
     ),
-    ("config", &["authn", "authz", "config", "request", "secret"]),
+    (
+        "config",
+        &[
+            "authn",
+            "authz",
+            "certificate",
+            "clock",
+            "config",
+            "request",
+            "secret",
+        ],
+    ),
     (
         "client",
         &[
             "authn",
             "authz",
+            "certificate",
             "client",
             "clock",
             "config",
@@ -45,6 +80,7 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
         &[
             "authn",
             "authz",
+            "certificate",
             "client",
             "clock",
             "config",
@@ -57,6 +93,7 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
             "telemetry",
         ],
     ),
+    ("certificate", &["certificate", "clock"]),
     ("reason", &[]),
     ("secret", &[]),
     ("steps", &[]),
