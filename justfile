@@ -27,6 +27,10 @@ doc:
 bench *arguments:
     cargo bench --locked {{ arguments }}
 
+# Gatepost beside its peers on this machine (bench/README.md).
+bench-peers *arguments:
+    bench/run {{ arguments }}
+
 # Binary size, memory and start time of a release build.
 measure:
     scripts/measure

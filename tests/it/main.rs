@@ -5,6 +5,8 @@ mod admin;
 #[cfg(test)]
 mod attack;
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod cognito;
 #[cfg(test)]
 mod config;
