@@ -6,7 +6,8 @@ use super::Shared;
 use crate::client::egress::Targets;
 use crate::client::jwks::{Background, KeyEngine};
 use crate::client::outgoing::Outgoing;
-use crate::client::tls;
+use crate::client::pool::Means;
+use crate::client::tls::Trust;
 use crate::client::token::Credentials;
 use crate::client::upstream::Upstreams;
 use crate::config::Config;
@@ -29,22 +30,21 @@ pub(super) fn build(
         fingerprint_key,
         ..
     } = shared;
-    let tls = tls::client_config(&config.client)?;
-    let outgoing = Outgoing::with_tls(&config.client, &tls)?;
+    let trust = Trust::new(&config.client)?;
+    let outgoing = Outgoing::with_trust(&config.client, &trust)?;
+    let means = Means {
+        trust: &trust,
+        workers: workers.count(),
+        background,
+    };
     let upstreams = Upstreams::new(
         &config.upstreams,
-        &config.client,
-        &tls,
-        workers.count(),
-        background,
+        &means,
         previous.map(|old| &*old.upstreams),
     )?;
     let targets = Targets::new(
         &config.egress_targets,
-        &config.client,
-        &tls,
-        workers.count(),
-        background,
+        &means,
         previous.map(|old| &*old.targets),
     )?;
     let keys = Arc::new(KeyEngine::start(

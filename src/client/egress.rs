@@ -1,25 +1,18 @@
 //! Carrying the app's own request to an allow-listed target, with a credential.
 
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use url::Url;
 
-use crate::client::jwks::Background;
-use crate::client::pool::{Payload, Pool, Reply, SendError};
+use crate::client::pool::{Means, Payload, Pool, Reply, SendError};
 use crate::config;
-
-/// Time a pooled connection may be idle.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Allow-listed targets, each with its connection pool.
 #[derive(Debug)]
 pub struct Targets {
-    targets: Vec<Arc<Target>>,
-    client: config::Client,
+    targets: Vec<Target>,
 }
 
 /// One target. Whatever a request says, it goes to this target's scheme, host and port, below its
@@ -31,45 +24,21 @@ pub struct Target {
 }
 
 impl Targets {
-    /// Builds the pools. A target whose definition is the same in `previous` keeps its pool.
+    /// Builds the pools, or takes them over from `previous` where nothing has changed.
     pub fn new(
         targets: &[config::EgressTarget],
-        client: &config::Client,
-        tls: &rustls::ClientConfig,
-        workers: usize,
-        background: &Background,
+        means: &Means<'_>,
         previous: Option<&Self>,
     ) -> io::Result<Self> {
-        let previous = previous.filter(|previous| previous.client == *client);
-        let mut built = Vec::with_capacity(targets.len());
-        for definition in targets {
-            // the content of `extra_ca_file` may have changed under the same name
-            let keeps = client.extra_ca_file.is_none() || definition.url.scheme() == "http";
-            let kept = previous.filter(|_same_client| keeps).and_then(|previous| {
-                previous
-                    .targets
-                    .iter()
-                    .find(|target| target.definition == *definition)
-            });
-            built.push(match kept {
-                Some(target) => Arc::clone(target),
-                None => Arc::new(Target {
-                    pool: Pool::new(
-                        &definition.url,
-                        definition.connect_timeout,
-                        IDLE_TIMEOUT,
-                        tls,
-                        workers,
-                        background,
-                    )?,
-                    definition: definition.clone(),
-                }),
-            });
-        }
-        Ok(Self {
-            targets: built,
-            client: client.clone(),
-        })
+        let target = |definition: &config::EgressTarget| {
+            let kept = previous.and_then(|previous| previous.find(&definition.name));
+            Ok(Target {
+                pool: means.pool(&definition.server, kept.map(|kept| &kept.pool))?,
+                definition: definition.clone(),
+            })
+        };
+        let targets = targets.iter().map(target).collect::<io::Result<_>>()?;
+        Ok(Self { targets })
     }
 
     /// The target of this name.
@@ -77,7 +46,6 @@ impl Targets {
     pub fn find(&self, name: &str) -> Option<&Target> {
         self.targets
             .iter()
-            .map(|target| &**target)
             .find(|target| *target.definition.name == *name)
     }
 
@@ -87,7 +55,6 @@ impl Targets {
     pub fn find_by_url(&self, host: &str, port: u16, path: &str) -> Option<&Target> {
         self.targets
             .iter()
-            .map(|target| &**target)
             .filter(|target| target.is_at(host, port) && target.covers(path))
             .max_by_key(|target| target.pool.base().len())
     }
@@ -118,7 +85,7 @@ impl Target {
     }
 
     fn is_at(&self, host: &str, port: u16) -> bool {
-        let url: &Url = &self.definition.url;
+        let url: &Url = &self.definition.server.url;
         url.scheme() == "http"
             && url.host_str() == Some(host)
             && url.port_or_known_default() == Some(port)
@@ -145,7 +112,7 @@ impl Target {
         *request.uri_mut() = Uri::from(path_and_query);
         *request.headers_mut() = headers;
         self.pool
-            .send(worker, request, self.definition.timeout)
+            .send(worker, request, self.definition.server.timeout)
             .await
     }
 }

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use url::Url;
 
-use crate::client::tls;
+use crate::client::tls::Trust;
 use crate::config;
 
 /// Part of every deadline: a peer that does not even accept is given up earlier.
@@ -98,12 +98,12 @@ pub enum FetchError {
 impl Outgoing {
     /// Builds it: TLS roots, proxy. Reads the disk: call it at start and on reload only.
     pub fn new(client: &config::Client) -> io::Result<Self> {
-        Self::with_tls(client, &*tls::client_config(client)?)
+        Self::with_trust(client, &Trust::new(client)?)
     }
 
-    /// [`Self::new`] with TLS that was set up before.
-    pub fn with_tls(client: &config::Client, tls: &rustls::ClientConfig) -> io::Result<Self> {
-        let mut tls = tls.clone();
+    /// [`Self::new`] with roots that were read before.
+    pub fn with_trust(client: &config::Client, trust: &Trust) -> io::Result<Self> {
+        let mut tls = trust.client_config(&config::ServerTls::default())?;
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let mut builder = reqwest::Client::builder()
             // also ends reqwest's reading of HTTP_PROXY and its kin

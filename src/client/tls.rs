@@ -1,12 +1,12 @@
 //! TLS towards others: roots, the one crypto provider.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
+use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::certificate::add_roots;
+use crate::certificate;
 use crate::config;
 
 /// Installs aws-lc-rs as the process's provider for rustls. First thing in every command that
@@ -21,55 +21,79 @@ pub fn install_crypto_provider() {
     }
 }
 
-/// Client TLS: the machine's roots (webpki-roots if it has none) plus `extra_ca_file`; TLS 1.2 up.
-/// ALPN is left to the connector. Reads the disk: call it at start and on reload only.
-pub fn client_config(client: &config::Client) -> io::Result<Arc<ClientConfig>> {
-    let mut roots = RootCertStore::empty();
-    let native = rustls_native_certs::load_native_certs();
-    for error in &native.errors {
-        tracing::debug!(%error, "a system root certificate was left out");
-    }
-    // system stores hold oddities: what cannot be parsed is left out
-    roots.add_parsable_certificates(native.certs);
-    if roots.is_empty() {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    }
-    if let Some(path) = &client.extra_ca_file {
-        add_extra_roots(&mut roots, path)?;
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+/// Whose certificates are believed: the machine's roots (webpki-roots if it has none) plus
+/// `extra_ca_file`, unless a server's own table names others.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    roots: Arc<RootCertStore>,
+    extra: config::Certificates,
 }
 
-/// Unlike the system store, a file the operator named must be right to the last certificate.
-fn add_extra_roots(roots: &mut RootCertStore, path: &Path) -> io::Result<()> {
-    let wrong = |why: String| {
-        let message = format!("extra_ca_file {} {why}", path.display());
-        io::Error::new(io::ErrorKind::InvalidData, message)
-    };
-    let pem = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
-    add_roots(roots, &pem).map_err(|error| wrong(error.to_string()))
+/// The machine's roots count as the same for as long as the process lives.
+impl PartialEq for Trust {
+    fn eq(&self, other: &Self) -> bool {
+        self.extra == other.extra
+    }
+}
+
+impl Eq for Trust {}
+
+impl Trust {
+    /// Reads the machine's roots from disk: call it at start and on reload only.
+    pub fn new(client: &config::Client) -> io::Result<Self> {
+        let mut roots = RootCertStore::empty();
+        let native = rustls_native_certs::load_native_certs();
+        for error in &native.errors {
+            tracing::debug!(%error, "a system root certificate was left out");
+        }
+        // system stores hold oddities: what cannot be parsed is left out
+        roots.add_parsable_certificates(native.certs);
+        if roots.is_empty() {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        add(&mut roots, &client.extra_roots)?;
+        Ok(Self {
+            roots: Arc::new(roots),
+            extra: client.extra_roots.clone(),
+        })
+    }
+
+    /// TLS 1.2 or 1.3 towards a server with these settings. ALPN is left to whoever connects.
+    pub fn client_config(&self, server: &config::ServerTls) -> io::Result<ClientConfig> {
+        let roots = match &server.roots {
+            None => Arc::clone(&self.roots),
+            Some(certificates) => {
+                let mut roots = RootCertStore::empty();
+                add(&mut roots, certificates)?;
+                Arc::new(roots)
+            }
+        };
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(io::Error::other)?
+            .with_root_certificates(roots);
+        let Some(identity) = &server.identity else {
+            return Ok(config.with_no_client_auth());
+        };
+        let key = certificate::private_key(identity.key.expose().as_bytes());
+        config
+            .with_client_auth_cert(identity.chain.0.clone(), key.map_err(io::Error::other)?)
+            .map_err(io::Error::other)
+    }
+}
+
+/// Unlike the system store, roots the operator named must be right to the last one.
+fn add(roots: &mut RootCertStore, certificates: &config::Certificates) -> io::Result<()> {
+    for certificate in &certificates.0 {
+        roots.add(certificate.clone()).map_err(io::Error::other)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn extra(content: &[u8]) -> (tempfile::TempDir, config::Client) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("ca.pem");
-        std::fs::write(&path, content).unwrap();
-        let client = config::Client {
-            extra_ca_file: Some(path),
-            ..config::Client::default()
-        };
-        (folder, client)
-    }
 
     #[test]
     fn the_provider_may_be_installed_twice() {
@@ -79,24 +103,11 @@ mod tests {
     }
 
     #[test]
-    fn an_extra_ca_file_is_added() {
-        let ca = rcgen::generate_simple_self_signed(vec!["ca.example".to_owned()]).unwrap();
-        let (_folder, client) = extra(ca.cert.pem().as_bytes());
-        client_config(&client).unwrap();
-    }
-
-    #[test]
-    fn a_wrong_extra_ca_file_is_an_error_that_names_it() {
-        let broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        for content in [&b""[..], b"no PEM here", broken] {
-            let (_folder, client) = extra(content);
-            let error = client_config(&client).unwrap_err().to_string();
-            assert!(error.contains("ca.pem"), "{error}");
-        }
-        let missing = config::Client {
-            extra_ca_file: Some("/nonexistent/ca.pem".into()),
+    fn what_is_no_root_is_never_believed() {
+        let client = config::Client {
+            extra_roots: config::Certificates(vec![b"no DER".to_vec().into()]),
             ..config::Client::default()
         };
-        assert!(client_config(&missing).is_err());
+        assert!(Trust::new(&client).is_err());
     }
 }

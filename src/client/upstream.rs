@@ -3,25 +3,24 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Request, Response};
 
 use crate::authz::{Permit, Route};
-use crate::client::jwks::Background;
-use crate::client::pool::{Payload, Pool, Reply, SendError};
+use crate::client::pool::{Means, Payload, Pool, Reply, SendError};
 use crate::config;
 
 /// Connection pools, one per `[upstreams.X]`.
 #[derive(Debug)]
 pub struct Upstreams {
     by_name: HashMap<Arc<str>, Upstream>,
-    client: config::Client,
 }
 
 /// An upstream with its connections.
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    definition: config::Upstream,
+    timeout: Duration,
     pool: Pool,
 }
 
@@ -34,43 +33,22 @@ impl Upstream {
 }
 
 impl Upstreams {
-    /// Builds the pools. An upstream whose definition is the same in `previous` keeps its pool,
-    /// unless its trust may have changed with `extra_ca_file`.
+    /// Builds the pools, or takes them over from `previous` where nothing has changed.
     pub fn new(
         upstreams: &[config::Upstream],
-        client: &config::Client,
-        tls: &rustls::ClientConfig,
-        workers: usize,
-        background: &Background,
+        means: &Means<'_>,
         previous: Option<&Self>,
     ) -> io::Result<Self> {
-        let previous = previous.filter(|previous| previous.client == *client);
         let mut by_name = HashMap::with_capacity(upstreams.len());
-        for definition in upstreams {
-            let keeps = client.extra_ca_file.is_none() || definition.url.scheme() == "http";
-            let kept = previous
-                .and_then(|previous| previous.by_name.get(&definition.name))
-                .filter(|kept| keeps && kept.definition == *definition);
-            let upstream = match kept {
-                Some(kept) => kept.clone(),
-                None => Upstream {
-                    definition: definition.clone(),
-                    pool: Pool::new(
-                        &definition.url,
-                        definition.connect_timeout,
-                        definition.idle_timeout,
-                        tls,
-                        workers,
-                        background,
-                    )?,
-                },
+        for config::Upstream { name, server } in upstreams {
+            let kept = previous.and_then(|previous| previous.by_name.get(name));
+            let upstream = Upstream {
+                timeout: server.timeout,
+                pool: means.pool(server, kept.map(|kept| &kept.pool))?,
             };
-            by_name.insert(Arc::clone(&definition.name), upstream);
+            by_name.insert(Arc::clone(name), upstream);
         }
-        Ok(Self {
-            by_name,
-            client: client.clone(),
-        })
+        Ok(Self { by_name })
     }
 
     /// The upstream of a route; `None` if the route only answers forward auth.
@@ -91,7 +69,7 @@ impl Upstreams {
         let Some((forward, upstream)) = route.forward.as_ref().zip(self.of(route)) else {
             return Err(SendError::Unreachable);
         };
-        let timeout = forward.timeout.unwrap_or(upstream.definition.timeout);
+        let timeout = forward.timeout.unwrap_or(upstream.timeout);
         upstream.pool.send(worker, request, timeout).await
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::HeaderName;
 use url::Url;
 
+use super::Server;
 use crate::secret::SecretSource;
 
 /// `[upstreams.X]`
@@ -13,14 +14,8 @@ use crate::secret::SecretSource;
 pub struct Upstream {
     /// Its name.
     pub name: Arc<str>,
-    /// Scheme and authority; its path is put before the request's.
-    pub url: Url,
-    /// Time to connect.
-    pub connect_timeout: Duration,
-    /// Time to the response head.
-    pub timeout: Duration,
-    /// Time a pooled connection may be idle.
-    pub idle_timeout: Duration,
+    /// Where it is and how it is connected to.
+    pub server: Server,
 }
 
 /// `[credentials.X]`
@@ -94,14 +89,10 @@ pub enum ClientAuthMethod {
 pub struct EgressTarget {
     /// Its name: the first path segment on the egress listener.
     pub name: Arc<str>,
-    /// Where it is; its path is put before the request's.
-    pub url: Url,
+    /// Where it is and how it is connected to.
+    pub server: Server,
     /// Names of credential sources; the first that has something is used.
     pub credentials: Vec<Arc<str>>,
     /// Whether the user behind the call (known by `X-Auth-Handle`) is stated in identity headers.
     pub forward_user: bool,
-    /// Time to connect.
-    pub connect_timeout: Duration,
-    /// Time to the response head.
-    pub timeout: Duration,
 }

@@ -43,12 +43,6 @@ const LATER: &[(&str, Option<&str>, &str)] = &[
         None,
         "group look-up in Microsoft Graph",
     ),
-    (
-        "upstreams.*.protocol",
-        None,
-        "a protocol other than HTTP/1.1",
-    ),
-    ("upstreams.*.tls", None, "TLS settings of an upstream"),
     ("routes.[].auth.[]", Some("api_key"), "API keys"),
     ("routes.[].auth.[]", Some("basic"), "passwords"),
     ("routes.[].auth.[]", Some("alb"), "ALB user claims"),

@@ -16,6 +16,7 @@ mod planes;
 mod raw;
 mod resolve;
 mod schema;
+mod servers;
 mod settings;
 mod sources;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use self::error::{ConfigError, ConfigErrors};
 pub use self::issuers::*;
 pub use self::planes::*;
 pub use self::schema::schema;
+pub use self::servers::*;
 pub use self::settings::*;
 pub use self::sources::{SourceFile, Sources};
 
@@ -201,12 +203,20 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
 
 /// Whether a URL's host is this machine by name or number.
 pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
+    url.host().is_some_and(|host| is_loopback_host(&host))
+}
+
+fn is_loopback_host<S: AsRef<str>>(host: &Host<S>) -> bool {
+    match host {
+        Host::Domain(name) => name.as_ref() == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
     }
+}
+
+/// Whether nobody on the way can read what is sent to this URL.
+fn is_guarded(url: &Url) -> bool {
+    url.scheme() == "https" || is_loopback(url)
 }
 
 /// The merged value with every secret's text replaced.

@@ -1,10 +1,11 @@
 //! What concerns the whole process: request ids, errors, the outgoing client, shutdown, log.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderValue;
 use url::Url;
+
+use super::Certificates;
 
 /// `[request_id] trust`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +47,8 @@ pub struct Client {
     pub proxy: Option<Url>,
     /// Hosts that bypass it.
     pub no_proxy: Vec<String>,
-    /// Further trusted roots, PEM.
-    pub extra_ca_file: Option<PathBuf>,
+    /// Further trusted roots, from `extra_ca_file`.
+    pub extra_roots: Certificates,
 }
 
 /// `[shutdown]`

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use gatepost::authn::principal::PrincipalKind;
 use gatepost::authz::Route;
 use gatepost::authz::route::{Access, Authorization, Forward, HostRewrite, OnBehalfOf, Protected};
-use gatepost::config::RequestIdTrust;
+use gatepost::config::{RequestIdTrust, Server};
 use http::{HeaderName, HeaderValue};
 use serde_json::json;
 
@@ -214,7 +214,7 @@ async fn a_route_rewrites_host_path_and_authorization() {
     ];
     let world = World::with(upstream.address, routes, |config| {
         let url = format!("http://{}/base/", upstream.address);
-        config.upstreams[0].url = url.parse().unwrap();
+        config.upstreams[0].server = Server::at(url.parse().unwrap());
         config.request_id_trust = RequestIdTrust::Any;
     })
     .await;

@@ -262,7 +262,7 @@ async fn a_configured_proxy_is_used_but_for_loopback_and_no_proxy() {
     let client = config::Client {
         proxy: Some(proxy.url("/")),
         no_proxy: vec!["0.0.0.0".to_owned()],
-        extra_ca_file: None,
+        extra_roots: config::Certificates::default(),
     };
     let outgoing = outgoing(&client);
 

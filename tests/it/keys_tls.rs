@@ -9,7 +9,8 @@ use gatepost::client::outgoing::{FetchError, Fetched, Outgoing};
 use gatepost::client::tls::install_crypto_provider;
 use gatepost::config;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use url::Url;
 
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
@@ -53,13 +54,9 @@ fn serve(
 }
 
 async fn get(address: SocketAddr, trusted: Option<&str>) -> Result<Fetched, FetchError> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ca.pem");
+    let roots = trusted.map(|pem| CertificateDer::from_pem_slice(pem.as_bytes()).unwrap());
     let client = config::Client {
-        extra_ca_file: trusted.map(|pem| {
-            std::fs::write(&path, pem).unwrap();
-            path.clone()
-        }),
+        extra_roots: config::Certificates(roots.into_iter().collect()),
         ..config::Client::default()
     };
     let url = Url::parse(&format!("https://localhost:{}/jwks", address.port())).unwrap();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gatepost::authz::Route;
+use gatepost::config::{Certificates, Server};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -230,8 +231,6 @@ async fn large_bodies_pass_in_bounded_memory() {
 async fn an_https_upstream_is_believed_by_the_extra_ca_only() {
     let authority = secure::authority();
     let other = secure::authority();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("ca.pem");
     for (trusted, protocols, code, said) in [
         (Some(&authority), &["h2", "http/1.1"][..], 200, "h2"),
         (Some(&authority), &["http/1.1"][..], 200, "h1"),
@@ -241,11 +240,9 @@ async fn an_https_upstream_is_believed_by_the_extra_ca_only() {
     ] {
         let upstream = Secure::start(&authority, protocols).await;
         let world = World::with(upstream.address, vec![public("open", "/**")], |config| {
-            config.upstreams[0].url = upstream.url().parse().unwrap();
-            config.client.extra_ca_file = trusted.map(|authority| {
-                std::fs::write(&file, authority.pem()).unwrap();
-                file.clone()
-            });
+            config.upstreams[0].server = Server::at(upstream.url().parse().unwrap());
+            let roots = trusted.map(|authority| authority.der().clone());
+            config.client.extra_roots = Certificates(roots.into_iter().collect());
         })
         .await;
         for request in [

@@ -13,10 +13,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use url::Url;
 
+use super::Means;
 use super::connection::{Connection, Http1, Http2};
 use crate::client::jwks::Background;
+use crate::config;
 
 /// HTTP/2 pings find servers that vanished without a FIN.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -56,12 +57,8 @@ impl std::fmt::Debug for TlsOffer {
 }
 
 impl Dial {
-    pub(super) fn new(
-        url: &Url,
-        timeout: Duration,
-        tls: &rustls::ClientConfig,
-        background: &Background,
-    ) -> io::Result<Self> {
+    pub(super) fn new(server: &config::Server, means: &Means<'_>) -> io::Result<Self> {
+        let url = &server.url;
         let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, format!("{url}: {what}"));
         let host = url.host_str().ok_or_else(|| invalid("no host"))?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -70,7 +67,7 @@ impl Dial {
             "https" => {
                 let name = ServerName::try_from(host.to_owned())
                     .map_err(|_error| invalid("not a name TLS can verify"))?;
-                let mut tls = tls.clone();
+                let mut tls = means.trust.client_config(&server.tls)?;
                 tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
                 Some((TlsOffer(TlsConnector::from(Arc::new(tls))), name))
             }
@@ -82,8 +79,8 @@ impl Dial {
                 .port_or_known_default()
                 .ok_or_else(|| invalid("no port"))?,
             tls,
-            timeout,
-            background: background.clone(),
+            timeout: server.connect_timeout,
+            background: means.background.clone(),
         })
     }
 

@@ -19,7 +19,6 @@ use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Request, Response, Uri, Version};
 use tokio::time::{Instant, sleep};
-use url::Url;
 
 use self::connection::{Connection, Lost, Patience, closed_unanswered};
 use self::dial::Dial;
@@ -28,6 +27,8 @@ use self::payload::Progress;
 pub use self::payload::{BodyError, Limits, Payload, Streamed};
 pub use self::reply::Reply;
 use crate::client::jwks::Background;
+use crate::client::tls::Trust;
+use crate::config;
 use crate::reason::{Denial, Failure};
 
 /// A connection to a name is not reused after this long, so that DNS changes are followed.
@@ -67,10 +68,34 @@ impl SendError {
     }
 }
 
-/// Connections to one `scheme://host:port`, and the base path before every request's. Clones share
-/// them.
+/// What every pool is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Means<'m> {
+    /// Whose certificates are believed.
+    pub trust: &'m Trust,
+    /// How many workers send requests.
+    pub workers: usize,
+    /// Where idle connections are swept and HTTP/2 ones driven.
+    pub background: &'m Background,
+}
+
+impl Means<'_> {
+    /// A pool for `server`: `previous`, if nothing it was made from has changed, else a new one,
+    /// which opens no connection yet.
+    pub fn pool(&self, server: &config::Server, previous: Option<&Pool>) -> io::Result<Pool> {
+        match previous {
+            Some(pool) if pool.made_from.0 == *server && pool.made_from.1 == *self.trust => {
+                Ok(pool.clone())
+            }
+            Some(_) | None => Pool::new(server, self),
+        }
+    }
+}
+
+/// Connections to one server, and the base path before every request's. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Pool {
+    made_from: Arc<(config::Server, Trust)>,
     scheme: Scheme,
     host: HeaderValue,
     base: String,
@@ -82,16 +107,8 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool for `url` (`http` or `https`) and this many workers; opens no connection yet. In
-    /// `background` idle connections are swept, and HTTP/2 ones driven.
-    pub fn new(
-        url: &Url,
-        connect_timeout: Duration,
-        idle_timeout: Duration,
-        tls: &rustls::ClientConfig,
-        workers: usize,
-        background: &Background,
-    ) -> io::Result<Self> {
+    fn new(server: &config::Server, means: &Means<'_>) -> io::Result<Self> {
+        let url = &server.url;
         let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, format!("{url}: {what}"));
         let host = url.host().ok_or_else(|| invalid("no host"))?;
         let named = matches!(host, url::Host::Domain(name) if name != "localhost");
@@ -99,9 +116,10 @@ impl Pool {
             Some(port) => format!("{host}:{port}"),
             None => host.to_string(),
         };
-        let dial = Dial::new(url, connect_timeout, tls, background)?;
-        let lane = || Arc::new(Lane::new(idle_timeout, named.then_some(MAX_AGE)));
+        let dial = Dial::new(server, means)?;
+        let lane = || Arc::new(Lane::new(server.idle_timeout, named.then_some(MAX_AGE)));
         let pool = Self {
+            made_from: Arc::new((server.clone(), means.trust.clone())),
             scheme: if dial.may_be_http2() {
                 Scheme::HTTPS
             } else {
@@ -110,10 +128,10 @@ impl Pool {
             host: HeaderValue::from_str(&authority).map_err(|_error| invalid("bad host"))?,
             base: url.path().trim_end_matches('/').to_owned(),
             dial,
-            lanes: (0..workers.max(1)).map(|_worker| lane()).collect(),
+            lanes: (0..means.workers.max(1)).map(|_worker| lane()).collect(),
             warned: Arc::default(),
         };
-        pool.sweep(background);
+        pool.sweep(means.background);
         Ok(pool)
     }
 

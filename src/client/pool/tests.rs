@@ -58,18 +58,28 @@ async fn converse(mut stream: TcpStream, answer: Answer, requests: Arc<AtomicUsi
 }
 
 fn pool(url: &str) -> Pool {
-    pool_for(url, SECOND)
+    pool_of(&server_at(url))
 }
 
-fn pool_for(url: &str, idle_timeout: Duration) -> Pool {
+fn server_at(url: &str) -> config::Server {
+    config::Server {
+        connect_timeout: SECOND,
+        idle_timeout: SECOND,
+        ..config::Server::at(url.parse().unwrap())
+    }
+}
+
+fn pool_of(server: &config::Server) -> Pool {
     tls::install_crypto_provider();
-    let tls = tls::client_config(&config::Client::default()).unwrap();
-    let background = Background {
-        tasks: TaskTracker::new(),
-        stop: CancellationToken::new(),
+    let means = Means {
+        trust: &Trust::new(&config::Client::default()).unwrap(),
+        workers: 1,
+        background: &Background {
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        },
     };
-    let url = url.parse().unwrap();
-    Pool::new(&url, SECOND, idle_timeout, &tls, 1, &background).unwrap()
+    means.pool(server, None).unwrap()
 }
 
 fn get(pool: &Pool) -> Request<Payload> {
@@ -162,7 +172,10 @@ async fn a_kept_connection_that_closes_unanswered_is_retried_where_that_is_safe(
 async fn a_connection_to_a_name_is_not_reused_for_ever() {
     for (host, expected) in [("app.example", [1, 2, 3]), ("127.0.0.1", [1, 1, 1])] {
         let (address, connections) = server(|_| Some(OK)).await;
-        let named = pool_for(&format!("http://{host}:80"), MAX_AGE * 10);
+        let named = pool_of(&config::Server {
+            idle_timeout: MAX_AGE * 10,
+            ..server_at(&format!("http://{host}:80"))
+        });
         let pool = Pool {
             dial: pool(&format!("http://{address}")).dial,
             ..named

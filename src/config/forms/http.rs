@@ -5,7 +5,8 @@ use std::str::FromStr as _;
 
 use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
-use url::Url;
+use rustls::pki_types::ServerName;
+use url::{Host, Url};
 
 use super::Form;
 use crate::authn::credential::TokenSource;
@@ -100,6 +101,47 @@ impl Form for Realm {
             .filter(|_value| plain)
             .map(Self)
             .ok_or_else(|| "a realm is printable ASCII without `\"` and `\\`".to_owned())
+    }
+}
+
+/// A host to connect to, with an optional port.
+#[derive(Clone, Debug)]
+pub(in crate::config) struct HostPort {
+    pub(in crate::config) host: Host,
+    pub(in crate::config) port: Option<u16>,
+}
+
+impl Form for HostPort {
+    const FORMAT: &'static str = "host-and-port";
+    const EXAMPLE: &'static str = "app-2.internal:3000";
+    fn read(text: &str) -> Result<Self, String> {
+        let (host, port) = match text.rsplit_once(':') {
+            // the colons of a bare IPv6 address are none of a port
+            Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, Some(port)),
+            Some(_) | None => (text, None),
+        };
+        let wrong = || format!("{text:?} is not a host with an optional port");
+        let host = Host::parse(host).map_err(|_error| wrong())?;
+        let port = port.map(str::parse::<u16>).transpose();
+        let port = port.map_err(|_error| wrong())?;
+        if port == Some(0) {
+            return Err("nothing listens on port 0".to_owned());
+        }
+        Ok(Self { host, port })
+    }
+}
+
+/// The name a server's certificate is for: a host name or an IP address.
+#[derive(Clone, Debug)]
+pub(in crate::config) struct CertificateName(pub(in crate::config) ServerName<'static>);
+
+impl Form for CertificateName {
+    const FORMAT: &'static str = "certificate-name";
+    const EXAMPLE: &'static str = "app.internal";
+    fn read(text: &str) -> Result<Self, String> {
+        ServerName::try_from(text.to_owned())
+            .map(Self)
+            .map_err(|_error| format!("{text:?} is neither a host name nor an IP address"))
     }
 }
 
@@ -222,6 +264,33 @@ mod tests {
         ] {
             let message = Url::read(text).unwrap_err();
             assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_host_with_an_optional_port() {
+        for (text, host, port) in [
+            ("10.0.0.1:3000", "10.0.0.1", Some(3000)),
+            ("app-2.internal:80", "app-2.internal", Some(80)),
+            ("App.internal", "app.internal", None),
+            ("[::1]:3000", "[::1]", Some(3000)),
+            ("[::1]", "[::1]", None),
+        ] {
+            let read = HostPort::read(text).unwrap();
+            assert_eq!((read.host.to_string().as_str(), read.port), (host, port));
+        }
+        for text in [
+            "",
+            ":80",
+            "::1",
+            "a:b",
+            "a:0",
+            "a:65536",
+            "http://a:80",
+            "a:80/x",
+            "a b",
+        ] {
+            assert!(HostPort::read(text).is_err(), "{text}");
         }
     }
 

@@ -16,7 +16,9 @@ use serde::{Deserialize, Deserializer, de};
 use url::Url;
 
 pub(super) use self::amounts::{Positive, Size};
-pub(super) use self::http::{HostHeader, OptionalHeader, Realm, StripPrefix};
+pub(super) use self::http::{
+    CertificateName, HostHeader, HostPort, OptionalHeader, Realm, StripPrefix,
+};
 pub(super) use self::words::{Domain, LogLevel, NonEmpty};
 
 use crate::authn::credential::TokenSource;
@@ -77,6 +79,8 @@ pub(super) fn fault(format: &str, text: &str) -> Option<(String, &'static str)> 
         of::<OptionalHeader>,
         of::<Realm>,
         of::<HostHeader>,
+        of::<HostPort>,
+        of::<CertificateName>,
         of::<Method>,
         of::<HostPattern>,
         of::<PathPattern>,

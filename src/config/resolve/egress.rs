@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use url::Url;
 
@@ -11,13 +10,9 @@ use super::super::forms::Form as _;
 use super::super::raw::{self, Part};
 use super::super::{
     ClientAuthMethod, ClientCredentials, CredentialKind, CredentialSource, EgressTarget, Upstream,
-    is_loopback,
+    is_guarded,
 };
 use super::{Known, Resolver};
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
-const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Resolver<'_> {
     pub(super) fn upstreams(
@@ -30,7 +25,8 @@ impl Resolver<'_> {
             let Some(raw) = raw.remove(&name).and_then(|part| self.part(part, &path)) else {
                 continue;
             };
-            if raw.url.0.scheme() == "http" && !is_loopback(&raw.url.0) {
+            let server = self.server(raw.server, &path);
+            if !server.is_guarded() {
                 self.warn(
                     &path.key("url"),
                     "plain http:// to another host: whoever is on the way can read and change requests",
@@ -38,10 +34,7 @@ impl Resolver<'_> {
             }
             upstreams.push(Upstream {
                 name: Arc::from(name),
-                url: raw.url.0,
-                connect_timeout: raw.connect_timeout.map_or(CONNECT_TIMEOUT, |time| time.0.0),
-                timeout: raw.timeout.map_or(RESPONSE_TIMEOUT, |time| time.0.0),
-                idle_timeout: raw.idle_timeout.map_or(POOL_IDLE_TIMEOUT, |time| time.0.0),
+                server,
             });
         }
         upstreams
@@ -92,7 +85,11 @@ impl Resolver<'_> {
     ) -> Option<ClientCredentials> {
         let secret = self.secret(&raw.client_secret, &path.key("client_secret"));
         let token_url = self.token_url(&raw, path)?;
-        self.guarded(&token_url, raw.insecure_http, &path.key("token_url"));
+        self.guarded(
+            is_guarded(&token_url),
+            raw.insecure_http,
+            &path.key("token_url"),
+        );
         let auth_method = match raw.auth_method {
             Some(raw::AuthMethod::ClientSecretPost) => ClientAuthMethod::ClientSecretPost,
             None if raw.domain.is_some() || wants_post(&token_url) => {
@@ -213,7 +210,8 @@ impl Resolver<'_> {
                     "give each target its own name",
                 );
             }
-            self.guarded(&raw.url.0, raw.insecure_http, &path.key("url"));
+            let server = self.server(raw.server, &path);
+            self.guarded(server.is_guarded(), raw.insecure_http, &path.key("url"));
             let at = path.key("credential");
             let credentials = raw.credential.list();
             for (number, credential) in credentials.iter().enumerate() {
@@ -225,11 +223,9 @@ impl Resolver<'_> {
             }
             targets.push(EgressTarget {
                 name: Arc::from(name),
-                url: raw.url.0,
+                server,
                 credentials: credentials.into_iter().map(Arc::from).collect(),
                 forward_user: raw.forward_user,
-                connect_timeout: raw.connect_timeout.map_or(CONNECT_TIMEOUT, |time| time.0.0),
-                timeout: raw.timeout.map_or(RESPONSE_TIMEOUT, |time| time.0.0),
             });
         }
         targets

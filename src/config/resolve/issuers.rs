@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::error::KeyPath;
 use super::super::forms::{NonEmpty, Text};
 use super::super::raw::{self, ClaimNames, IssuerCommon, List, OneOrMany, Part};
-use super::super::{IssuerConfig, KeyLocation};
+use super::super::{IssuerConfig, KeyLocation, is_guarded};
 use super::Resolver;
 use super::kinds::Kind;
 use crate::authn::KeySet;
@@ -62,10 +62,10 @@ impl Resolver<'_> {
         let algorithms = self.algorithms(&kind, common.algorithms, path)?;
         match &kind.keys {
             KeyLocation::JwksUrl(url) => {
-                self.guarded(url, common.insecure_http, &path.key("jwks_url"));
+                self.guarded(is_guarded(url), common.insecure_http, &path.key("jwks_url"));
             }
             KeyLocation::Discovery { url, .. } => {
-                self.guarded(url, common.insecure_http, &path.key("issuer"));
+                self.guarded(is_guarded(url), common.insecure_http, &path.key("issuer"));
             }
             KeyLocation::JwksFile(file) => {
                 self.key_file(file, &algorithms, KeySet::parse, &path.key("jwks_file"));

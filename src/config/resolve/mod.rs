@@ -6,6 +6,7 @@ mod issuers;
 mod kinds;
 mod planes;
 mod routes;
+mod servers;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -13,13 +14,12 @@ use std::path::{Path, PathBuf};
 
 use http::HeaderName;
 use serde_json::Value;
-use url::Url;
 
 pub(super) use self::planes::Planes;
 use super::error::{KeyPath, Mistakes, did_you_mean};
 use super::raw::{self, Part, Raw};
 use super::settings::Warning;
-use super::{Config, is_loopback, lint};
+use super::{Config, lint};
 use crate::request::IdentityNames;
 use crate::secret::{Secret, SecretSource};
 
@@ -305,8 +305,8 @@ impl Resolver<'_> {
 
     /// Keys and credentials do not travel in the clear, except over loopback or where that was
     /// asked for by name.
-    fn guarded(&mut self, url: &Url, insecure_http: bool, path: &KeyPath) {
-        if url.scheme() == "https" || is_loopback(url) {
+    fn guarded(&mut self, is_guarded: bool, insecure_http: bool, path: &KeyPath) {
+        if is_guarded {
             return;
         }
         if insecure_http {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::super::error::KeyPath;
 use super::super::raw::{self, Limits, Part};
-use super::super::{Client, Egress, ErrorFormat, Errors, ForwardAuth, Ingress, Jwks, Listener};
+use super::super::{
+    Certificates, Client, Egress, ErrorFormat, Errors, ForwardAuth, Ingress, Jwks, Listener,
+};
 use super::Resolver;
 use crate::authz::Route;
 use crate::config::forms::{Size, Text};
@@ -209,9 +211,10 @@ impl Resolver<'_> {
     pub(super) fn client(&mut self, raw: Part<raw::Client>) -> Option<Client> {
         let path = KeyPath::of(&["client"]);
         let raw = self.part(raw, &path)?;
-        if let Some(file) = &raw.extra_ca_file {
-            self.file(file, &path.key("extra_ca_file"))?;
-        }
+        let extra_roots = match &raw.extra_ca_file {
+            Some(file) => self.roots(file, &path.key("extra_ca_file"))?,
+            None => Certificates::default(),
+        };
         if raw.proxy.is_none() && !raw.no_proxy.is_empty() {
             self.mistakes.push(
                 &path.key("no_proxy"),
@@ -222,7 +225,7 @@ impl Resolver<'_> {
         Some(Client {
             proxy: raw.proxy.map(|url| url.0),
             no_proxy: raw::texts(&raw.no_proxy),
-            extra_ca_file: raw.extra_ca_file,
+            extra_roots,
         })
     }
 }

@@ -65,7 +65,6 @@ fn every_later_key_is_refused_by_name_wherever_it_stands() {
     let one = |table: &str, line: &str| format!("{SMALLEST}{table}\n{line}\n");
     let route = |line: &str| format!("{SMALLEST}{line}\n");
     let users = |line: &str| SMALLEST.replace("client_ids", &format!("{line}\nclient_ids"));
-    let app = |line: &str| SMALLEST.replace("url =", &format!("{line}\nurl ="));
     for (key, text) in [
         ("memberships", one("[memberships.main]", "kind = \"sql\"")),
         (
@@ -101,8 +100,6 @@ fn every_later_key_is_refused_by_name_wherever_it_stands() {
                 "kind = \"entra\"\ntenant_id = \"11111111-2222-3333-4444-555555555555\"\naudiences = [\"a\"]\ngroups_overage = \"graph\"",
             ),
         ),
-        ("upstreams.app.protocol", app("protocol = \"h2c\"")),
-        ("upstreams.app.tls", app("tls = {}")),
         ("routes[0].auth[0]", route("auth = [\"api_key\"]")),
         ("routes[0].auth[0]", route("auth = [\"basic\"]")),
         ("routes[0].auth[0]", route("auth = [\"alb\"]")),

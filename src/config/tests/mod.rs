@@ -4,6 +4,7 @@ mod design;
 mod issuers;
 mod mistakes;
 mod reference;
+mod servers;
 mod start;
 mod warnings;
 

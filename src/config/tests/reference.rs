@@ -165,10 +165,17 @@ fn planes_that_start_on_demand_have_the_defaults_the_reference_shows() {
     assert_eq!(shown("egress", "replay_body_bytes"), "64KiB");
     assert_eq!(short.egress.unwrap().replay_body_bytes, 64 << 10);
     let upstream = &whole["upstreams"]["app"];
+    let server = &short.upstreams[0].server;
+    assert_eq!(upstream["protocol"], "auto");
+    assert_eq!(server.protocol, Protocol::Auto);
+    assert_eq!(upstream["max_connections"], server.max_connections);
+    assert_eq!(upstream["max_failures"], server.max_failures);
     for (key, duration) in [
-        ("connect_timeout", short.upstreams[0].connect_timeout),
-        ("timeout", short.upstreams[0].timeout),
-        ("idle_timeout", short.upstreams[0].idle_timeout),
+        ("connect_timeout", server.connect_timeout),
+        ("timeout", server.timeout),
+        ("idle_timeout", server.idle_timeout),
+        ("dns_refresh", server.dns_refresh),
+        ("eject_for", server.eject_for),
     ] {
         let text = upstream[key].as_str().unwrap();
         assert_eq!(humantime::parse_duration(text).unwrap(), duration, "{key}");

@@ -180,7 +180,10 @@ fn no_file_and_upstream_service_give_one_protected_route() {
         route.access,
         crate::authz::route::Access::Protected(_)
     ));
-    assert_eq!(config.upstreams[0].url.as_str(), "http://127.0.0.1:3000/");
+    assert_eq!(
+        config.upstreams[0].server.url.as_str(),
+        "http://127.0.0.1:3000/"
+    );
     assert_eq!(config.jwks.refresh_interval.as_secs(), 300);
     assert_eq!(config.log.level, "warn");
     assert_eq!(config.warnings.len(), 1);

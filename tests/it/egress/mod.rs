@@ -15,7 +15,8 @@ use gatepost::client::tls;
 use gatepost::clock::SystemClock;
 use gatepost::config::{
     ClientAuthMethod, ClientCredentials, Config, CredentialKind, CredentialSource, Egress,
-    EgressTarget, ErrorFormat, Errors, Jwks, Listener, Log, RequestIdTrust, Shutdown, TokenCache,
+    EgressTarget, ErrorFormat, Errors, Jwks, Listener, Log, RequestIdTrust, Server, Shutdown,
+    TokenCache,
 };
 use gatepost::request::IdentityNames;
 use gatepost::secret::{Secret, SecretSource};
@@ -144,11 +145,9 @@ fn config(credentials: Vec<CredentialSource>, egress_targets: Vec<EgressTarget>)
 fn target(name: &str, url: &str, credentials: &[&str]) -> EgressTarget {
     EgressTarget {
         name: name.into(),
-        url: url.parse().unwrap(),
+        server: Server::at(url.parse().unwrap()),
         credentials: credentials.iter().map(|name| (*name).into()).collect(),
         forward_user: false,
-        connect_timeout: Duration::from_secs(5),
-        timeout: Duration::from_secs(10),
     }
 }
 

@@ -20,7 +20,7 @@ use gatepost::client::tls::install_crypto_provider;
 use gatepost::clock::SystemClock;
 use gatepost::config::{
     Client, Config, ErrorFormat, Errors, ForwardAuth, Ingress, IssuerConfig, Jwks, KeyLocation,
-    Listener, Log, RequestIdTrust, Shutdown, TokenCache, Upstream,
+    Listener, Log, RequestIdTrust, Server, Shutdown, TokenCache, Upstream,
 };
 use gatepost::request::IdentityNames;
 use gatepost::request::forwarded::TrustedProxies;
@@ -241,10 +241,7 @@ fn config(upstream: SocketAddr, routes: Vec<Route>) -> Config {
         }],
         upstreams: vec![Upstream {
             name: Arc::from("app"),
-            url: format!("http://{upstream}").parse().unwrap(),
-            connect_timeout: Duration::from_secs(5),
-            timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(30),
+            server: Server::at(format!("http://{upstream}").parse().unwrap()),
         }],
         routes: RouteTable::new(routes).unwrap(),
         credentials: vec![],
