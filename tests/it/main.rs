@@ -23,7 +23,11 @@ mod explain;
 #[cfg(test)]
 mod forward_auth;
 #[cfg(test)]
+mod grpc;
+#[cfg(test)]
 mod health;
+#[cfg(test)]
+mod http2;
 #[cfg(test)]
 mod ingress;
 #[cfg(test)]
@@ -36,6 +40,8 @@ mod keys_outgoing;
 mod keys_tls;
 #[cfg(test)]
 mod layering;
+#[cfg(test)]
+mod nginx;
 #[cfg(test)]
 mod oauth;
 #[cfg(test)]
@@ -60,3 +66,5 @@ mod telemetry;
 mod telemetry_reasons;
 #[cfg(test)]
 mod upstream_faults;
+#[cfg(test)]
+mod websocket;

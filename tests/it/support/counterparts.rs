@@ -1,11 +1,13 @@
-//! Other people's authorization servers, installed by `scripts/counterparts`: moto's Cognito,
-//! oidc-provider, oauth2-mock-server. Their keys are public or random: test only.
+//! Other people's servers and clients, installed by `scripts/counterparts`: moto's Cognito,
+//! oidc-provider, oauth2-mock-server, grpcio, websockets. Keys are public or random: test only.
 //!
-//! Each reads standard input to its end and then exits, so none outlives the test process,
+//! Each server reads standard input to its end and then exits, so none outlives the test process,
 //! however that ends.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -32,15 +34,37 @@ pub(crate) struct Counterpart {
     stderr: Lines,
     /// `http://127.0.0.1:PORT`
     pub(crate) url: String,
+    /// The line it printed once it answered; `url` is in it.
+    pub(crate) said: Value,
 }
+
+/// How long a counterpart may keep silent before another is started in its place, once: on a busy
+/// machine one of them sometimes never speaks.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// moto's Cognito.
 pub(crate) async fn cognito() -> Option<Counterpart> {
-    let python = installed("py", "bin/python")?;
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counterparts/cognito.py");
-    let mut command = Command::new(python);
-    command.arg(script);
-    Some(start(command).await)
+    Some(start(python("cognito.py")?).await)
+}
+
+/// A gRPC server without TLS: `test.Service`, see `tests/counterparts/grpc-server.py`.
+pub(crate) async fn grpc_server() -> Option<Counterpart> {
+    Some(start(python("grpc-server.py")?).await)
+}
+
+/// Does these calls: order and outcomes as in `tests/counterparts/grpc-client.py`.
+pub(crate) async fn grpc_client(order: Value) -> Option<Value> {
+    Some(converse(python("grpc-client.py")?, order).await)
+}
+
+/// A WebSocket server: paths as in `tests/counterparts/websocket-server.py`.
+pub(crate) async fn websocket_server() -> Option<Counterpart> {
+    Some(start(python("websocket-server.py")?).await)
+}
+
+/// Talks over one WebSocket: order and outcome as in `tests/counterparts/websocket-client.py`.
+pub(crate) async fn websocket_client(order: Value) -> Option<Value> {
+    Some(converse(python("websocket-client.py")?, order).await)
 }
 
 /// oidc-provider with these clients: `(id, secret, authentication method)`.
@@ -76,10 +100,27 @@ fn installed(name: &str, path: &str) -> Option<PathBuf> {
     if root.join(name).join(".stamp").exists() {
         return Some(root.join(name).join(path));
     }
+    skipped(name)
+}
+
+/// Says that `name` is not there, or fails under `GATEPOST_TESTS=all`.
+pub(super) fn skipped<T>(name: &str) -> Option<T> {
     let all = std::env::var_os("GATEPOST_TESTS").is_some_and(|which| which == "all");
     assert!(!all, "GATEPOST_TESTS=all, but {name} is not installed");
     eprintln!("skipped: {name} is not installed (scripts/counterparts)");
     None
+}
+
+/// A script of `tests/counterparts`, run by the Python installed there.
+pub(super) fn python(name: &str) -> Option<Command> {
+    let mut command = Command::new(installed("py", "bin/python")?);
+    command.arg(script(name));
+    Some(command)
+}
+
+fn script(name: &str) -> PathBuf {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counterparts");
+    Path::new(directory).join(name)
 }
 
 fn node(script: &str, arguments: &[&str]) -> Option<Command> {
@@ -93,30 +134,63 @@ fn node(script: &str, arguments: &[&str]) -> Option<Command> {
     Some(command)
 }
 
-async fn start(mut command: Command) -> Counterpart {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("an installed counterpart starts");
-    let stdout = Lines::of(child.stdout.take().expect("piped"));
-    let mut counterpart = Counterpart {
-        stderr: Lines::of(child.stderr.take().expect("piped")),
-        child,
-        url: String::new(),
-    };
-    let errors = counterpart.stderr.clone();
-    counterpart.url = eventually("the counterpart's address", || async {
-        assert!(!stdout.ended(), "counterpart ended: {}", errors.text());
-        let first = stdout.json().into_iter().next()?;
-        first["url"].as_str().map(str::to_owned)
-    })
-    .await;
-    counterpart
+/// Starts a server and waits until it prints its address.
+pub(super) async fn start(mut command: Command) -> Counterpart {
+    let first = tokio::time::timeout(SILENCE, Counterpart::spawn(&mut command)).await;
+    if let Ok(counterpart) = first {
+        return counterpart;
+    }
+    eprintln!("a counterpart kept silent and is started again: {command:?}");
+    Counterpart::spawn(&mut command).await
+}
+
+/// Runs a client to its end: it reads this order and prints its outcome.
+pub(super) async fn converse(mut command: Command, order: Value) -> Value {
+    let exchange = tokio::task::spawn_blocking(move || {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("an installed counterpart starts");
+        let mut stdin = child.stdin.take().expect("piped");
+        let written = stdin.write_all(order.to_string().as_bytes());
+        written.expect("the client reads its order");
+        drop(stdin);
+        let output = child.wait_with_output().expect("our child");
+        assert!(output.status.success(), "the client failed: {output:?}");
+        serde_json::from_slice(&output.stdout).expect("an outcome")
+    });
+    exchange.await.expect("the client's outcome")
 }
 
 impl Counterpart {
+    async fn spawn(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("an installed counterpart starts");
+        let stdout = Lines::of(child.stdout.take().expect("piped"));
+        let mut counterpart = Self {
+            stderr: Lines::of(child.stderr.take().expect("piped")),
+            child,
+            url: String::new(),
+            said: Value::Null,
+        };
+        let errors = &counterpart.stderr;
+        counterpart.said = eventually("the counterpart's address", || async {
+            assert!(!stdout.ended(), "counterpart ended: {}", errors.text());
+            stdout.json().into_iter().next()
+        })
+        .await;
+        counterpart.url = counterpart.said["url"]
+            .as_str()
+            .expect("an address")
+            .to_owned();
+        counterpart
+    }
+
     /// `POST`s JSON and returns the JSON answered.
     pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Value {
         let address = self.url.trim_start_matches("http://");

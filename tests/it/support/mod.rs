@@ -1,14 +1,16 @@
 //! What end-to-end tests stand on: the real binary ([`gatepost`]), an upstream that remembers
-//! ([`upstream`]), issuers of our own ([`issuer`], [`entra`]), other people's authorization servers
-//! ([`counterparts`]) and a small HTTP client ([`http`]). Everything on loopback, on free ports,
-//! gone when dropped.
+//! ([`upstream`]), issuers of our own ([`issuer`], [`entra`]), other people's servers and clients
+//! ([`counterparts`]) and programs ([`programs`]), and a small HTTP client ([`http`]). Everything on
+//! loopback, on free ports, gone when dropped.
 
 pub(crate) mod counterparts;
 pub(crate) mod entra;
 pub(crate) mod gatepost;
 pub(crate) mod http;
 pub(crate) mod issuer;
+pub(crate) mod programs;
 pub(crate) mod secure;
+pub(crate) mod sidecar;
 pub(crate) mod upstream;
 pub(crate) mod wire;
 pub(crate) mod world;

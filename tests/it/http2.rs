@@ -1,0 +1,69 @@
+//! HTTP/2 from curl and h2load to the running binary.
+
+use serde_json::json;
+
+use crate::support::counterparts::or_skip;
+use crate::support::gatepost::Gatepost;
+use crate::support::programs::{curl, program, text};
+use crate::support::sidecar::{config, token};
+use crate::support::upstream::Upstream;
+
+#[tokio::test]
+async fn curl_with_prior_knowledge_is_answered_and_judged_like_any_client() {
+    let mut allowed = or_skip!(curl());
+    let mut refused = or_skip!(curl());
+    let upstream = Upstream::start().await;
+    let gatepost = Gatepost::start(&config(&upstream.url(), "")).await;
+    let url = format!("http://{}/a%20b?c=d", gatepost.listener("ingress").await);
+    let show = "%{http_version} %{http_code}\n";
+
+    allowed
+        .args(["--http2-prior-knowledge", "--write-out", show, "--header"])
+        .arg(format!("authorization: Bearer {}", token(&json!({}))))
+        .args(["--data", "some=body", &url]);
+    assert_eq!(text(allowed).await, "{}2 200\n");
+    let seen = upstream.last();
+    assert_eq!(
+        (seen.method.as_str(), &seen.body[..]),
+        ("POST", &b"some=body"[..])
+    );
+    assert_eq!(seen.uri.to_string(), "/a%20b?c=d");
+    assert_eq!(seen.header("x-user-id"), "ada");
+
+    refused.args([
+        "--http2-prior-knowledge",
+        "--output",
+        "/dev/null",
+        "--write-out",
+        show,
+        &url,
+    ]);
+    assert_eq!(text(refused).await, "2 401\n");
+    assert_eq!(
+        upstream.requests().len(),
+        1,
+        "a refused request was carried"
+    );
+}
+
+#[tokio::test]
+async fn h2load_with_many_streams_sees_every_request_answered() {
+    let mut h2load = or_skip!(program("h2load"));
+    let upstream = Upstream::start().await;
+    let gatepost = Gatepost::start(&config(&upstream.url(), "")).await;
+    let url = format!("http://{}/", gatepost.listener("ingress").await);
+    h2load
+        .args([
+            "--requests=2000",
+            "--clients=4",
+            "--max-concurrent-streams=50",
+            "--header",
+        ])
+        .arg(format!("authorization: Bearer {}", token(&json!({}))))
+        .arg(url);
+    let report = text(h2load).await;
+    let all = "2000 total, 2000 started, 2000 done, 2000 succeeded, 0 failed, 0 errored, 0 timeout";
+    assert!(report.contains(all), "{report}");
+    assert!(report.contains("Application protocol: h2c"), "{report}");
+    assert_eq!(upstream.requests().len(), 2000);
+}
