@@ -1,5 +1,6 @@
 """A contender that runs: started in a session of its own, asked, weighed, stopped."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -108,7 +109,9 @@ class Running:
     def stop(self):
         for sign in (signal.SIGTERM, signal.SIGKILL):
             for process in self.processes():
-                os.kill(process, sign)
+                # it may have ended meanwhile
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, sign)
             deadline = time.monotonic() + STOP_LIMIT
             while self.processes() and time.monotonic() < deadline:
                 time.sleep(0.02)
