@@ -22,6 +22,8 @@ pub enum Denial {
     ClaimMismatch,
     /// The rule does not name the principal's client.
     ClientRefused,
+    /// The client's address has `max_connections_per_peer` connections already.
+    ConnectionLimit,
     /// The same kind of credential was presented more than once.
     CredentialAmbiguous,
     /// Nothing was presented.
@@ -32,6 +34,8 @@ pub enum Denial {
     GroupMissing,
     /// The token says that its groups are elsewhere (Entra overage).
     GroupsUnresolved,
+    /// The head has more bytes or fields than `max_header_bytes` and `max_headers` allow.
+    HeadersTooLarge,
     /// `Host` / `:authority` is missing, doubled, malformed or contradicted.
     HostInvalid,
     /// `iss` is not one this route accepts.
@@ -52,6 +56,8 @@ pub enum Denial {
     PrincipalKindRefused,
     /// The request contradicts itself or lacks what its dialect requires.
     RequestMalformed,
+    /// The head was not complete within `header_timeout`, or the body stalled for `idle_timeout`.
+    RequestTimeout,
     /// None of the required roles.
     RoleMissing,
     /// None of the required scopes.
@@ -77,6 +83,8 @@ pub enum Denial {
     TokenTypeRefused,
     /// `token_use` is not accepted here.
     TokenUseMismatch,
+    /// Path and query are longer than `max_uri_bytes`.
+    UriTooLong,
 }
 
 impl Denial {
@@ -89,11 +97,13 @@ impl Denial {
             Self::BodyTooLarge => "body_too_large",
             Self::ClaimMismatch | Self::TokenClaimMismatch => "claim_mismatch",
             Self::ClientRefused | Self::TokenClientRefused => "client_refused",
+            Self::ConnectionLimit => "connection_limit",
             Self::CredentialAmbiguous => "credential_ambiguous",
             Self::CredentialMissing => "credential_missing",
             Self::EgressTargetRefused => "egress_target_refused",
             Self::GroupMissing => "group_missing",
             Self::GroupsUnresolved => "groups_unresolved",
+            Self::HeadersTooLarge => "headers_too_large",
             Self::HostInvalid => "host_invalid",
             Self::IssuerUnknown => "issuer_unknown",
             Self::KeyUnknown => "key_unknown",
@@ -104,6 +114,7 @@ impl Denial {
             Self::PermissionMissing => "permission_missing",
             Self::PrincipalKindRefused => "principal_kind_refused",
             Self::RequestMalformed => "request_malformed",
+            Self::RequestTimeout => "request_timeout",
             Self::RoleMissing => "role_missing",
             Self::ScopeMissing => "scope_missing",
             Self::SignatureInvalid => "signature_invalid",
@@ -114,6 +125,7 @@ impl Denial {
             Self::TokenTooLarge => "token_too_large",
             Self::TokenTypeRefused => "token_type_refused",
             Self::TokenUseMismatch => "token_use_mismatch",
+            Self::UriTooLong => "uri_too_long",
         }
     }
 }

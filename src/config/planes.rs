@@ -16,10 +16,60 @@ pub struct Listener {
     pub idle_timeout: Duration,
     /// Most bytes of one request head.
     pub max_header_bytes: usize,
+    /// Most header fields of one request.
+    pub max_headers: usize,
+    /// Most bytes of a request's path and query.
+    pub max_uri_bytes: usize,
     /// Most bytes of a request body; `None`: unlimited (bodies are streamed).
     pub max_body_bytes: Option<u64>,
     /// Most connections at once.
     pub max_connections: usize,
+    /// Most connections at once of one client address (IPv6: of one /64); `None`: unlimited.
+    pub max_connections_per_peer: Option<u32>,
+    /// What one HTTP/2 connection may do.
+    pub http2: Http2Limits,
+    /// Whether a connection from a trusted proxy begins with a PROXY header.
+    pub proxy_protocol: bool,
+}
+
+/// What one HTTP/2 connection may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http2Limits {
+    /// Most requests at once.
+    pub max_streams: u32,
+    /// Most requests the client may cancel within [`Http2Limits::WINDOW`].
+    pub max_resets: u32,
+    /// Most frames without use within [`Http2Limits::WINDOW`].
+    pub max_control_frames: u32,
+}
+
+impl Http2Limits {
+    /// What resets and control frames are counted in.
+    pub const WINDOW: Duration = Duration::from_secs(10);
+}
+
+impl Listener {
+    /// A listener here, with the defaults `config/default.toml` shows.
+    #[must_use]
+    pub fn at(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            max_header_bytes: 64 << 10,
+            max_headers: 100,
+            max_uri_bytes: 16 << 10,
+            max_body_bytes: None,
+            max_connections: 10_000,
+            max_connections_per_peer: None,
+            http2: Http2Limits {
+                max_streams: 256,
+                max_resets: 1000,
+                max_control_frames: 2000,
+            },
+            proxy_protocol: false,
+        }
+    }
 }
 
 /// `[ingress]`

@@ -1,8 +1,9 @@
-//! Who the client is, behind which proxies: `X-Forwarded-*` from trusted peers only.
+//! Who the client is, behind which proxies: `X-Forwarded-*` and `Forwarded` from trusted peers only.
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName};
+use http::header::FORWARDED;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 /// `X-Forwarded-For`
@@ -12,45 +13,126 @@ pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-p
 /// `X-Forwarded-Host`
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// The peers whose `X-Forwarded-*` are believed.
+/// Which header of a trusted proxy names its client. Only one: a proxy that writes one of them
+/// passes the other on as its client sent it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientAddress {
+    /// `X-Forwarded-For`
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239), its `for` parameters.
+    Forwarded,
+}
+
+/// The peers whose word about where a request came from is believed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TrustedProxies(Vec<IpNet>);
+pub struct TrustedProxies {
+    networks: Vec<IpNet>,
+    client_address: ClientAddress,
+}
 
 impl TrustedProxies {
-    /// These networks.
+    /// These networks, which name the client in `X-Forwarded-For`.
     #[must_use]
     pub fn new(networks: Vec<IpNet>) -> Self {
-        Self(networks)
+        Self {
+            networks,
+            client_address: ClientAddress::default(),
+        }
+    }
+
+    /// The same networks, which name the client in this header.
+    #[must_use]
+    pub fn naming(self, client_address: ClientAddress) -> Self {
+        Self {
+            client_address,
+            ..self
+        }
     }
 
     /// Whether a peer is one of them. An IPv4 address mapped into IPv6 counts as IPv4.
     #[must_use]
     pub fn trusts(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
-        self.0.iter().any(|network| network.contains(&peer))
+        self.networks.iter().any(|network| network.contains(&peer))
     }
 
-    /// The client's address: the right-most `X-Forwarded-For` entry that is not one of ours, as
-    /// each trusted proxy appends its peer. An entry that is no address ends the walk.
+    /// The client's address: the right-most entry that is not one of ours, as each trusted proxy
+    /// appends its peer. An entry that is no address ends the walk.
     #[must_use]
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        let mut client = peer.to_canonical();
-        let lists: Vec<&str> = headers
-            .get_all(X_FORWARDED_FOR)
-            .iter()
-            .map(|v| v.to_str().unwrap_or_default())
-            .collect();
-        for entry in lists.iter().rev().flat_map(|list| list.rsplit(',')) {
+        let peer = peer.to_canonical();
+        if !self.trusts(peer) {
+            return peer;
+        }
+        match self.client_address {
+            ClientAddress::XForwardedFor => {
+                let lists = headers.get_all(X_FORWARDED_FOR).iter().rev();
+                let entries = lists.flat_map(|list| text(list).rsplit(','));
+                self.walk(peer, entries.map(|entry| address(entry.trim())))
+            }
+            ClientAddress::Forwarded => {
+                let lists = headers.get_all(FORWARDED).iter();
+                let elements: Vec<_> = lists
+                    .flat_map(|list| unquoted_split(text(list), ','))
+                    .map(forwarded_for)
+                    .collect();
+                self.walk(peer, elements.into_iter().rev())
+            }
+        }
+    }
+
+    /// Goes from `peer` back through what each proxy said, as long as it is ours.
+    fn walk(&self, peer: IpAddr, entries: impl Iterator<Item = Option<IpAddr>>) -> IpAddr {
+        let mut client = peer;
+        for entry in entries {
             if !self.trusts(client) {
                 break;
             }
-            match address(entry.trim()) {
+            match entry {
                 Some(next) => client = next.to_canonical(),
                 None => break,
             }
         }
         client
     }
+}
+
+/// The text of a header; empty, hence no address, if it is not ASCII.
+fn text(value: &HeaderValue) -> &str {
+    value.to_str().unwrap_or_default()
+}
+
+/// The address in an element of `Forwarded`: `for=1.2.3.4`, `For="[::1]:5";proto=https`. None if it
+/// is hidden (`unknown`, `_name`), missing or said twice.
+fn forwarded_for(element: &str) -> Option<IpAddr> {
+    let mut nodes = unquoted_split(element, ';')
+        .filter_map(|pair| pair.split_once('='))
+        .filter(|(name, _node)| name.trim().eq_ignore_ascii_case("for"));
+    let (_name, node) = nodes.next()?;
+    if nodes.next().is_some() {
+        return None;
+    }
+    let node = node.trim();
+    // no address needs an escape, so one that has an escape is none
+    let quoted = node
+        .strip_prefix('"')
+        .and_then(|node| node.strip_suffix('"'));
+    address(quoted.unwrap_or(node))
+}
+
+/// Splits at separators outside of quoted strings (RFC 9110 5.6.4).
+fn unquoted_split(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |character| {
+        let literal = std::mem::take(&mut escaped);
+        match character {
+            '\\' if quoted && !literal => escaped = true,
+            '"' if !literal => quoted = !quoted,
+            _other => {}
+        }
+        character == separator && !quoted
+    })
 }
 
 /// An address as `X-Forwarded-For` writes it: `1.2.3.4`, `1.2.3.4:5`, `::1` or `[::1]:5`.
@@ -69,7 +151,7 @@ fn address(entry: &str) -> Option<IpAddr> {
 pub fn states_origin(name: &HeaderName) -> bool {
     let text = name.as_str();
     text.starts_with('x') && (folds_to(text, REAL_IP) || starts_folded(text, FAMILY))
-        || *name == http::header::FORWARDED
+        || *name == FORWARDED
 }
 
 const REAL_IP: &str = "x-real-ip";
@@ -89,43 +171,109 @@ fn starts_folded(name: &str, folded: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
-    fn client(trusted: &[&str], peer: &str, lists: &[&str]) -> String {
-        let trusted = TrustedProxies::new(trusted.iter().map(|n| n.parse().unwrap()).collect());
+    const OURS: &[&str] = &["10.0.0.0/8", "fd00::/8"];
+
+    fn client(header: ClientAddress, peer: &str, lists: &[&str]) -> String {
+        let ours = OURS.iter().map(|network| network.parse().unwrap());
+        let trusted = TrustedProxies::new(ours.collect()).naming(header);
         let mut headers = HeaderMap::new();
         for list in lists {
-            headers.append(X_FORWARDED_FOR, HeaderValue::from_str(list).unwrap());
+            let name = match header {
+                ClientAddress::XForwardedFor => X_FORWARDED_FOR,
+                ClientAddress::Forwarded => FORWARDED,
+            };
+            headers.append(name, HeaderValue::from_bytes(list.as_bytes()).unwrap());
         }
         trusted.client(peer.parse().unwrap(), &headers).to_string()
     }
 
     #[test]
     fn the_client_is_the_rightmost_untrusted_address() {
-        assert_eq!(client(&[], "1.1.1.1", &["9.9.9.9"]), "1.1.1.1");
-        assert_eq!(
-            client(&["10.0.0.0/8"], "10.0.0.1", &["6.6.6.6, 2.2.2.2"]),
-            "2.2.2.2"
-        );
-        assert_eq!(
-            client(&["10.0.0.0/8"], "10.0.0.1", &["6.6.6.6, 2.2.2.2, 10.0.0.7"]),
-            "2.2.2.2"
-        );
-        assert_eq!(
-            client(&["10.0.0.0/8"], "10.0.0.1", &["6.6.6.6", "2.2.2.2:443"]),
-            "2.2.2.2"
-        );
-        assert_eq!(
-            client(&["10.0.0.0/8"], "10.0.0.1", &["6.6.6.6, nonsense"]),
-            "10.0.0.1"
-        );
-        assert_eq!(
-            client(&["10.0.0.0/8"], "::ffff:10.0.0.1", &["[2001:db8::1]:5"]),
-            "2001:db8::1"
-        );
-        assert_eq!(client(&["10.0.0.0/8"], "10.0.0.1", &[]), "10.0.0.1");
+        for (peer, lists, expected) in [
+            ("1.1.1.1", &["9.9.9.9"][..], "1.1.1.1"),
+            ("10.0.0.1", &["6.6.6.6, 2.2.2.2"], "2.2.2.2"),
+            ("10.0.0.1", &["6.6.6.6, 2.2.2.2, 10.0.0.7"], "2.2.2.2"),
+            ("10.0.0.1", &["6.6.6.6", "2.2.2.2"], "2.2.2.2"),
+            ("10.0.0.1", &["6.6.6.6, 2.2.2.2", "10.0.0.7"], "2.2.2.2"),
+            // an ALB with `routing.http.xff_client_port.enabled`
+            ("10.0.0.1", &["6.6.6.6,2.2.2.2:443"], "2.2.2.2"),
+            ("10.0.0.1", &["[2001:db8::1]:5"], "2001:db8::1"),
+            ("10.0.0.1", &["[2001:db8::1]"], "2001:db8::1"),
+            ("10.0.0.1", &["2001:db8::1"], "2001:db8::1"),
+            ("::ffff:10.0.0.1", &["::ffff:2.2.2.2"], "2.2.2.2"),
+            ("fd00::1", &["2.2.2.2, fd00::2"], "2.2.2.2"),
+            // what is no address ends the walk at the last proxy of ours
+            ("10.0.0.1", &["6.6.6.6, nonsense"], "10.0.0.1"),
+            ("10.0.0.1", &["6.6.6.6, nonsense, 10.0.0.7"], "10.0.0.7"),
+            ("10.0.0.1", &["6.6.6.6, "], "10.0.0.1"),
+            ("10.0.0.1", &["6.6.6.6", "caf\u{e9}"], "10.0.0.1"),
+            ("10.0.0.1", &["10.0.0.7"], "10.0.0.7"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+        ] {
+            let client = client(ClientAddress::XForwardedFor, peer, lists);
+            assert_eq!(client, expected, "{peer} {lists:?}");
+        }
+    }
+
+    #[test]
+    fn forwarded_names_the_client_the_same_way_where_it_is_asked() {
+        for (peer, lists, expected) in [
+            ("1.1.1.1", &["for=9.9.9.9"][..], "1.1.1.1"),
+            ("10.0.0.1", &["for=6.6.6.6, for=2.2.2.2"], "2.2.2.2"),
+            ("10.0.0.1", &["for=6.6.6.6", "for=2.2.2.2"], "2.2.2.2"),
+            (
+                "10.0.0.1",
+                &["For=2.2.2.2;proto=https;by=10.0.0.9, host=a;for=10.0.0.7"],
+                "2.2.2.2",
+            ),
+            ("10.0.0.1", &[r#"for="[2001:db8::1]:4711""#], "2001:db8::1"),
+            ("10.0.0.1", &[r#"for="[2001:db8::1]""#], "2001:db8::1"),
+            ("10.0.0.1", &[r#"for="2.2.2.2:80""#], "2.2.2.2"),
+            // separators within quotes separate nothing
+            (
+                "10.0.0.1",
+                &[r#"for=2.2.2.2;host="a, for=6.6.6.6""#],
+                "2.2.2.2",
+            ),
+            (
+                "10.0.0.1",
+                &[r#"for=2.2.2.2;host="\", for=6.6.6.6;""#],
+                "2.2.2.2",
+            ),
+            // hidden, missing, doubled or malformed: the walk ends
+            ("10.0.0.1", &["for=6.6.6.6, for=unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["for=6.6.6.6, for=_hidden"], "10.0.0.1"),
+            ("10.0.0.1", &["for=6.6.6.6, proto=https"], "10.0.0.1"),
+            ("10.0.0.1", &["for=6.6.6.6;for=2.2.2.2"], "10.0.0.1"),
+            (
+                "10.0.0.1",
+                &[r#"for=6.6.6.6, for=", for=7.7.7.7"#],
+                "10.0.0.1",
+            ),
+            ("10.0.0.1", &[r#"for=", for="[2001:db8::1]""#], "10.0.0.1"),
+            ("10.0.0.1", &["6.6.6.6"], "10.0.0.1"),
+            ("10.0.0.1", &[], "10.0.0.1"),
+        ] {
+            let client = client(ClientAddress::Forwarded, peer, lists);
+            assert_eq!(client, expected, "{peer} {lists:?}");
+        }
+    }
+
+    #[test]
+    fn the_header_a_proxy_does_not_write_says_nothing() {
+        let ours = vec!["10.0.0.0/8".parse().unwrap()];
+        let mut headers = HeaderMap::new();
+        headers.append(X_FORWARDED_FOR, HeaderValue::from_static("2.2.2.2"));
+        headers.append(FORWARDED, HeaderValue::from_static("for=3.3.3.3"));
+        let peer = "10.0.0.1".parse().unwrap();
+        let client = |header| {
+            let trusted = TrustedProxies::new(ours.clone()).naming(header);
+            trusted.client(peer, &headers).to_string()
+        };
+        assert_eq!(client(ClientAddress::XForwardedFor), "2.2.2.2");
+        assert_eq!(client(ClientAddress::Forwarded), "3.3.3.3");
     }
 
     #[test]

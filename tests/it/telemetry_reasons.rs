@@ -26,11 +26,13 @@ every!(denials: Denial {
     Denial::BodyTooLarge => Denial::BodyTooLarge,
     Denial::ClaimMismatch => Denial::ClaimMismatch,
     Denial::ClientRefused => Denial::ClientRefused,
+    Denial::ConnectionLimit => Denial::ConnectionLimit,
     Denial::CredentialAmbiguous => Denial::CredentialAmbiguous,
     Denial::CredentialMissing => Denial::CredentialMissing,
     Denial::EgressTargetRefused => Denial::EgressTargetRefused,
     Denial::GroupMissing => Denial::GroupMissing,
     Denial::GroupsUnresolved => Denial::GroupsUnresolved,
+    Denial::HeadersTooLarge => Denial::HeadersTooLarge,
     Denial::HostInvalid => Denial::HostInvalid,
     Denial::IssuerUnknown => Denial::IssuerUnknown,
     Denial::KeyUnknown => Denial::KeyUnknown,
@@ -41,6 +43,7 @@ every!(denials: Denial {
     Denial::PermissionMissing => Denial::PermissionMissing,
     Denial::PrincipalKindRefused => Denial::PrincipalKindRefused,
     Denial::RequestMalformed => Denial::RequestMalformed,
+    Denial::RequestTimeout => Denial::RequestTimeout,
     Denial::RoleMissing => Denial::RoleMissing,
     Denial::ScopeMissing => Denial::ScopeMissing,
     Denial::SignatureInvalid => Denial::SignatureInvalid,
@@ -53,6 +56,7 @@ every!(denials: Denial {
     Denial::TokenTooLarge => Denial::TokenTooLarge,
     Denial::TokenTypeRefused => Denial::TokenTypeRefused,
     Denial::TokenUseMismatch => Denial::TokenUseMismatch,
+    Denial::UriTooLong => Denial::UriTooLong,
 });
 
 const LATER: Duration = Duration::from_secs(5);

@@ -63,7 +63,8 @@ impl SendError {
             Self::Timeout => Err(Failure::UpstreamTimeout),
             Self::Protocol => Err(Failure::UpstreamProtocol),
             Self::Body(BodyError::TooLarge) => Ok(Denial::BodyTooLarge),
-            Self::Body(BodyError::Stalled | BodyError::Broken) => Ok(Denial::RequestMalformed),
+            Self::Body(BodyError::Stalled) => Ok(Denial::RequestTimeout),
+            Self::Body(BodyError::Broken) => Ok(Denial::RequestMalformed),
         }
     }
 }

@@ -16,13 +16,42 @@ pub(in crate::config) struct Limits {
     pub(in crate::config) header_timeout: Option<Text<Positive>>,
     /// Time a keep-alive connection may be silent.
     pub(in crate::config) idle_timeout: Option<Text<Positive>>,
-    /// Most bytes of one request head.
+    /// Most bytes of one request head: 431 beyond.
     pub(in crate::config) max_header_bytes: Option<Text<Size>>,
+    /// Most header fields of one request: 431 beyond.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(in crate::config) max_headers: Option<u16>,
+    /// Most bytes of a request's path and query: 414 beyond.
+    pub(in crate::config) max_uri_bytes: Option<Text<Size>>,
     /// Most bytes of a request body. Without it bodies are unlimited: they are streamed.
     pub(in crate::config) max_body_bytes: Option<Text<Size>>,
-    /// Most connections at once.
+    /// Most connections at once; further ones wait.
     #[schemars(range(min = 1))]
     pub(in crate::config) max_connections: Option<u32>,
+    /// Most connections at once of one client address (IPv6: of one /64): 429 beyond. Addresses in
+    /// `trusted_proxies` are not counted. Without it: unlimited.
+    #[schemars(range(min = 1))]
+    pub(in crate::config) max_connections_per_peer: Option<u32>,
+    /// Most requests at once on one HTTP/2 connection.
+    #[schemars(range(min = 1))]
+    pub(in crate::config) http2_max_streams: Option<u32>,
+    /// Most requests that a client may cancel on one HTTP/2 connection within 10 s: it is closed
+    /// beyond.
+    #[schemars(range(min = 1))]
+    pub(in crate::config) http2_max_resets: Option<u32>,
+    /// Most frames without use (SETTINGS, PING, PRIORITY, empty DATA, …) on one HTTP/2 connection
+    /// within 10 s: it is closed beyond.
+    #[schemars(range(min = 1))]
+    pub(in crate::config) http2_max_control_frames: Option<u32>,
+}
+
+/// `client_address`
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum ClientAddress {
+    #[default]
+    XForwardedFor,
+    Forwarded,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -32,6 +61,12 @@ pub(in crate::config) struct Ingress {
     /// Whose `X-Forwarded-*` and `X-Request-ID` are believed.
     #[serde(default)]
     pub(in crate::config) trusted_proxies: Vec<Text<IpNet>>,
+    /// Which of their headers names the client.
+    #[serde(default)]
+    pub(in crate::config) client_address: ClientAddress,
+    /// Whether a connection from one of `trusted_proxies` begins with a PROXY header (v1 or v2).
+    #[serde(default)]
+    pub(in crate::config) proxy_protocol: bool,
     /// Whether `Forwarded` (RFC 7239) is written beside `X-Forwarded-*`.
     #[serde(default)]
     pub(in crate::config) forwarded_header: bool,
@@ -45,6 +80,12 @@ pub(in crate::config) struct ForwardAuth {
     pub(in crate::config) listen: Option<Text<SocketAddr>>,
     /// Who may state the original request.
     pub(in crate::config) trusted_proxies: List<Text<IpNet>>,
+    /// Which of their headers names the client.
+    #[serde(default)]
+    pub(in crate::config) client_address: ClientAddress,
+    /// Whether a connection from one of `trusted_proxies` begins with a PROXY header (v1 or v2).
+    #[serde(default)]
+    pub(in crate::config) proxy_protocol: bool,
     #[serde(flatten)]
     pub(in crate::config) limits: Limits,
 }

@@ -1,17 +1,17 @@
 //! Planes and settings: addresses that fit together, limits, proxies.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use super::super::error::KeyPath;
 use super::super::raw::{self, Limits, Part};
 use super::super::{
-    Certificates, Client, Egress, ErrorFormat, Errors, ForwardAuth, Ingress, Jwks, Listener,
+    Certificates, Client, Egress, ErrorFormat, Errors, ForwardAuth, Http2Limits, Ingress, Jwks,
+    Listener,
 };
 use super::Resolver;
 use crate::authz::Route;
-use crate::config::forms::{Size, Text};
-use crate::request::forwarded::TrustedProxies;
+use crate::config::forms::{Positive, Size, Text};
+use crate::request::forwarded::{ClientAddress, TrustedProxies};
 
 /// All planes, resolved.
 #[derive(Debug)]
@@ -23,29 +23,71 @@ pub(in crate::config) struct Planes {
     pub(in crate::config) health: Listener,
 }
 
+impl Planes {
+    /// Each listener with the name of its table.
+    fn listeners(&self) -> impl Iterator<Item = (&'static str, &Listener)> {
+        let Self {
+            ingress,
+            forward_auth,
+            egress,
+            admin,
+            health,
+        } = self;
+        [
+            ("ingress", ingress.as_ref().map(|plane| &plane.listener)),
+            (
+                "forward_auth",
+                forward_auth.as_ref().map(|plane| &plane.listener),
+            ),
+            ("egress", egress.as_ref().map(|plane| &plane.listener)),
+            ("admin", Some(admin)),
+            ("health", Some(health)),
+        ]
+        .into_iter()
+        .filter_map(|(name, listener)| Some((name, listener?)))
+    }
+}
+
 const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const REPLAY_BODY_BYTES: usize = 64 << 10;
 
+/// The longest request target that hyper reads.
+const LONGEST_URI: usize = 65_534;
+
 fn listener(listen: Option<Text<SocketAddr>>, default: (IpAddr, u16), limits: &Limits) -> Listener {
-    let bytes = |size: &Text<Size>| size.0.0;
+    let listen = listen.map_or_else(|| default.into(), |listen| listen.0);
+    let default = Listener::at(listen);
+    let bytes = |size: &Option<Text<Size>>, default| {
+        size.as_ref().map_or(default, |size| {
+            usize::try_from(size.0.0).unwrap_or(usize::MAX)
+        })
+    };
+    let time = |time: &Option<Text<Positive>>, default| time.as_ref().map_or(default, |t| t.0.0);
     Listener {
-        listen: listen.map_or_else(|| default.into(), |listen| listen.0),
-        header_timeout: limits
-            .header_timeout
-            .as_ref()
-            .map_or(Duration::from_secs(10), |timeout| timeout.0.0),
-        idle_timeout: limits
-            .idle_timeout
-            .as_ref()
-            .map_or(Duration::from_secs(75), |timeout| timeout.0.0),
-        max_header_bytes: limits.max_header_bytes.as_ref().map_or(64 << 10, |size| {
-            usize::try_from(bytes(size)).unwrap_or(usize::MAX)
-        }),
-        max_body_bytes: limits.max_body_bytes.as_ref().map(bytes),
+        listen,
+        header_timeout: time(&limits.header_timeout, default.header_timeout),
+        idle_timeout: time(&limits.idle_timeout, default.idle_timeout),
+        max_header_bytes: bytes(&limits.max_header_bytes, default.max_header_bytes),
+        max_headers: limits.max_headers.map_or(default.max_headers, usize::from),
+        max_uri_bytes: bytes(&limits.max_uri_bytes, default.max_uri_bytes),
+        max_body_bytes: limits.max_body_bytes.as_ref().map(|size| size.0.0),
         max_connections: limits
             .max_connections
-            .map_or(10_000, |count| usize::try_from(count).unwrap_or(usize::MAX)),
+            .map_or(default.max_connections, |count| {
+                usize::try_from(count).unwrap_or(usize::MAX)
+            }),
+        max_connections_per_peer: limits.max_connections_per_peer,
+        http2: Http2Limits {
+            max_streams: limits
+                .http2_max_streams
+                .unwrap_or(default.http2.max_streams),
+            max_resets: limits.http2_max_resets.unwrap_or(default.http2.max_resets),
+            max_control_frames: limits
+                .http2_max_control_frames
+                .unwrap_or(default.http2.max_control_frames),
+        },
+        proxy_protocol: false,
     }
 }
 
@@ -84,17 +126,29 @@ impl Resolver<'_> {
         let admin = self.part(admin, &top(&["admin"]));
         let health = self.part(health, &top(&["health"]));
 
-        let networks = |list: &[Text<ipnet::IpNet>]| {
-            TrustedProxies::new(list.iter().map(|network| network.0).collect())
-        };
-        let ingress = ingress.filter(|_raw| starts_ingress).map(|raw| Ingress {
-            listener: listener(raw.listen, (ANYWHERE, 7400), &raw.limits),
-            trusted_proxies: networks(&raw.trusted_proxies),
-            forwarded_header: raw.forwarded_header,
+        let ingress = ingress.filter(|_raw| starts_ingress).map(|raw| {
+            if raw.proxy_protocol && raw.trusted_proxies.is_empty() {
+                self.mistakes.push(
+                    &top(&["ingress", "proxy_protocol"]),
+                    "nobody's PROXY header is believed: trusted_proxies is empty",
+                    "name the load balancer's networks in trusted_proxies, or remove proxy_protocol",
+                );
+            }
+            Ingress {
+                listener: Listener {
+                    proxy_protocol: raw.proxy_protocol,
+                    ..listener(raw.listen, (ANYWHERE, 7400), &raw.limits)
+                },
+                trusted_proxies: trusted(&raw.trusted_proxies, raw.client_address),
+                forwarded_header: raw.forwarded_header,
+            }
         });
         let forward_auth = forward_auth.flatten().map(|raw| ForwardAuth {
-            trusted_proxies: networks(&raw.trusted_proxies.0),
-            listener: listener(raw.listen, (ANYWHERE, 7401), &raw.limits),
+            trusted_proxies: trusted(&raw.trusted_proxies.0, raw.client_address),
+            listener: Listener {
+                proxy_protocol: raw.proxy_protocol,
+                ..listener(raw.listen, (ANYWHERE, 7401), &raw.limits)
+            },
         });
         let egress = egress.flatten().map(|raw| self.egress(raw));
         let admin = listener(
@@ -122,6 +176,7 @@ impl Resolver<'_> {
             health,
         };
         self.clashes(&planes);
+        self.uris(&planes);
         Some(planes)
     }
 
@@ -150,28 +205,25 @@ impl Resolver<'_> {
         }
     }
 
+    /// A limit that hyper's own stands before.
+    fn uris(&mut self, planes: &Planes) {
+        for (name, listener) in planes.listeners() {
+            if listener.max_uri_bytes > LONGEST_URI {
+                self.mistakes.push(
+                    &KeyPath::of(&[name, "max_uri_bytes"]),
+                    "longer targets than 65534 bytes are never read",
+                    "write \"65534B\" or less",
+                );
+            }
+        }
+    }
+
     /// Two listeners on one address: only one could start.
     fn clashes(&mut self, planes: &Planes) {
-        let Planes {
-            ingress,
-            forward_auth,
-            egress,
-            admin,
-            health,
-        } = planes;
-        let listeners: Vec<(&str, SocketAddr)> = [
-            ("ingress", ingress.as_ref().map(|plane| &plane.listener)),
-            (
-                "forward_auth",
-                forward_auth.as_ref().map(|plane| &plane.listener),
-            ),
-            ("egress", egress.as_ref().map(|plane| &plane.listener)),
-            ("admin", Some(admin)),
-            ("health", Some(health)),
-        ]
-        .into_iter()
-        .filter_map(|(name, listener)| Some((name, listener?.listen)))
-        .collect();
+        let listeners: Vec<(&str, SocketAddr)> = planes
+            .listeners()
+            .map(|(name, listener)| (name, listener.listen))
+            .collect();
         for (at, (name, address)) in listeners.iter().enumerate() {
             for (other, taken) in listeners.iter().take(at) {
                 if clash(*address, *taken) {
@@ -228,6 +280,14 @@ impl Resolver<'_> {
             extra_roots,
         })
     }
+}
+
+fn trusted(networks: &[Text<ipnet::IpNet>], client_address: raw::ClientAddress) -> TrustedProxies {
+    let client_address = match client_address {
+        raw::ClientAddress::XForwardedFor => ClientAddress::XForwardedFor,
+        raw::ClientAddress::Forwarded => ClientAddress::Forwarded,
+    };
+    TrustedProxies::new(networks.iter().map(|network| network.0).collect()).naming(client_address)
 }
 
 fn clash(a: SocketAddr, b: SocketAddr) -> bool {

@@ -166,6 +166,24 @@ fn what_cannot_work_is_refused() {
         ],
     );
     expect(
+        "[ingress]\nmax_headers = 20000\nmax_connections_per_peer = 0\nclient_address = \"x_real_ip\"\n[admin]\nproxy_protocol = true\n",
+        &[],
+        &[
+            "ingress.max_headers: out of range",
+            "ingress.max_connections_per_peer: out of range",
+            "ingress.client_address: unknown value \"x_real_ip\"",
+            "admin.proxy_protocol: unknown key",
+        ],
+    );
+    expect(
+        "[ingress]\nproxy_protocol = true\n[health]\nmax_uri_bytes = \"64KiB\"\n",
+        &[],
+        &[
+            "ingress.proxy_protocol: nobody's PROXY header is believed: trusted_proxies is empty",
+            "health.max_uri_bytes: longer targets than 65534 bytes are never read",
+        ],
+    );
+    expect(
         "[egress]\n[[egress_targets]]\nname = \"A/b\"\nurl = \"http://other.example\"\ncredential = [\"x\"]\n",
         &[],
         &[

@@ -159,8 +159,23 @@ fn planes_that_start_on_demand_have_the_defaults_the_reference_shows() {
         }
         assert_eq!(shown(plane, "max_header_bytes"), "64KiB");
         assert_eq!(listener.max_header_bytes, 64 << 10);
-        assert_eq!(whole[plane]["max_connections"], listener.max_connections);
+        assert_eq!(shown(plane, "max_uri_bytes"), "16KiB");
+        assert_eq!(listener.max_uri_bytes, 16 << 10);
         assert_eq!(listener.max_body_bytes, None);
+        assert_eq!(listener.max_connections_per_peer, None);
+        let http2 = listener.http2;
+        for (key, limit) in [
+            ("max_headers", listener.max_headers),
+            ("max_connections", listener.max_connections),
+            ("http2_max_streams", http2.max_streams as usize),
+            ("http2_max_resets", http2.max_resets as usize),
+            (
+                "http2_max_control_frames",
+                http2.max_control_frames as usize,
+            ),
+        ] {
+            assert_eq!(whole[plane][key], limit, "{plane}.{key}");
+        }
     }
     assert_eq!(shown("egress", "replay_body_bytes"), "64KiB");
     assert_eq!(short.egress.unwrap().replay_body_bytes, 64 << 10);

@@ -11,12 +11,11 @@ use super::*;
 
 fn limits() -> config::Listener {
     config::Listener {
-        listen: (Ipv4Addr::LOCALHOST, 0).into(),
         header_timeout: Duration::from_secs(60),
         idle_timeout: Duration::from_secs(60),
         max_header_bytes: 16 * 1024,
-        max_body_bytes: None,
         max_connections: 8,
+        ..config::Listener::at((Ipv4Addr::LOCALHOST, 0).into())
     }
 }
 

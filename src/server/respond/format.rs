@@ -87,11 +87,35 @@ pub(super) fn told(status: StatusCode, presented: bool) -> Told {
             "This method is not served here.",
             "Method not allowed",
         ),
+        408 => (
+            "Request Timeout",
+            "BAD_REQUEST",
+            "The request did not arrive in time.",
+            "Request timeout",
+        ),
         413 => (
             "Content Too Large",
             "BAD_REQUEST",
             "The body is too large.",
             "Content too large",
+        ),
+        414 => (
+            "URI Too Long",
+            "BAD_REQUEST",
+            "The request's path and query are too long.",
+            "URI too long",
+        ),
+        429 => (
+            "Too Many Requests",
+            "REQUEST_LIMIT_EXCEEDED",
+            "There are too many connections from this address.",
+            "Too many requests",
+        ),
+        431 => (
+            "Request Header Fields Too Large",
+            "BAD_REQUEST",
+            "The request's header fields are too large or too many.",
+            "Header fields too large",
         ),
         502 => (
             "Bad Gateway",

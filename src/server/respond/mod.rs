@@ -1,6 +1,7 @@
 //! The only writer of error responses: a [`Denial`] or [`Failure`] in, a status, a challenge and a
 //! body in the client's format out (DESIGN §6).
 
+mod early;
 mod format;
 
 use std::time::Duration;
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
+pub(super) use self::early::panicked;
 use self::format::{Told, accepted, body, told};
 use crate::client::pool::SendError;
 use crate::config::{ErrorFormat, Errors};
@@ -218,19 +220,6 @@ impl<'w> Responder<'w> {
     }
 }
 
-/// The response to a request whose handling panicked: what it asked for is gone with it.
-#[must_use]
-pub fn panicked() -> Response<Body> {
-    let status = StatusCode::INTERNAL_SERVER_ERROR;
-    let (content_type, body) = body(ErrorFormat::Problem, told(status, true), status, None);
-    let mut response = Response::new(Body::full(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
 /// The status of a denial, outside forward auth's dialects.
 #[must_use]
 pub fn status_of(denial: &Denial) -> StatusCode {
@@ -266,7 +255,11 @@ pub fn status_of(denial: &Denial) -> StatusCode {
         | Denial::ScopeMissing => StatusCode::FORBIDDEN,
         Denial::NoRoute => StatusCode::NOT_FOUND,
         Denial::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+        Denial::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         Denial::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Denial::UriTooLong => StatusCode::URI_TOO_LONG,
+        Denial::ConnectionLimit => StatusCode::TOO_MANY_REQUESTS,
+        Denial::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     }
 }
 

@@ -13,11 +13,13 @@ const ALL: &[(Denial, u16, Option<&str>)] = &[
     (Denial::BodyTooLarge, 413, None),
     (Denial::ClaimMismatch, 403, None),
     (Denial::ClientRefused, 403, None),
+    (Denial::ConnectionLimit, 429, None),
     (Denial::CredentialAmbiguous, 400, None),
     (Denial::CredentialMissing, 401, BARE),
     (Denial::EgressTargetRefused, 403, None),
     (Denial::GroupMissing, 403, None),
     (Denial::GroupsUnresolved, 403, None),
+    (Denial::HeadersTooLarge, 431, None),
     (Denial::HostInvalid, 400, None),
     (Denial::IssuerUnknown, 401, INVALID),
     (Denial::KeyUnknown, 401, INVALID),
@@ -28,6 +30,7 @@ const ALL: &[(Denial, u16, Option<&str>)] = &[
     (Denial::PermissionMissing, 403, None),
     (Denial::PrincipalKindRefused, 403, None),
     (Denial::RequestMalformed, 400, None),
+    (Denial::RequestTimeout, 408, None),
     (Denial::RoleMissing, 403, None),
     (Denial::ScopeMissing, 403, SCOPE),
     (Denial::SignatureInvalid, 401, INVALID),
@@ -40,6 +43,7 @@ const ALL: &[(Denial, u16, Option<&str>)] = &[
     (Denial::TokenTooLarge, 401, INVALID),
     (Denial::TokenTypeRefused, 401, INVALID),
     (Denial::TokenUseMismatch, 401, INVALID),
+    (Denial::UriTooLong, 414, None),
 ];
 
 fn errors(format: ErrorFormat, expose_reason: bool) -> Errors {

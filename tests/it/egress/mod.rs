@@ -79,12 +79,8 @@ impl io::Write for Captured {
 
 fn listener() -> Listener {
     Listener {
-        listen: "127.0.0.1:0".parse().unwrap(),
-        header_timeout: Duration::from_secs(10),
-        idle_timeout: Duration::from_secs(75),
-        max_header_bytes: 65_536,
         max_body_bytes: Some(10_000_000),
-        max_connections: 100,
+        ..Listener::at("127.0.0.1:0".parse().unwrap())
     }
 }
 

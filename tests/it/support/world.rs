@@ -183,14 +183,7 @@ pub(crate) fn proxies(networks: &[&str]) -> TrustedProxies {
 }
 
 fn listener() -> Listener {
-    Listener {
-        listen: (Ipv4Addr::LOCALHOST, 0).into(),
-        header_timeout: Duration::from_secs(10),
-        idle_timeout: Duration::from_secs(75),
-        max_header_bytes: 64 * 1024,
-        max_body_bytes: None,
-        max_connections: 1024,
-    }
+    Listener::at((Ipv4Addr::LOCALHOST, 0).into())
 }
 
 fn config(upstream: SocketAddr, routes: Vec<Route>) -> Config {
