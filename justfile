@@ -11,6 +11,10 @@ dev:
 test *arguments:
     scripts/test {{ arguments }}
 
+# The slow suite: MLflow, server and client. The first run installs it (1 GB).
+slow *arguments:
+    scripts/slow {{ arguments }}
+
 # Formatting, lints, documentation.
 lint:
     cargo fmt --check

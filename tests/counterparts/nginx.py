@@ -7,18 +7,18 @@ TLS with either. It serves the directory's files/, what it is asked for as /zipp
 
 import json
 import os
-import signal
 import socket
 import string
 import sys
 from pathlib import Path
+
+import group
 
 program, directory = sys.argv[1], Path(sys.argv[2])
 certificate = directory / "server.pem"
 schemes = {"http": "http", "h2c": "http"} | ({"tls": "https"} if certificate.exists() else {})
 listeners = {name: socket.create_server(("127.0.0.1", 0), backlog=1024) for name in schemes}
 ports = {name: listener.getsockname()[1] for name, listener in listeners.items()}
-
 
 names = {f"listen_{name}": f"127.0.0.1:{port}" for name, port in ports.items()} | {
     "directory": str(directory),
@@ -36,21 +36,12 @@ config.write_text(string.Template(template).safe_substitute(names))
 
 # nginx takes the sockets over by their numbers: no port is free in between.
 os.environ["NGINX"] = "".join(f"{listener.fileno()};" for listener in listeners.values())
-for listener in listeners.values():
-    os.set_inheritable(listener.fileno(), True)
 urls = {name: f"{scheme}://127.0.0.1:{ports[name]}" for name, scheme in schemes.items()}
 print(json.dumps({"url": urls.pop("http")} | urls), flush=True)
 
-# A process group of its own, ended as a whole when standard input ends: master, worker and the fork
-# that waits for it.
-os.setpgid(0, 0)
-group = os.getpgrp()
-if os.fork() == 0:
-    for listener in listeners.values():
-        listener.close()
-    sys.stdin.read()
-    os.killpg(group, signal.SIGKILL)
-else:
-    # Workers of root would be nobody, and could not read the directory.
-    user = ["-g", "user root;"] if os.geteuid() == 0 else []
-    os.execv(program, [program, "-p", str(directory), "-c", str(config), *user])
+group.end_with_stdin()
+for listener in listeners.values():
+    os.set_inheritable(listener.fileno(), True)
+# Workers of root would be nobody, and could not read the directory.
+user = ["-g", "user root;"] if os.geteuid() == 0 else []
+os.execv(program, [program, "-p", str(directory), "-c", str(config), *user])

@@ -1,101 +1,19 @@
 //! Amazon Cognito user pools, as moto issues their tokens.
 
-use serde_json::{Value, json};
-
-use crate::support::counterparts::{self, Counterpart, free_port, or_skip};
+use crate::support::cognito::Pool;
+use crate::support::counterparts::{self, free_port, or_skip};
 use crate::support::eventually;
 use crate::support::gatepost::Gatepost;
 use crate::support::http::Call;
 use crate::support::upstream::{Upstream, json as answer_json};
 
-/// A user pool with one app client and the group `admins`.
-struct Pool<'c> {
-    cognito: &'c Counterpart,
-    id: String,
-    client_id: String,
-}
+const GROUPS: &[&str] = &["admins"];
 
-/// The tokens of one sign-in.
-struct SignedIn {
-    access: String,
-    id: String,
-    sub: String,
-}
-
-const PASSWORD: &str = "Correct-horse-1";
-
-impl<'c> Pool<'c> {
-    async fn create(cognito: &'c Counterpart) -> Self {
-        let pool = cognito
-            .aws("CreateUserPool", &json!({"PoolName": "users"}))
-            .await;
-        let id = text(&pool["UserPool"]["Id"]);
-        let client = json!({
-            "UserPoolId": id, "ClientName": "app",
-            "ExplicitAuthFlows": ["ALLOW_ADMIN_USER_PASSWORD_AUTH"],
-        });
-        let client = cognito.aws("CreateUserPoolClient", &client).await;
-        let group = json!({"UserPoolId": id, "GroupName": "admins"});
-        cognito.aws("CreateGroup", &group).await;
-        Self {
-            cognito,
-            client_id: text(&client["UserPoolClient"]["ClientId"]),
-            id,
-        }
-    }
-
-    async fn sign_in(&self, name: &str, groups: &[&str]) -> SignedIn {
-        let user = json!({"UserPoolId": self.id, "Username": name});
-        let created = self.cognito.aws("AdminCreateUser", &user).await;
-        let sub = created["User"]["Attributes"]
-            .as_array()
-            .and_then(|attributes| attributes.iter().find(|a| a["Name"] == "sub"))
-            .map(|sub| text(&sub["Value"]))
-            .expect("a sub");
-        let password = json!({
-            "UserPoolId": self.id, "Username": name, "Password": PASSWORD, "Permanent": true,
-        });
-        self.cognito.aws("AdminSetUserPassword", &password).await;
-        for group in groups {
-            let member = json!({"UserPoolId": self.id, "Username": name, "GroupName": group});
-            self.cognito.aws("AdminAddUserToGroup", &member).await;
-        }
-        let sign_in = json!({
-            "UserPoolId": self.id, "ClientId": self.client_id,
-            "AuthFlow": "ADMIN_USER_PASSWORD_AUTH",
-            "AuthParameters": {"USERNAME": name, "PASSWORD": PASSWORD},
-        });
-        let tokens = self.cognito.aws("AdminInitiateAuth", &sign_in).await;
-        let tokens = &tokens["AuthenticationResult"];
-        SignedIn {
-            access: text(&tokens["AccessToken"]),
-            id: text(&tokens["IdToken"]),
-            sub,
-        }
-    }
-
-    async fn keys(&self) -> Value {
-        let address = self.cognito.url.trim_start_matches("http://");
-        let path = format!("/{}/.well-known/jwks.json", self.id);
-        Call::get(address.parse().expect("an address"), &path)
-            .send()
-            .await
-            .json()
-    }
-
-    fn config(&self, upstream: &Upstream) -> String {
-        config(&self.cognito.url, &self.id, &self.client_id, upstream)
-    }
-}
-
-fn config(cognito: &str, pool: &str, client_id: &str, upstream: &Upstream) -> String {
+/// Before this upstream, with this issuer.
+fn config(issuer: &str, upstream: &Upstream) -> String {
     format!(
         r#"
-        [issuers.users]
-        kind = "cognito"
-        user_pool_id = "{pool}"
-        client_ids = ["{client_id}"]
-        jwks_url = "{cognito}/{pool}/.well-known/jwks.json"
+        {issuer}
 
         [upstreams.app]
         url = "{}"
@@ -119,19 +37,12 @@ fn config(cognito: &str, pool: &str, client_id: &str, upstream: &Upstream) -> St
     )
 }
 
-fn text(value: &Value) -> String {
-    value
-        .as_str()
-        .unwrap_or_else(|| panic!("not text: {value}"))
-        .to_owned()
-}
-
 #[tokio::test]
 async fn a_group_member_passes_and_the_upstream_learns_who_it_is() {
     let cognito = or_skip!(counterparts::cognito().await);
-    let pool = Pool::create(&cognito).await;
+    let pool = Pool::create(&cognito, GROUPS).await;
     let upstream = Upstream::start().await;
-    let gatepost = Gatepost::start(&pool.config(&upstream)).await;
+    let gatepost = Gatepost::start(&config(&pool.issuer(), &upstream)).await;
     gatepost.ready().await;
 
     let ada = pool.sign_in("ada", &["admins"]).await;
@@ -169,9 +80,9 @@ async fn a_group_member_passes_and_the_upstream_learns_who_it_is() {
 #[tokio::test]
 async fn who_is_not_in_the_group_gets_403() {
     let cognito = or_skip!(counterparts::cognito().await);
-    let pool = Pool::create(&cognito).await;
+    let pool = Pool::create(&cognito, GROUPS).await;
     let upstream = Upstream::start().await;
-    let gatepost = Gatepost::start(&pool.config(&upstream)).await;
+    let gatepost = Gatepost::start(&config(&pool.issuer(), &upstream)).await;
     gatepost.ready().await;
 
     let bob = pool.sign_in("bob", &[]).await;
@@ -191,10 +102,10 @@ async fn who_is_not_in_the_group_gets_403() {
 #[tokio::test]
 async fn a_token_of_another_pool_is_refused_although_the_same_key_signed_it() {
     let cognito = or_skip!(counterparts::cognito().await);
-    let pool = Pool::create(&cognito).await;
-    let other = Pool::create(&cognito).await;
+    let pool = Pool::create(&cognito, GROUPS).await;
+    let other = Pool::create(&cognito, GROUPS).await;
     let upstream = Upstream::start().await;
-    let gatepost = Gatepost::start(&pool.config(&upstream)).await;
+    let gatepost = Gatepost::start(&config(&pool.issuer(), &upstream)).await;
     gatepost.ready().await;
 
     let eve = other.sign_in("eve", &["admins"]).await;
@@ -212,9 +123,9 @@ async fn a_token_of_another_pool_is_refused_although_the_same_key_signed_it() {
 #[tokio::test]
 async fn an_id_token_is_refused_where_access_tokens_are_asked_for() {
     let cognito = or_skip!(counterparts::cognito().await);
-    let pool = Pool::create(&cognito).await;
+    let pool = Pool::create(&cognito, GROUPS).await;
     let upstream = Upstream::start().await;
-    let gatepost = Gatepost::start(&pool.config(&upstream)).await;
+    let gatepost = Gatepost::start(&config(&pool.issuer(), &upstream)).await;
     gatepost.ready().await;
 
     let ada = pool.sign_in("ada", &["admins"]).await;
@@ -230,9 +141,9 @@ async fn an_id_token_is_refused_where_access_tokens_are_asked_for() {
 #[tokio::test]
 async fn known_keys_go_on_serving_when_the_issuer_stops() {
     let cognito = or_skip!(counterparts::cognito().await);
-    let pool = Pool::create(&cognito).await;
+    let pool = Pool::create(&cognito, GROUPS).await;
     let upstream = Upstream::start().await;
-    let gatepost = Gatepost::start(&pool.config(&upstream)).await;
+    let gatepost = Gatepost::start(&config(&pool.issuer(), &upstream)).await;
     gatepost.ready().await;
 
     let ada = pool.sign_in("ada", &[]).await;
@@ -261,14 +172,14 @@ async fn known_keys_go_on_serving_when_the_issuer_stops() {
 #[tokio::test]
 async fn started_without_its_issuer_it_is_live_refuses_with_503_and_recovers() {
     let cognito = or_skip!(counterparts::cognito().await);
-    let pool = Pool::create(&cognito).await;
+    let pool = Pool::create(&cognito, GROUPS).await;
     let token = pool.sign_in("ada", &[]).await.access;
     let keys = pool.keys().await;
     let upstream = Upstream::start().await;
     // Nobody listens on this port yet.
     let port = free_port();
     let url = format!("http://127.0.0.1:{port}");
-    let gatepost = Gatepost::start(&config(&url, &pool.id, &pool.client_id, &upstream)).await;
+    let gatepost = Gatepost::start(&config(&pool.issuer_at(&url), &upstream)).await;
 
     assert_eq!(gatepost.health("/livez").await.status, 200);
     assert_eq!(gatepost.health("/readyz").await.status, 503);

@@ -41,6 +41,8 @@ mod keys_tls;
 #[cfg(test)]
 mod layering;
 #[cfg(test)]
+mod mlflow;
+#[cfg(test)]
 mod nginx;
 #[cfg(test)]
 mod oauth;

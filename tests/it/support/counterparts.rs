@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::eventually;
 use super::gatepost::Lines;
 use super::http::Call;
+use super::{DEADLINE, eventually_within};
 
 /// Takes what a start function returns, or skips the test: says so on stderr and returns. Under
 /// `GATEPOST_TESTS=all` nothing may be skipped.
@@ -42,6 +42,9 @@ pub(crate) struct Counterpart {
 /// machine one of them sometimes never speaks.
 const SILENCE: Duration = Duration::from_secs(10);
 
+/// How long `MLflow` may: it loads for half a minute.
+const MLFLOW_SILENCE: Duration = Duration::from_secs(240);
+
 /// moto's Cognito.
 pub(crate) async fn cognito() -> Option<Counterpart> {
     Some(start(python("cognito.py")?).await)
@@ -65,6 +68,18 @@ pub(crate) async fn websocket_server() -> Option<Counterpart> {
 /// Talks over one WebSocket: order and outcome as in `tests/counterparts/websocket-client.py`.
 pub(crate) async fn websocket_client(order: Value) -> Option<Value> {
     Some(converse(python("websocket-client.py")?, order).await)
+}
+
+/// `MLflow`'s server. It keeps everything in this directory.
+pub(crate) async fn mlflow_server(directory: &Path) -> Option<Counterpart> {
+    let mut command = mlflow("mlflow-server.py")?;
+    command.arg(free_port().to_string()).arg(directory);
+    Some(Counterpart::spawn(&mut command, MLFLOW_SILENCE).await)
+}
+
+/// Does these steps: order and outcomes as in `tests/counterparts/mlflow-client.py`.
+pub(crate) async fn mlflow_client(order: Value) -> Option<Value> {
+    Some(converse(mlflow("mlflow-client.py")?, order).await)
 }
 
 /// oidc-provider with these clients: `(id, secret, authentication method)`.
@@ -118,6 +133,12 @@ pub(super) fn python(name: &str) -> Option<Command> {
     Some(command)
 }
 
+fn mlflow(name: &str) -> Option<Command> {
+    let mut command = Command::new(installed("mlflow", "bin/python")?);
+    command.arg(script(name));
+    Some(command)
+}
+
 fn script(name: &str) -> PathBuf {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/counterparts");
     Path::new(directory).join(name)
@@ -136,12 +157,12 @@ fn node(script: &str, arguments: &[&str]) -> Option<Command> {
 
 /// Starts a server and waits until it prints its address.
 pub(super) async fn start(mut command: Command) -> Counterpart {
-    let first = tokio::time::timeout(SILENCE, Counterpart::spawn(&mut command)).await;
-    if let Ok(counterpart) = first {
+    let first = Counterpart::spawn(&mut command, DEADLINE);
+    if let Ok(counterpart) = tokio::time::timeout(SILENCE, first).await {
         return counterpart;
     }
     eprintln!("a counterpart kept silent and is started again: {command:?}");
-    Counterpart::spawn(&mut command).await
+    Counterpart::spawn(&mut command, DEADLINE).await
 }
 
 /// Runs a client to its end: it reads this order and prints its outcome.
@@ -164,7 +185,7 @@ pub(super) async fn converse(mut command: Command, order: Value) -> Value {
 }
 
 impl Counterpart {
-    async fn spawn(command: &mut Command) -> Self {
+    async fn spawn(command: &mut Command, patience: Duration) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -179,7 +200,7 @@ impl Counterpart {
             said: Value::Null,
         };
         let errors = &counterpart.stderr;
-        counterpart.said = eventually("the counterpart's address", || async {
+        counterpart.said = eventually_within(patience, "the counterpart's address", || async {
             assert!(!stdout.ended(), "counterpart ended: {}", errors.text());
             stdout.json().into_iter().next()
         })

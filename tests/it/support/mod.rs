@@ -3,6 +3,7 @@
 //! ([`counterparts`]) and programs ([`programs`]), and a small HTTP client ([`http`]). Everything on
 //! loopback, on free ports, gone when dropped.
 
+pub(crate) mod cognito;
 pub(crate) mod counterparts;
 pub(crate) mod entra;
 pub(crate) mod gatepost;
@@ -22,11 +23,23 @@ use std::time::Duration;
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Asks again and again until there is an answer, or panics naming what was waited for.
-pub(crate) async fn eventually<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
+pub(crate) async fn eventually<T, F>(what: &str, ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
 {
-    let end = tokio::time::Instant::now() + DEADLINE;
+    eventually_within(DEADLINE, what, ask).await
+}
+
+/// The same for what may take longer.
+pub(crate) async fn eventually_within<T, F>(
+    deadline: Duration,
+    what: &str,
+    mut ask: impl FnMut() -> F,
+) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let end = tokio::time::Instant::now() + deadline;
     loop {
         if let Some(answer) = ask().await {
             return answer;
