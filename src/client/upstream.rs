@@ -1,6 +1,6 @@
 //! Carrying a judged request to its upstream: pooled connections, streaming both ways.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::config;
 /// Connection pools, one per `[upstreams.X]`.
 #[derive(Debug)]
 pub struct Upstreams {
-    by_name: HashMap<Arc<str>, Upstream>,
+    by_name: BTreeMap<Arc<str>, Upstream>,
 }
 
 /// An upstream with its connections.
@@ -39,7 +39,7 @@ impl Upstreams {
         means: &Means<'_>,
         previous: Option<&Self>,
     ) -> io::Result<Self> {
-        let mut by_name = HashMap::with_capacity(upstreams.len());
+        let mut by_name = BTreeMap::new();
         for config::Upstream { name, server } in upstreams {
             let kept = previous.and_then(|previous| previous.by_name.get(name));
             let upstream = Upstream {

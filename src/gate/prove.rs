@@ -62,7 +62,8 @@ impl Gate {
             found
         } else {
             evidence.token = Some(self.cache.fingerprint(&digest));
-            self.verify(token, digest, accepted, now, steps).await?
+            // boxed: the large future of the rare case
+            Box::pin(self.verify(token, digest, accepted, now, steps)).await?
         };
         evidence.token = Some(entry.fingerprint);
         evidence.principal = Some(Arc::clone(&entry.token.principal));

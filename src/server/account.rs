@@ -1,6 +1,7 @@
 //! The account of one request: opened when it arrives, closed when its response has ended, then
 //! its log line is written and it is counted.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -232,9 +233,32 @@ fn request_id(world: &World, headers: &HeaderMap, trusted: bool) -> RequestId {
         .unwrap_or_else(RequestId::unknown)
 }
 
+/// Random bits of the ids to come: asking for many at once costs as much as asking for a few.
+struct Bits {
+    bytes: [u8; 1000],
+    used: usize,
+}
+
+impl Bits {
+    fn next(&mut self) -> Option<[u8; 10]> {
+        if self.used >= self.bytes.len() {
+            rand::fill(&mut self.bytes).ok()?;
+            self.used = 0;
+        }
+        let next = self.bytes.get(self.used..)?.first_chunk()?;
+        self.used += next.len();
+        Some(*next)
+    }
+}
+
+thread_local! {
+    static BITS: RefCell<Bits> = const { RefCell::new(Bits { bytes: [0; 1000], used: 1000 }) };
+}
+
 fn new_id(world: &World) -> Option<RequestId> {
-    let mut random = [0; 10];
-    rand::fill(&mut random).ok()?;
+    let random = BITS
+        .try_with(|bits| bits.try_borrow_mut().ok()?.next())
+        .ok()??;
     let now = u64::try_from(world.clock.since_epoch().as_millis()).ok()?;
     let id = uuid::Builder::from_unix_timestamp_millis(now, &random).into_uuid();
     RequestId::made(

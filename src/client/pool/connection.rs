@@ -5,16 +5,17 @@
 //! request, and dropping either closes it. An HTTP/2 connection is shared, so a task drives it.
 
 use std::fmt;
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::future::Either;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -40,6 +41,15 @@ pub(super) enum Lost {
         /// The request, if nothing of it was sent.
         unsent: Option<Box<Request<Payload>>>,
     },
+}
+
+impl From<TrySendError<Request<Payload>>> for Lost {
+    fn from(mut lost: TrySendError<Request<Payload>>) -> Self {
+        Self::Broken {
+            unsent: lost.take_message().map(Box::new),
+            error: lost.into_error(),
+        }
+    }
 }
 
 /// How long a response head is awaited: `timeout` after the last byte of the request's body.
@@ -88,14 +98,16 @@ impl Patience {
 
 impl Connection {
     /// Sends a request and waits for the response's head.
-    pub(super) async fn exchange(
+    ///
+    /// Not an `async fn`, here and below: its future would hold the request, which is sent at once.
+    pub(super) fn exchange(
         &mut self,
         request: Request<Payload>,
         patience: &Patience,
-    ) -> Result<Response<Incoming>, Lost> {
+    ) -> impl Future<Output = Result<Response<Incoming>, Lost>> {
         match self {
-            Self::Http1(http1) => http1.exchange(request, patience).await,
-            Self::Http2(http2) => http2.exchange(request, patience).await,
+            Self::Http1(http1) => Either::Left(http1.exchange(request, patience)),
+            Self::Http2(http2) => Either::Right(http2.exchange(request, patience)),
         }
     }
 }
@@ -126,29 +138,29 @@ impl Http1 {
         }
     }
 
-    async fn exchange(
+    fn exchange(
         &mut self,
         request: Request<Payload>,
         patience: &Patience,
-    ) -> Result<Response<Incoming>, Lost> {
+    ) -> impl Future<Output = Result<Response<Incoming>, Lost>> {
         let Self {
             sender,
             driven,
             alarm,
             ..
         } = self;
-        let mut answer = pin!(sender.try_send_request(request));
-        poll_fn(|cx| {
-            drive(driven, cx);
-            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                return Poll::Ready(answer.map_err(|mut lost| Lost::Broken {
-                    unsent: lost.take_message().map(Box::new),
-                    error: lost.into_error(),
-                }));
-            }
-            patience.poll_late(alarm, cx).map(|()| Err(Lost::Late))
-        })
-        .await
+        let answer = sender.try_send_request(request);
+        async move {
+            let mut answer = pin!(answer);
+            poll_fn(|cx| {
+                drive(driven, cx);
+                if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                    return Poll::Ready(answer.map_err(Lost::from));
+                }
+                patience.poll_late(alarm, cx).map(|()| Err(Lost::Late))
+            })
+            .await
+        }
     }
 
     /// Moves bytes. What comes of it is told to whoever awaits the response or its body.
@@ -212,23 +224,23 @@ impl Http2 {
         !self.sender.is_closed()
     }
 
-    async fn exchange(
+    fn exchange(
         &mut self,
         request: Request<Payload>,
         patience: &Patience,
-    ) -> Result<Response<Incoming>, Lost> {
-        let mut answer = pin!(self.sender.try_send_request(request));
-        let mut alarm = Box::pin(sleep_until(patience.deadline));
-        poll_fn(|cx| {
-            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                return Poll::Ready(answer.map_err(|mut lost| Lost::Broken {
-                    unsent: lost.take_message().map(Box::new),
-                    error: lost.into_error(),
-                }));
-            }
-            patience.poll_late(&mut alarm, cx).map(|()| Err(Lost::Late))
-        })
-        .await
+    ) -> impl Future<Output = Result<Response<Incoming>, Lost>> {
+        let answer = self.sender.try_send_request(request);
+        async move {
+            let mut answer = pin!(answer);
+            let mut alarm = Box::pin(sleep_until(patience.deadline));
+            poll_fn(|cx| {
+                if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                    return Poll::Ready(answer.map_err(Lost::from));
+                }
+                patience.poll_late(&mut alarm, cx).map(|()| Err(Lost::Late))
+            })
+            .await
+        }
     }
 }
 

@@ -65,7 +65,8 @@ impl Lane {
                 });
             }
         }
-        let connection = dial.open().await?;
+        // boxed: this is rare, and its future is large
+        let connection = Box::pin(dial.open()).await?;
         if let Connection::Http2(http2) = &connection {
             *lock(&self.shared) = Some(http2.clone());
         }

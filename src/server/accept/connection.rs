@@ -11,7 +11,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
+use futures_util::future::Either;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderValue, Request, Response, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -37,6 +39,12 @@ const MAX_STREAMS: u32 = 256;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a connection is still read from once the process stops.
 const LAST_READ: Duration = Duration::from_millis(100);
+
+/// What the drain tells a connection.
+enum Told {
+    Stop,
+    Cut,
+}
 
 /// A connection the kernel gave us, with its slot among `max_connections`.
 #[derive(Debug)]
@@ -92,33 +100,31 @@ pub(super) async fn run<S, F>(
             return;
         }
     };
-    let downstream = Arc::new(Downstream {
-        peer,
-        worker: seat.as_ref().map_or(0, Seat::worker),
-    });
+    let worker = seat.as_ref().map_or(0, Seat::worker);
+    let downstream = Arc::new(Downstream::new(peer, worker));
     let activity = Arc::new(Activity::new());
     let stream = Guarded::new(stream, &serving.limits, Arc::clone(&activity));
-    let telemetry = Arc::clone(&serving.telemetry);
-    let leaving = Arc::clone(&serving.leaving);
+    // one count for a request to take, on a line of memory that no other worker writes
+    let local = Arc::new((Arc::clone(&serving), downstream));
     let answer = service_fn(move |request: Request<Incoming>| {
         let in_flight = InFlight::new(&activity);
-        let telemetry = Arc::clone(&telemetry);
-        let leaving = Arc::clone(&leaving);
+        let local = Arc::clone(&local);
         let closable = request.version() <= http::Version::HTTP_11;
-        // a panic before the future exists is caught too
+        // a panic before the future exists is caught too; boxed, since hyper moves it about
         let answer = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            service(request, Arc::clone(&downstream))
+            Box::pin(service(request, Arc::clone(&local.1)))
         }));
         async move {
             let response = match answer {
                 Ok(answer) => AssertUnwindSafe(answer).catch_unwind().await,
                 Err(panic) => Err(panic),
             };
+            let serving = &local.0;
             let mut response = response.unwrap_or_else(|_panic| {
-                telemetry.metrics.panicked();
+                serving.telemetry.metrics.panicked();
                 respond::panicked()
             });
-            if closable && leaving.load(Ordering::Relaxed) {
+            if closable && serving.leaving.load(Ordering::Relaxed) {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
@@ -129,24 +135,34 @@ pub(super) async fn run<S, F>(
         }
     });
     let mut connection = pin!(protocols.serve_connection(TokioIo::new(stream), answer));
+    // polled only when they woke us: looking at a token takes a lock that all workers share
+    let (stop, cut) = (serving.stop.cancelled(), serving.cut.cancelled());
+    let mut told = FuturesUnordered::from_iter([
+        Either::Left(stop.map(|()| Told::Stop)),
+        Either::Right(cut.map(|()| Told::Cut)),
+    ]);
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => ended,
-        () = serving.cut.cancelled() => return,
-        () = serving.stop.cancelled() => tokio::select! {
-            biased;
-            // a request already sent may not have been read yet
-            ended = connection.as_mut() => ended,
-            () = serving.cut.cancelled() => return,
-            () = tokio::time::sleep(LAST_READ) => {
-                connection.as_mut().graceful_shutdown();
-                tokio::select! {
-                    biased;
-                    ended = connection => ended,
-                    () = serving.cut.cancelled() => return,
+        told = told.next() => {
+            if !matches!(told, Some(Told::Stop)) {
+                return;
+            }
+            tokio::select! {
+                biased;
+                // a request already sent may not have been read yet
+                ended = connection.as_mut() => ended,
+                () = serving.cut.cancelled() => return,
+                () = tokio::time::sleep(LAST_READ) => {
+                    connection.as_mut().graceful_shutdown();
+                    tokio::select! {
+                        biased;
+                        ended = connection => ended,
+                        () = serving.cut.cancelled() => return,
+                    }
                 }
             }
-        },
+        }
     };
     if let Err(error) = ended {
         let malformed = error

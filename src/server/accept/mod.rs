@@ -14,7 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use http::{Request, Response};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -59,8 +60,25 @@ pub struct Serving {
 pub struct Downstream {
     /// Who is at its other end.
     pub peer: SocketAddr,
+    /// The peer's address as text, for `X-Forwarded-For`: written once for all requests.
+    pub address: HeaderValue,
     /// The number of the worker that serves it.
     pub worker: usize,
+}
+
+impl Downstream {
+    /// A connection from `peer`.
+    #[must_use]
+    pub fn new(peer: SocketAddr, worker: usize) -> Self {
+        let address = peer.ip().to_canonical().to_string();
+        Self {
+            peer,
+            // an address is visible ASCII
+            address: HeaderValue::from_maybe_shared(Bytes::from(address))
+                .unwrap_or(HeaderValue::from_static("unknown")),
+            worker,
+        }
+    }
 }
 
 /// Accepts connections until `stop`, answering each request (HTTP/1.1 and HTTP/2 without TLS) with

@@ -19,6 +19,7 @@ use crate::request::forwarded::{
     X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, states_origin,
 };
 use crate::request::headers::{connection_listed, is_hop_by_hop, same_folded, trailer_passes};
+use crate::server::accept::Downstream;
 use crate::server::handles::HANDLE;
 
 /// What becomes of one request's headers.
@@ -41,7 +42,7 @@ pub(super) struct Plan<'r> {
     /// Where it goes.
     pub(super) upstream: &'r Pool,
     /// Who sent it.
-    pub(super) peer: IpAddr,
+    pub(super) downstream: &'r Downstream,
     /// Whether `peer` is believed about where it came from.
     pub(super) trusted: bool,
     /// Whether `Forwarded` is written too.
@@ -266,7 +267,7 @@ impl Plan<'_> {
         if trailers && self.upstream.may_be_http2() {
             out.append(header::TE, HeaderValue::from_static("trailers"));
         }
-        let peer = self.peer.to_canonical();
+        let peer = self.downstream.peer.ip().to_canonical();
         if self.forwarded_header {
             let host = original_host.to_str().unwrap_or_default();
             let element = match peer {
@@ -278,8 +279,16 @@ impl Plan<'_> {
         if !forwarded.is_empty() {
             out.append(header::FORWARDED, value(forwarded)?);
         }
-        join(&mut forwarded_for, &peer.to_string());
-        out.append(X_FORWARDED_FOR, value(forwarded_for)?);
+        let address = &self.downstream.address;
+        out.append(
+            X_FORWARDED_FOR,
+            if forwarded_for.is_empty() {
+                address.clone()
+            } else {
+                push(&mut forwarded_for, address);
+                value(forwarded_for)?
+            },
+        );
         if !out.contains_key(X_FORWARDED_PROTO) {
             out.append(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
         }

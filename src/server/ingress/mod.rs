@@ -98,7 +98,7 @@ async fn carry(
         return Err(Denial::BodyTooLarge.into());
     }
     let attached = match &forward.authorization {
-        Authorization::Replace(name) => Some(attach(world, name, &head.headers).await?),
+        Authorization::Replace(name) => Some(Box::pin(attach(world, name, &head.headers)).await?),
         Authorization::Forward | Authorization::Strip => None,
     };
     let handle = permit.proven().and_then(|proven| handle(world, proven));
@@ -140,7 +140,7 @@ async fn carry(
             .as_ref()
             .map(|name| (name, account.request_id().value())),
         upstream: upstream.pool(),
-        peer: downstream.peer.ip(),
+        downstream,
         trusted: ingress.trusted_proxies.trusts(downstream.peer.ip()),
         forwarded_header: ingress.forwarded_header,
     };

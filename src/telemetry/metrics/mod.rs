@@ -8,7 +8,7 @@
 mod declare;
 mod process;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -236,7 +236,7 @@ impl Metrics {
             route,
         );
         metrics.routes.rcu(|routes| {
-            let mut routes = HashMap::clone(routes);
+            let mut routes = BTreeMap::clone(routes);
             routes.insert(Arc::clone(route), resolved.clone());
             routes
         });
@@ -352,7 +352,7 @@ struct PlaneMetrics {
     /// Requests no route was found for.
     unrouted: RouteMetrics,
     /// By name. Routes are configured, so the map is bounded; it grows with new names at reloads.
-    routes: ArcSwap<HashMap<Arc<str>, RouteMetrics>>,
+    routes: ArcSwap<BTreeMap<Arc<str>, RouteMetrics>>,
 }
 
 /// The children of one route on one plane, found once.
