@@ -117,6 +117,6 @@ async fn a_client_that_trickles_its_head_or_body_is_cut_off() {
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nx",
     )
     .await;
-    assert_eq!(first_status(&answer), Some(400), "{answer}");
+    assert_eq!(first_status(&answer), Some(408), "{answer}");
     assert_eq!(upstream.last().body, None, "never whole");
 }
