@@ -10,6 +10,8 @@ no protoc. Service test.Service:
   Both    messages                   answers each when it arrives
   Fail    anything                   NOT_FOUND, details "no such thing: ä", trailing metadata
                                      `x-why: because` and `x-why-bin`: bytes 0, 255
+  Break   one message                answers it, then ABORTED, details "broken off", trailing metadata
+                                     `x-why: because`
   Wait    anything                   answers nothing until the call is cancelled
   Gone    anything                   answers how many Wait calls were cancelled so far, as text
 """
@@ -53,6 +55,12 @@ def fail(_request, context):
     context.abort(grpc.StatusCode.NOT_FOUND, "no such thing: ä")
 
 
+def break_off(request, context):
+    yield request
+    context.set_trailing_metadata([("x-why", "because")])
+    context.abort(grpc.StatusCode.ABORTED, "broken off")
+
+
 def wait(_request, context):
     global gone
     ended = threading.Event()
@@ -74,6 +82,7 @@ methods = {
     "Up": grpc.stream_unary_rpc_method_handler(up),
     "Both": grpc.stream_stream_rpc_method_handler(both),
     "Fail": grpc.unary_unary_rpc_method_handler(fail),
+    "Break": grpc.unary_stream_rpc_method_handler(break_off),
     "Wait": grpc.unary_unary_rpc_method_handler(wait),
     "Gone": grpc.unary_unary_rpc_method_handler(count_gone),
 }

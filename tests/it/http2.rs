@@ -47,6 +47,23 @@ async fn curl_with_prior_knowledge_is_answered_and_judged_like_any_client() {
 }
 
 #[tokio::test]
+async fn curl_that_asks_to_change_to_http2_stays_with_http1_and_the_upstream_hears_nothing_of_it() {
+    let mut curl = or_skip!(curl());
+    let upstream = Upstream::start().await;
+    let gatepost = Gatepost::start(&config(&upstream.url(), "")).await;
+    curl.args(["--http2", "--write-out", "%{http_version} %{http_code}\n"])
+        .arg(format!(
+            "http://{}/public/",
+            gatepost.listener("ingress").await
+        ));
+    assert_eq!(text(curl).await, "{}1.1 200\n");
+    let seen = upstream.last();
+    for name in ["connection", "upgrade", "http2-settings"] {
+        assert!(!seen.headers.contains_key(name), "{seen:?}");
+    }
+}
+
+#[tokio::test]
 async fn h2load_with_many_streams_sees_every_request_answered() {
     let mut h2load = or_skip!(program("h2load"));
     let upstream = Upstream::start().await;

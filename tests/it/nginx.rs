@@ -129,6 +129,45 @@ async fn a_large_file_and_a_large_upload_arrive_whole_and_are_never_held() {
 }
 
 #[tokio::test]
+async fn curl_uploads_after_100_continue_and_sends_nothing_where_it_may_not() {
+    let nginx = or_skip!(Nginx::serving(&[]).await);
+    let carried = Carried::before(&nginx).await;
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), bytes(5 * MIB)).expect("written");
+    let ingress = carried.gatepost.listener("ingress").await;
+    let upload = |options: &[&str]| {
+        let mut curl = curl()?;
+        // longer than the test may take: it waits for the answer
+        curl.args([
+            "--expect100-timeout",
+            "60",
+            "--header",
+            "expect: 100-continue",
+        ])
+        .args(options)
+        .arg("--upload-file")
+        .arg(file.path())
+        .arg(format!("http://{ingress}/upload"));
+        Some(curl)
+    };
+    let authorization = format!("authorization: Bearer {}", carried.token);
+    for options in [
+        &["--http1.1"][..],
+        &["--http1.1", "--header", "transfer-encoding: chunked"],
+        &["--http2-prior-knowledge"],
+    ] {
+        let curl = or_skip!(upload(&[options, &["--header", &authorization]].concat()));
+        let stored = text(curl).await;
+        let stored = std::fs::read(&stored).expect("nginx stored it");
+        assert!(stored == bytes(5 * MIB), "{options:?}: {}", stored.len());
+    }
+    let show = ["--output", "/dev/null", "--write-out"];
+    let sent = "%{http_code} %{size_upload}";
+    let curl = or_skip!(upload(&[&["--http1.1"][..], &show, &[sent]].concat()));
+    assert_eq!(text(curl).await, "401 0");
+}
+
+#[tokio::test]
 async fn it_speaks_http2_with_and_without_tls() {
     let authority = authority();
     let nginx = or_skip!(Nginx::secure(&[], &authority).await);

@@ -15,6 +15,7 @@ pub(crate) mod sidecar;
 pub(crate) mod upstream;
 pub(crate) mod wire;
 pub(crate) mod world;
+pub(crate) mod wrk;
 
 use std::future::Future;
 use std::time::Duration;
