@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 
 use super::StartError;
+use super::inherited::Inherited;
 use crate::config::{self, Config};
 
 /// Where each plane listens, once bound.
@@ -46,15 +47,21 @@ pub(super) struct Listeners {
 }
 
 impl Bound {
-    async fn new(name: &'static str, limits: &config::Listener) -> Result<Self, StartError> {
+    async fn new(
+        name: &'static str,
+        limits: &config::Listener,
+        inherited: &mut Inherited,
+    ) -> Result<Self, StartError> {
         let address = limits.listen;
-        let socket = TcpListener::bind(address)
-            .await
-            .map_err(|source| StartError::Listen {
-                listener: name,
-                address,
-                source,
-            })?;
+        let socket = match inherited.find(address) {
+            Some(socket) => TcpListener::from_std(socket),
+            None => TcpListener::bind(address).await,
+        }
+        .map_err(|source| StartError::Listen {
+            listener: name,
+            address,
+            source,
+        })?;
         let bound = Self {
             name,
             limits: limits.clone(),
@@ -71,8 +78,9 @@ impl Bound {
 
 impl Listeners {
     pub(super) async fn bind(config: &Config) -> Result<Self, StartError> {
-        let optional = async |name, limits: Option<&config::Listener>| match limits {
-            Some(limits) => Bound::new(name, limits).await.map(Some),
+        let mut inherited = Inherited::take();
+        let mut optional = async |name, limits: Option<&config::Listener>| match limits {
+            Some(limits) => Bound::new(name, limits, &mut inherited).await.map(Some),
             None => Ok(None),
         };
         let [ingress, forward_auth, egress, _, _] = config.listeners();
@@ -80,8 +88,8 @@ impl Listeners {
             ingress: optional(ingress.0, ingress.1).await?,
             forward_auth: optional(forward_auth.0, forward_auth.1).await?,
             egress: optional(egress.0, egress.1).await?,
-            admin: Bound::new("admin", &config.admin).await?,
-            health: Bound::new("health", &config.health).await?,
+            admin: Bound::new("admin", &config.admin, &mut inherited).await?,
+            health: Bound::new("health", &config.health, &mut inherited).await?,
         })
     }
 

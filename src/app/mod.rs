@@ -1,6 +1,7 @@
 //! Composition root: config → world → listeners. Reload builds a new world and swaps it.
 
 mod build;
+mod inherited;
 mod listeners;
 
 use std::future::{self, Future};

@@ -192,3 +192,20 @@ async fn without_a_file_the_environment_is_enough() {
     );
     assert_eq!(target.last().uri, "/v1");
 }
+
+/// Binds a socket, hands it over as systemd does, and says its address as `ingress.listen`: binding
+/// that a second time would fail.
+const ACTIVATE: &str = r#"exec perl -MIO::Socket::INET -MPOSIX -e '
+    my $socket = IO::Socket::INET->new(Listen => 16, LocalAddr => "127.0.0.1:0") or die;
+    POSIX::dup2(fileno($socket), 3) // die;
+    @ENV{qw(LISTEN_FDS LISTEN_PID)} = (1, $$);
+    $ENV{GATEPOST__INGRESS__LISTEN} = "127.0.0.1:" . $socket->sockport;
+    exec @ARGV;
+' "$@""#;
+
+#[tokio::test]
+async fn a_socket_handed_over_by_systemd_is_taken() {
+    let app = Upstream::start().await;
+    let gatepost = Gatepost::start_under(ACTIVATE, &public(&app.url()), &[]).await;
+    assert_eq!(gatepost.get("/").await.send().await.status, 200);
+}
