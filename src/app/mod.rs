@@ -326,6 +326,7 @@ impl App {
             name: bound.name,
             plane,
             limits: bound.limits,
+            world: Some(Arc::clone(&current)),
             telemetry: Arc::clone(&self.shared.telemetry),
             // health and admin answer even if every worker is busy
             workers: plane.map(|_traffic| self.shared.workers.clone()),

@@ -198,6 +198,7 @@ impl Beside {
             plane: None,
             limits: limits.clone(),
             // their requests are none of Gatepost's
+            world: None,
             telemetry: Telemetry::quiet(),
             workers: None,
             tasks: self.tasks.clone(),

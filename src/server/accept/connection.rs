@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::future::Either;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -25,16 +25,25 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::TaskTracker;
 
-use super::guard::{Activity, Guarded, InFlight};
-use super::{Downstream, Serving};
+use super::arrival::Arrived;
+use super::frames::Flood;
+use super::guard::{Activity, Ending, Guarded, InFlight};
+use super::{Downstream, Listening, Serving};
+use crate::config;
+use crate::reason::Denial;
 use crate::server::body::Body;
 use crate::server::respond;
 use crate::server::workers::Seat;
+use crate::telemetry::metrics::Refused;
 
 /// hyper refuses a smaller buffer.
 const LEAST_BUFFER: usize = 8192;
-/// Most requests at once on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 256;
+/// hyper's own limit of header fields, which costs nothing to keep.
+const USUAL_HEADERS: usize = 100;
+/// Most HTTP/2 requests that were cancelled before they were accepted.
+const MAX_PENDING_RESETS: usize = 20;
+/// Most HTTP/2 streams of one connection that are ended for a mistake of the client.
+const MAX_ERROR_RESETS: usize = 1024;
 /// HTTP/2 pings find clients that vanished without a FIN.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a connection is still read from once the process stops.
@@ -67,10 +76,15 @@ pub(super) fn protocols(serving: &Serving) -> Protocols {
         // ours to time: see `guard`
         .header_read_timeout(None)
         .max_buf_size(limits.max_header_bytes.max(LEAST_BUFFER));
+    if limits.max_headers != USUAL_HEADERS {
+        builder.http1().max_headers(limits.max_headers);
+    }
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_concurrent_streams(limits.http2.max_streams)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_ERROR_RESETS)
         .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_INTERVAL);
@@ -79,8 +93,7 @@ pub(super) fn protocols(serving: &Serving) -> Protocols {
 
 /// Serves `accepted` to its end.
 pub(super) async fn run<S, F>(
-    serving: Arc<Serving>,
-    protocols: Arc<Protocols>,
+    listening: Arc<Listening>,
     accepted: Accepted,
     seat: Option<Seat>,
     service: S,
@@ -89,8 +102,13 @@ pub(super) async fn run<S, F>(
     F: Future<Output = Response<Body>> + Send + 'static,
 {
     let Accepted { stream, peer, slot } = accepted;
-    let _open = Open::new(&serving, slot);
-    let stream = match TcpStream::from_std(stream)
+    let Listening {
+        serving,
+        protocols,
+        arrivals,
+    } = &*listening;
+    let open = Open::new(&listening, slot);
+    let mut stream = match TcpStream::from_std(stream)
         .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
     {
         Ok(stream) => stream,
@@ -100,31 +118,59 @@ pub(super) async fn run<S, F>(
             return;
         }
     };
+    let arrived = tokio::select! {
+        biased;
+        arrived = arrivals.admit(serving, &mut stream, peer) => arrived,
+        () = serving.cut.cancelled() => return,
+    };
+    let Arrived {
+        peer,
+        counted: _counted,
+    } = match arrived {
+        Ok(arrived) => arrived,
+        Err(Refused::PeerLimit) => {
+            // it does not keep others out while it reads why
+            drop((open, seat));
+            return arrivals.turn_away(serving, stream).await;
+        }
+        Err(Refused::ProxyHeader | Refused::Resets | Refused::ControlFrames) => return,
+    };
     let worker = seat.as_ref().map_or(0, Seat::worker);
     let downstream = Arc::new(Downstream::new(peer, worker));
     let activity = Arc::new(Activity::new());
     let stream = Guarded::new(stream, &serving.limits, Arc::clone(&activity));
+    let streams = serving.telemetry.metrics.http2_streams(serving.name);
     // one count for a request to take, on a line of memory that no other worker writes
-    let local = Arc::new((Arc::clone(&serving), downstream));
+    let local = Arc::new((Arc::clone(&listening), downstream, Arc::clone(&activity)));
     let answer = service_fn(move |request: Request<Incoming>| {
-        let in_flight = InFlight::new(&activity);
         let local = Arc::clone(&local);
+        let (listening, downstream, activity) = &*local;
         let closable = request.version() <= http::Version::HTTP_11;
-        // a panic before the future exists is caught too; boxed, since hyper moves it about
-        let answer = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            Box::pin(service(request, Arc::clone(&local.1)))
-        }));
+        let in_flight = InFlight::new(activity, (!closable).then_some(&streams));
+        let answer = match excess(&request, &listening.serving.limits) {
+            Some(denial) => Err(denial),
+            // a panic before the future exists is caught too; boxed, since hyper moves it about
+            None => Ok(std::panic::catch_unwind(AssertUnwindSafe(|| {
+                Box::pin(service(request, Arc::clone(downstream)))
+            }))),
+        };
         async move {
-            let response = match answer {
-                Ok(answer) => AssertUnwindSafe(answer).catch_unwind().await,
-                Err(panic) => Err(panic),
+            let serving = &local.0.serving;
+            let answered = match answer {
+                Ok(Ok(answer)) => AssertUnwindSafe(answer).catch_unwind().await,
+                Ok(Err(panic)) => Err(panic),
+                Err(denial) => {
+                    serving.rejected(&denial);
+                    Ok(respond::early(&denial))
+                }
             };
-            let serving = &local.0;
-            let mut response = response.unwrap_or_else(|_panic| {
+            let mut response = answered.unwrap_or_else(|_panic| {
                 serving.telemetry.metrics.panicked();
                 respond::panicked()
             });
-            if closable && serving.leaving.load(Ordering::Relaxed) {
+            // after a timeout nobody knows where the next request begins (RFC 9110 15.5.9)
+            let late = response.status() == StatusCode::REQUEST_TIMEOUT;
+            if closable && (late || serving.leaving.load(Ordering::Relaxed)) {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
@@ -164,31 +210,51 @@ pub(super) async fn run<S, F>(
             }
         }
     };
+    match activity.ending() {
+        Some(Ending::HeadTimeout) => serving.rejected(&Denial::RequestTimeout),
+        Some(Ending::Flood(flood)) => {
+            let refused = match flood {
+                Flood::Resets => Refused::Resets,
+                Flood::ControlFrames => Refused::ControlFrames,
+            };
+            let metrics = &serving.telemetry.metrics;
+            metrics.connection_refused(serving.name, refused);
+        }
+        None => {}
+    }
     if let Err(error) = ended {
-        let malformed = error
-            .downcast_ref::<hyper::Error>()
-            .is_some_and(|error| error.is_parse() || error.is_parse_too_large());
-        if let (true, Some(plane)) = (malformed, serving.plane) {
-            serving
-                .telemetry
-                .metrics
-                .rejected(plane, "request_malformed");
+        if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            if error.is_parse_too_large() {
+                serving.rejected(&Denial::HeadersTooLarge);
+            } else if error.is_parse() {
+                serving.rejected(&Denial::RequestMalformed);
+            }
         }
         tracing::debug!(listener = serving.name, %peer, error, "connection ended");
     }
 }
 
+/// What is too large about a request's head. hyper has counted the fields of HTTP/1 already, and
+/// both versions the bytes.
+fn excess(request: &Request<Incoming>, limits: &config::Listener) -> Option<Denial> {
+    let target = request.uri().path_and_query();
+    if target.is_some_and(|target| target.as_str().len() > limits.max_uri_bytes) {
+        return Some(Denial::UriTooLong);
+    }
+    (request.headers().len() > limits.max_headers).then_some(Denial::HeadersTooLarge)
+}
+
 /// An open connection: holds its slot, shows in the gauge.
 struct Open {
-    serving: Arc<Serving>,
+    listening: Arc<Listening>,
     _slot: OwnedSemaphorePermit,
 }
 
 impl Open {
-    fn new(serving: &Arc<Serving>, slot: OwnedSemaphorePermit) -> Self {
-        serving.telemetry.metrics.connections(serving.name, 1);
+    fn new(listening: &Arc<Listening>, slot: OwnedSemaphorePermit) -> Self {
+        listening.serving.connections(1);
         Self {
-            serving: Arc::clone(serving),
+            listening: Arc::clone(listening),
             _slot: slot,
         }
     }
@@ -196,10 +262,7 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.serving
-            .telemetry
-            .metrics
-            .connections(self.serving.name, -1);
+        self.listening.serving.connections(-1);
     }
 }
 

@@ -1,19 +1,33 @@
 //! A client's stream, with deadlines: first byte and request head within `header_timeout`, next
-//! request and any progress of a blocked write within `idle_timeout`.
+//! request and any progress of a blocked write within `idle_timeout`. In HTTP/2 it counts frames.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::frames::{Flood, Frames};
 use crate::config;
+use crate::config::Http2Limits;
+use crate::reason::Denial;
+use crate::server::respond;
+use crate::telemetry::metrics::{OpenStream, OpenStreams};
 
-/// What the requests of one connection tell its stream.
+/// Why a stream was ended by its guard, where that is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// A request head was not complete in time; it was answered.
+    HeadTimeout,
+    /// Too many frames.
+    Flood(Flood),
+}
+
+/// What the requests of one connection tell its stream, and what that tells of its end.
 #[derive(Debug)]
 pub(super) struct Activity {
     since: Instant,
@@ -23,6 +37,7 @@ pub(super) struct Activity {
     in_flight: AtomicUsize,
     /// When the last one ended, in milliseconds after `since`.
     idle_from: AtomicU64,
+    ending: OnceLock<Ending>,
 }
 
 impl Activity {
@@ -32,7 +47,19 @@ impl Activity {
             begun: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             idle_from: AtomicU64::new(0),
+            ending: OnceLock::new(),
         }
+    }
+
+    /// Why the guard ended the stream, if it did.
+    pub(super) fn ending(&self) -> Option<Ending> {
+        self.ending.get().copied()
+    }
+
+    fn end(&self, ending: Ending) -> io::Error {
+        // only the first counts
+        self.ending.get_or_init(|| ending);
+        io::Error::new(io::ErrorKind::InvalidData, "beyond a limit")
     }
 
     /// Since when no request was in flight; `None` while one is.
@@ -44,21 +71,29 @@ impl Activity {
 
 /// A request from its head to the end of its response.
 #[derive(Debug)]
-pub(super) struct InFlight(Arc<Activity>);
+pub(super) struct InFlight {
+    activity: Arc<Activity>,
+    _stream: Option<OpenStream>,
+}
 
 impl InFlight {
-    pub(super) fn new(activity: &Arc<Activity>) -> Self {
+    /// A request that has begun; HTTP/2's are counted in `streams`.
+    pub(super) fn new(activity: &Arc<Activity>, streams: Option<&OpenStreams>) -> Self {
         activity.begun.fetch_add(1, Ordering::Relaxed);
         activity.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(activity))
+        Self {
+            activity: Arc::clone(activity),
+            _stream: streams.map(OpenStreams::open),
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let elapsed = u64::try_from(self.0.since.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.0.idle_from.store(elapsed, Ordering::Relaxed);
-        self.0.in_flight.fetch_sub(1, Ordering::Release);
+        let elapsed = self.activity.since.elapsed().as_millis();
+        let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        self.activity.idle_from.store(elapsed, Ordering::Relaxed);
+        self.activity.in_flight.fetch_sub(1, Ordering::Release);
     }
 }
 
@@ -85,6 +120,9 @@ pub(super) struct Guarded<S> {
     begun: usize,
     /// Bytes of the HTTP/2 preface still to be seen; `None` once the version is known.
     preface: Option<&'static [u8]>,
+    http2: Http2Limits,
+    /// The frames of HTTP/2.
+    frames: Option<Box<Frames>>,
     read_timer: Pin<Box<Sleep>>,
     /// Set while a write is blocked.
     write_timer: Option<Pin<Box<Sleep>>>,
@@ -103,6 +141,8 @@ impl<S> Guarded<S> {
             reading: Reading::Head(now),
             begun: 0,
             preface: Some(PREFACE),
+            http2: limits.http2,
+            frames: None,
             read_timer: Box::pin(sleep_until(
                 now + limits.header_timeout.min(limits.idle_timeout),
             )),
@@ -119,13 +159,15 @@ impl<S> Guarded<S> {
     }
 
     /// Notes what newly read bytes are part of.
-    fn note(&mut self, bytes: &[u8]) {
+    fn note(&mut self, mut bytes: &[u8]) -> Result<(), Flood> {
         if let Some(rest) = self.preface {
             let seen = bytes.len().min(rest.len());
             let (expected, rest) = rest.split_at(seen);
-            self.preface = if bytes.starts_with(expected) {
+            self.preface = if let Some(after) = bytes.strip_prefix(expected) {
                 if rest.is_empty() {
                     self.reading = Reading::Frames;
+                    self.frames = Some(Box::new(Frames::new(self.http2, Instant::now())));
+                    bytes = after;
                     None
                 } else {
                     Some(rest)
@@ -134,11 +176,15 @@ impl<S> Guarded<S> {
                 None
             };
         }
+        if let Some(frames) = &mut self.frames {
+            return frames.read(bytes, Instant::now);
+        }
         self.settle();
         if self.reading == Reading::Between && self.activity.idle_since().is_some() {
             self.begun = self.activity.begun.load(Ordering::Relaxed);
             self.reading = Reading::Head(Instant::now());
         }
+        Ok(())
     }
 
     /// The deadline of the read that is pending; `None` while a request is in flight.
@@ -197,7 +243,33 @@ impl<S> Guarded<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+impl<S: AsyncWrite + Unpin> Guarded<S> {
+    /// What becomes of a read that is late: an HTTP/1 head that has begun is answered.
+    fn late(&mut self, cx: &mut Context<'_>) -> io::Error {
+        let head_begun = self.preface.is_none() && matches!(self.reading, Reading::Head(_));
+        // with a write blocked nothing more can be said
+        if head_begun && self.write_timer.is_none() {
+            let answer = respond::early_bytes(&Denial::RequestTimeout);
+            let written = Pin::new(&mut self.stream).poll_write(cx, &answer);
+            if matches!(written, Poll::Ready(Ok(_)))
+                && let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_flush(cx)
+            {
+                return error;
+            }
+            return self.activity.end(Ending::HeadTimeout);
+        }
+        io::Error::new(io::ErrorKind::TimedOut, "the client is silent")
+    }
+
+    /// Counts what a write has sent.
+    fn sent(&mut self, written: &Poll<io::Result<usize>>) {
+        if let (Some(frames), Poll::Ready(Ok(bytes))) = (&mut self.frames, written) {
+            frames.wrote(*bytes);
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -207,18 +279,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
         let before = buf.filled().len();
         match Pin::new(&mut this.stream).poll_read(cx, buf) {
             Poll::Ready(Ok(())) => {
-                if let Some(bytes) = buf.filled().get(before..).filter(|bytes| !bytes.is_empty()) {
-                    this.note(bytes);
-                }
-                Poll::Ready(Ok(()))
+                let noted = match buf.filled().get(before..) {
+                    Some(bytes) if !bytes.is_empty() => this.note(bytes),
+                    Some(_) | None => Ok(()),
+                };
+                Poll::Ready(noted.map_err(|flood| this.activity.end(Ending::Flood(flood))))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => this.poll_late(cx).map(|()| {
-                Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the client is silent",
-                ))
-            }),
+            Poll::Pending => this.poll_late(cx).map(|()| Err(this.late(cx))),
         }
     }
 }
@@ -231,6 +299,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.sent(&written);
         this.watch_write(written, cx)
     }
 
@@ -241,6 +310,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        this.sent(&written);
         this.watch_write(written, cx)
     }
 

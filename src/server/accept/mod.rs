@@ -4,12 +4,16 @@
 //! hyper-util's version-detecting server never times out a client that stays silent, and hyper has
 //! one timeout for "no next request" and "half a request head"; [`guard`] tells them apart.
 
+mod arrival;
 mod connection;
+mod frames;
 mod guard;
+mod peers;
+mod proxy_header;
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -22,10 +26,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::arrival::Arrivals;
 use self::connection::{Accepted, Protocols};
 use crate::config;
+use crate::reason::Denial;
 use crate::server::body::Body;
 use crate::server::workers::Workers;
+use crate::server::world::Current;
 use crate::telemetry::{Plane, Telemetry};
 
 /// Pause after `accept` failed for want of file descriptors or memory.
@@ -40,6 +47,8 @@ pub struct Serving {
     pub plane: Option<Plane>,
     /// Timeouts and bounds.
     pub limits: config::Listener,
+    /// The world in force, whose trusted proxies count; `None`: nobody is one.
+    pub world: Option<Current>,
     /// Metrics.
     pub telemetry: Arc<Telemetry>,
     /// Where connections are served; `None`: where they are accepted.
@@ -55,10 +64,51 @@ pub struct Serving {
     pub cut: CancellationToken,
 }
 
+impl Serving {
+    /// Whether `peer` is one of the listener's trusted proxies now.
+    fn trusts(&self, peer: IpAddr) -> bool {
+        let Some(world) = self.world.as_ref().map(|current| current.load()) else {
+            return false;
+        };
+        let proxies = match self.plane {
+            Some(Plane::Ingress) => {
+                let ingress = world.config.ingress.as_ref();
+                ingress.map(|plane| &plane.trusted_proxies)
+            }
+            Some(Plane::ForwardAuth) => {
+                let forward_auth = world.config.forward_auth.as_ref();
+                forward_auth.map(|plane| &plane.trusted_proxies)
+            }
+            Some(Plane::Egress) | None => None,
+        };
+        proxies.is_some_and(|proxies| proxies.trusts(peer))
+    }
+
+    /// Counts a request that no plane gets to see.
+    fn rejected(&self, denial: &Denial) {
+        if let Some(plane) = self.plane {
+            self.telemetry.metrics.rejected(plane, denial.reason());
+        }
+    }
+
+    /// Counts connections begun and ended.
+    fn connections(&self, change: i64) {
+        self.telemetry.metrics.connections(self.name, change);
+    }
+}
+
+/// One listener, as its connections see it.
+#[derive(Debug)]
+struct Listening {
+    serving: Serving,
+    protocols: Protocols,
+    arrivals: Arrivals,
+}
+
 /// The connection a request came by.
 #[derive(Clone, Debug)]
 pub struct Downstream {
-    /// Who is at its other end.
+    /// Who is at its other end: the address a PROXY header named, where one was believed.
     pub peer: SocketAddr,
     /// The peer's address as text, for `X-Forwarded-For`: written once for all requests.
     pub address: HeaderValue,
@@ -88,14 +138,18 @@ where
     S: Fn(Request<Incoming>, Arc<Downstream>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let slots = Arc::new(Semaphore::new(
-        serving
-            .limits
-            .max_connections
-            .clamp(1, Semaphore::MAX_PERMITS),
-    ));
-    let serving = Arc::new(serving);
-    let protocols = Arc::new(connection::protocols(&serving));
+    let most = serving.limits.max_connections;
+    serving
+        .telemetry
+        .metrics
+        .connection_limit(serving.name, most);
+    let slots = Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)));
+    let listening = Arc::new(Listening {
+        protocols: connection::protocols(&serving),
+        arrivals: Arrivals::new(&serving.limits),
+        serving,
+    });
+    let serving = &listening.serving;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -104,7 +158,7 @@ where
             accepted = next(&listener, &slots) => accepted,
         };
         match accepted {
-            Ok(accepted) => spawn(&serving, &protocols, accepted, service.clone()),
+            Ok(accepted) => spawn(&listening, accepted, service.clone()),
             Err(error) if concerns_one_client(&error) => {}
             Err(error) => {
                 tracing::warn!(listener = serving.name, %error, "cannot accept connections");
@@ -115,28 +169,23 @@ where
     // whoever the kernel had let in by now would see a reset
     if let Ok(listener) = listener.into_std() {
         while let Some(accepted) = queued(&listener, &slots) {
-            spawn(&serving, &protocols, accepted, service.clone());
+            spawn(&listening, accepted, service.clone());
         }
     }
 }
 
-fn spawn<S, F>(serving: &Arc<Serving>, protocols: &Arc<Protocols>, accepted: Accepted, service: S)
+fn spawn<S, F>(listening: &Arc<Listening>, accepted: Accepted, service: S)
 where
     S: Fn(Request<Incoming>, Arc<Downstream>) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    let seat = serving.workers.as_ref().and_then(Workers::seat);
+    let Serving { workers, tasks, .. } = &listening.serving;
+    let seat = workers.as_ref().and_then(Workers::seat);
     let runtime = seat.as_ref().map(|seat| seat.runtime().clone());
-    let connection = connection::run(
-        Arc::clone(serving),
-        Arc::clone(protocols),
-        accepted,
-        seat,
-        service,
-    );
+    let connection = connection::run(Arc::clone(listening), accepted, seat, service);
     match runtime {
-        Some(runtime) => serving.tasks.spawn_on(connection, &runtime),
-        None => serving.tasks.spawn(connection),
+        Some(runtime) => tasks.spawn_on(connection, &runtime),
+        None => tasks.spawn(connection),
     };
 }
 

@@ -27,6 +27,19 @@ struct Server {
     cut: CancellationToken,
     accepting: tokio::task::JoinHandle<()>,
     answered: Arc<AtomicUsize>,
+    telemetry: Arc<Telemetry>,
+}
+
+impl Server {
+    /// Waits until a metric has this value.
+    async fn counts(&self, sample: &str) {
+        let end = tokio::time::Instant::now() + Duration::from_secs(20);
+        while !self.telemetry.metrics.render().contains(sample) {
+            let metrics = self.telemetry.metrics.render();
+            assert!(tokio::time::Instant::now() < end, "{sample} in {metrics}");
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 async fn start(limits: config::Listener) -> Server {
@@ -34,8 +47,9 @@ async fn start(limits: config::Listener) -> Server {
     let address = listener.local_addr().unwrap();
     let serving = Serving {
         name: "test",
-        plane: None,
+        plane: Some(Plane::Ingress),
         limits,
+        world: None,
         telemetry: Telemetry::quiet(),
         workers: Some(Workers::start(NonZeroUsize::MIN).unwrap()),
         tasks: TaskTracker::new(),
@@ -55,6 +69,7 @@ async fn start(limits: config::Listener) -> Server {
             Response::new(Body::full("hello"))
         }
     };
+    let telemetry = Arc::clone(&serving.telemetry);
     let (tasks, leaving, stop, cut) = (
         serving.tasks.clone(),
         Arc::clone(&serving.leaving),
@@ -70,6 +85,7 @@ async fn start(limits: config::Listener) -> Server {
         cut,
         accepting,
         answered,
+        telemetry,
     }
 }
 
@@ -86,22 +102,28 @@ fn exchange(address: SocketAddr, bytes: &'static str) -> tokio::task::JoinHandle
 }
 
 #[tokio::test]
-async fn a_silent_client_and_a_half_head_are_closed_at_the_header_timeout() {
+async fn at_the_header_timeout_a_silent_client_is_closed_and_a_half_head_answered() {
     let server = start(config::Listener {
         header_timeout: Duration::from_millis(50),
         ..limits()
     })
     .await;
-    for sent in [
-        "",
-        "PRI * HT",
-        "GET / HTTP/1.1\r\nHost: a",
-        "PRI * HTTP/2.0\r\n\r\n",
-    ] {
+    for sent in ["", "PRI * HT", "PRI * HTTP/2.0\r\n\r\n"] {
         assert_eq!(exchange(server.address, sent).await.unwrap(), "", "{sent}");
     }
+    let metrics = server.telemetry.metrics.render();
+    assert!(!metrics.contains("request_timeout"), "{metrics}");
+    let late = |answer: &str| {
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    };
+    late(
+        &exchange(server.address, "GET / HTTP/1.1\r\nHost: a")
+            .await
+            .unwrap(),
+    );
     // the second head on one connection is timed too
-    let answer = tokio::task::spawn_blocking(move || {
+    let second = tokio::task::spawn_blocking(move || {
         let mut stream = std::net::TcpStream::connect(server.address).unwrap();
         stream
             .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -112,9 +134,13 @@ async fn a_silent_client_and_a_half_head_are_closed_at_the_header_timeout() {
             filled += stream.read(&mut answer[filled..]).unwrap();
         }
         stream.write_all(b"GET / HTTP/1.1\r\nHo").unwrap();
-        stream.read(&mut answer).unwrap_or(0)
+        let mut second = String::new();
+        stream.read_to_string(&mut second).map(|_bytes| second)
     });
-    assert_eq!(answer.await.unwrap(), 0);
+    late(&second.await.unwrap().unwrap());
+    server
+        .counts(r#"gatepost_rejected_total{plane="ingress",reason="request_timeout"} 2"#)
+        .await;
 }
 
 #[tokio::test]
@@ -164,15 +190,71 @@ async fn a_panic_is_a_500_and_the_connection_lives() {
 }
 
 #[tokio::test]
-async fn a_head_over_the_limit_is_431() {
-    let server = start(limits()).await;
-    let head = format!(
-        "GET / HTTP/1.1\r\nHost: a\r\nX-Long: {}\r\n\r\n",
-        "x".repeat(17 * 1024)
-    );
-    let answer = exchange(server.address, head.leak()).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
-    assert_eq!(server.answered.load(Ordering::SeqCst), 0);
+async fn a_head_over_a_limit_is_refused_and_counted() {
+    let server = start(config::Listener {
+        max_headers: 3,
+        max_uri_bytes: 20,
+        ..limits()
+    })
+    .await;
+    let head = |target: &str, fields: &str| -> &'static str {
+        format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n").leak()
+    };
+    let long = format!("X-Long: {}\r\n", "x".repeat(17 * 1024));
+    for (head, expected) in [
+        (head("/", "A: 1\r\n"), 200),
+        (head("/", "A: 1\r\nA: 2\r\n"), 431),
+        (head("/", &long), 431),
+        (head("/4567890123?56789012", ""), 200),
+        (head("/4567890123?567890123", ""), 414),
+        // the authority is bounded with the rest of the head
+        (head("http://longer.than.example/4567890123", ""), 200),
+    ] {
+        let answer = exchange(server.address, head).await.unwrap();
+        let status = format!("HTTP/1.1 {expected} ");
+        assert!(answer.starts_with(&status), "{head}: {answer}");
+    }
+    assert_eq!(server.answered.load(Ordering::SeqCst), 3);
+    for (reason, count) in [("headers_too_large", 2), ("uri_too_long", 1)] {
+        let sample =
+            format!(r#"gatepost_rejected_total{{plane="ingress",reason="{reason}"}} {count}"#);
+        server.counts(&sample).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_with_too_many_connections_is_told_so_and_keeps_those_it_has() {
+    let server = start(config::Listener {
+        max_connections_per_peer: Some(2),
+        ..limits()
+    })
+    .await;
+    let busy: Vec<_> = (0..2)
+        .map(|_| exchange(server.address, "GET /never HTTP/1.1\r\nHost: a\r\n\r\n"))
+        .collect();
+    while server.answered.load(Ordering::SeqCst) < 2 {
+        tokio::task::yield_now().await;
+    }
+    let answer = exchange(server.address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = answer.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 429 "), "{answer}");
+    for field in ["connection: close", "retry-after: 1"] {
+        assert!(answer.contains(&format!("\r\n{field}\r\n")), "{answer}");
+    }
+    for sample in [
+        r#"gatepost_connections_refused_total{listener="test",reason="peer_limit"} 1"#,
+        r#"gatepost_rejected_total{plane="ingress",reason="connection_limit"} 1"#,
+        r#"gatepost_connections{listener="test"} 2"#,
+        r#"gatepost_connection_limit{listener="test"} 8"#,
+    ] {
+        server.counts(sample).await;
+    }
+    assert!(busy.iter().all(|busy| !busy.is_finished()));
+    server.cut.cancel();
+    for busy in busy {
+        assert_eq!(busy.await.unwrap(), "");
+    }
+    assert_eq!(server.answered.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]

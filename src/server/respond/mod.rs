@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
-pub(super) use self::early::panicked;
+pub(super) use self::early::{early, early_bytes, panicked};
 use self::format::{Told, accepted, body, told};
 use crate::client::pool::SendError;
 use crate::config::{ErrorFormat, Errors};

@@ -5,6 +5,7 @@
 //! `("ab", "c")` and `("a", "bc")` are one child. Here a configured name stands beside words of
 //! our own none of which ends (or begins) like another, which keeps them apart.
 
+mod connections;
 mod declare;
 mod process;
 
@@ -13,12 +14,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
     TextEncoder,
 };
 
+use self::connections::Connections;
+pub use self::connections::{OpenStream, OpenStreams, Refused};
 use self::declare::{Declare, Declared};
 use crate::clock::UnixTime;
 use crate::telemetry::{Outcome, Plane, RequestLine};
@@ -38,8 +40,7 @@ pub struct Metrics {
     cached_tokens: IntGauge,
     config_generation: IntGauge,
     config_reloads: [IntCounter; 2],
-    connections: IntGaugeVec,
-    rejected: IntCounterVec,
+    connections: Connections,
     panics: IntCounter,
     log_lines_dropped: IntCounter,
 }
@@ -118,16 +119,7 @@ impl Metrics {
             "Reloads of the configuration.",
             &["result"],
         );
-        let connections = declare.gauges(
-            "gatepost_connections",
-            "Open connections from clients.",
-            &["listener"],
-        );
-        let rejected = declare.counters(
-            "gatepost_rejected_total",
-            "Requests refused before a decision: the head is malformed or too large.",
-            &["plane", "reason"],
-        );
+        let connections = Connections::declare(&mut declare);
         let panics = declare.counters(
             "gatepost_panics_total",
             "Panics that ended a request or a background task.",
@@ -171,7 +163,6 @@ impl Metrics {
             config_reloads: ["rejected", "accepted"]
                 .map(|result| config_reloads.with_label_values(&[result])),
             connections,
-            rejected,
             panics: panics.with_label_values::<&str>(&[]),
             log_lines_dropped: log_lines_dropped.with_label_values::<&str>(&[]),
             registry: declare.registry,
@@ -288,35 +279,6 @@ impl Metrics {
         let [rejections, acceptances] = &self.config_reloads;
         if accepted { acceptances } else { rejections }.inc();
         self.config_generation.set(signed(generation));
-    }
-
-    /// A connection was accepted (`1`) or ended (`-1`).
-    pub fn connections(&self, listener: &'static str, change: i64) {
-        self.connections.with_label_values(&[listener]).add(change);
-    }
-
-    /// Open connections by listener.
-    #[must_use]
-    pub fn open_connections(&self) -> Vec<(String, i64)> {
-        let mut open = Vec::new();
-        for family in self.connections.collect() {
-            for metric in family.get_metric() {
-                for label in metric.get_label() {
-                    #[expect(clippy::cast_possible_truncation, reason = "an integer gauge")]
-                    let count = metric.get_gauge().get_value() as i64;
-                    open.push((label.value().to_owned(), count));
-                }
-            }
-        }
-        open.sort();
-        open
-    }
-
-    /// A request was refused before it had facts: its head is malformed or too large.
-    pub fn rejected(&self, plane: Plane, reason: &'static str) {
-        self.rejected
-            .with_label_values(&[plane.as_str(), reason])
-            .inc();
     }
 
     /// A panic was caught.

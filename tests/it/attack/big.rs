@@ -99,17 +99,20 @@ async fn too_much_is_refused_with_its_status_and_goes_nowhere() {
 #[tokio::test]
 async fn a_client_that_trickles_its_head_or_body_is_cut_off() {
     let (world, upstream) = world(|_config| {}).await;
-    for start in [
-        "G",
-        "GET / HTTP/1.1\r\nHost: a\r\nX: ",
-        "PRI * HTTP/2.0\r\n\r\nSM",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    for (start, expected) in [
+        ("", None),
+        ("G", Some(408)),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: ", Some(408)),
+        ("PRI * HTTP/2.0\r\n\r\nSM", None),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", None),
     ] {
         let mut stream = TcpStream::connect(world.ingress()).await.unwrap();
         stream.write_all(start.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         // ends, or the test hangs
         let _ended = stream.read_to_end(&mut answer).await;
+        let answer = String::from_utf8_lossy(&answer);
+        assert_eq!(first_status(&answer), expected, "{start:?}: {answer}");
     }
     assert!(upstream.heard().is_empty());
     let answer = talk(
@@ -118,5 +121,6 @@ async fn a_client_that_trickles_its_head_or_body_is_cut_off() {
     )
     .await;
     assert_eq!(first_status(&answer), Some(408), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
     assert_eq!(upstream.last().body, None, "never whole");
 }
