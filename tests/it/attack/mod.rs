@@ -2,8 +2,12 @@
 
 mod big;
 mod credentials;
+mod crowds;
+mod floods;
+mod frames;
 mod framing;
 mod headers;
+mod limits;
 mod places;
 mod recorder;
 mod replies;
@@ -19,6 +23,8 @@ use tokio::net::TcpStream;
 
 use self::recorder::Recorder;
 use crate::support::DEADLINE;
+use crate::support::gatepost::Gatepost;
+use crate::support::upstream::Upstream;
 use crate::support::world::{World, public, route, token};
 
 /// A world with a strict upstream: `/admin/**` asks for a token, everything else is public.
@@ -41,6 +47,25 @@ async fn with(routes: Vec<Route>, change: impl FnOnce(&mut Config)) -> (World, R
     })
     .await;
     (world, upstream)
+}
+
+/// The real binary before an upstream, everything public, with these keys of `[ingress]`.
+async fn sidecar(keys: &str) -> (Gatepost, Upstream) {
+    let upstream = Upstream::start().await;
+    let config = format!(
+        r#"
+        [ingress]
+        {keys}
+        [upstreams.app]
+        url = "{}"
+        [[routes]]
+        path = "/**"
+        auth = "none"
+        upstream = "app"
+        "#,
+        upstream.url()
+    );
+    (Gatepost::start(&config).await, upstream)
 }
 
 fn ada() -> String {

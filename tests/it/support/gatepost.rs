@@ -121,11 +121,7 @@ impl Gatepost {
     pub(crate) async fn reloads(&self, result: &str, count: u32) -> u32 {
         let sample = format!(r#"gatepost_config_reloads_total{{result="{result}"}}"#);
         eventually(&sample, || async {
-            let metrics = self.health("/metrics").await;
-            let value = metrics
-                .text()
-                .lines()
-                .find_map(|line| line.strip_prefix(&sample)?.trim().parse::<u32>().ok());
+            let value = self.metric::<u32>(&sample).await;
             value.filter(|value| *value >= count)
         })
         .await
@@ -146,13 +142,42 @@ impl Gatepost {
 
     /// Most memory it ever had resident, in KiB.
     pub(crate) fn peak_memory(&self) -> u64 {
+        self.status("VmHWM:")
+    }
+
+    /// Memory it has resident, in KiB.
+    pub(crate) fn memory(&self) -> u64 {
+        self.status("VmRSS:")
+    }
+
+    fn status(&self, size: &str) -> u64 {
         let status = std::fs::read(format!("/proc/{}/status", self.child.id())).expect("Linux");
         let status = String::from_utf8_lossy(&status);
-        let peak = status.lines().find_map(|line| {
-            let size = line.strip_prefix("VmHWM:")?.trim();
+        let size = status.lines().find_map(|line| {
+            let size = line.strip_prefix(size)?.trim();
             size.strip_suffix(" kB")?.parse().ok()
         });
-        peak.expect("a peak")
+        size.expect("a size")
+    }
+
+    /// The value of a metric, written with its labels.
+    pub(crate) async fn metric<T: std::str::FromStr>(&self, sample: &str) -> Option<T> {
+        let metrics = self.health("/metrics").await;
+        let mut lines = metrics.text().lines();
+        lines.find_map(|line| line.strip_prefix(sample)?.trim().parse().ok())
+    }
+
+    /// Waits until the metrics hold this line.
+    pub(crate) async fn counts(&self, line: &str) {
+        eventually(line, || async {
+            let metrics = self.health("/metrics").await;
+            metrics
+                .text()
+                .lines()
+                .any(|other| other == line)
+                .then_some(())
+        })
+        .await;
     }
 
     /// Events at this level.
@@ -200,6 +225,11 @@ impl Gatepost {
     pub(crate) async fn line_of(&self, reply: &Reply) -> Value {
         let id = reply.header("x-request-id");
         assert_ne!(id, "", "no X-Request-ID in {reply:?}");
+        self.line(id).await
+    }
+
+    /// The log line with this request id.
+    pub(crate) async fn line(&self, id: &str) -> Value {
         eventually("the request's log line", || async {
             self.stdout
                 .json()
