@@ -50,8 +50,11 @@ fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>,
         return Err(Denial::CredentialAmbiguous);
     }
     // bytes above ASCII stand in no token
-    value
-        .to_str()
+    let bytes = value.as_bytes();
+    if !bytes.is_ascii() {
+        return Err(Denial::TokenMalformed);
+    }
+    std::str::from_utf8(bytes)
         .map(Some)
         .map_err(|_opaque| Denial::TokenMalformed)
 }

@@ -324,7 +324,15 @@ mod tests {
     #[test]
     fn every_spelling_of_a_hops_own_header_ends_there() {
         for text in [
+            "connection",
+            "keep-alive",
+            "proxy-authenticate",
+            "proxy-authorization",
+            "proxy-connection",
             "te",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
             "transfer_encoding",
             "Content_Length",
             "Keep.Alive",
