@@ -15,7 +15,7 @@ use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
 use divan::{Bencher, black_box};
-use gatepost::authn::credential::TokenSource;
+use gatepost::authn::credential::{Kind, TokenSource};
 use gatepost::authn::issuer::{Accepted, Algorithm, ClaimMap, Preset};
 use gatepost::authn::jws::Jws;
 use gatepost::authn::{Issuer, KeySet, jwt};
@@ -140,6 +140,7 @@ fn route(number: usize) -> Route {
         pattern: PathPattern::parse(&format!("/orders-{number}/{{id}}/**")).unwrap(),
         methods: vec![Method::GET, Method::POST],
         access: Access::Protected(Box::new(Protected {
+            accepts: vec![Kind::Bearer],
             issuers: vec![0],
             token_from: vec![TokenSource::Authorization],
             optional: false,
@@ -178,6 +179,7 @@ fn known(bencher: Bencher<'_, '_>, routes: usize) {
             host: Host::parse(black_box("api.example.com")).unwrap(),
             path: Path::parse(black_box("/orders-0/7/items/3")).unwrap(),
             headers: &headers,
+            certificate: None,
         };
         let judged =
             futures_util::FutureExt::now_or_never(gate.check(&facts, NOW, &mut ())).unwrap();

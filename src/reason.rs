@@ -71,11 +71,11 @@ pub enum Denial {
     TokenClaimMismatch,
     /// Issued to a client the issuer's table does not name: the token is not for us.
     TokenClientRefused,
-    /// `exp` has passed.
+    /// `exp` of the token, or `notAfter` of the client certificate, has passed.
     TokenExpired,
     /// Not a compact JWS of a JSON claims object.
     TokenMalformed,
-    /// `nbf` or `iat` lies ahead.
+    /// `nbf` or `iat` of the token, or `notBefore` of the client certificate, lies ahead.
     TokenNotYetValid,
     /// The token is longer than we read.
     TokenTooLarge,

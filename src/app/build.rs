@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::gate::{Gate, KeySource, Parts};
 use crate::request::OwnedHeaders;
 use crate::server::World;
+use crate::server::tls::Terminations;
 
 /// Builds everything one request needs. With `previous`, what did not change is kept.
 pub(super) fn build(
@@ -47,6 +48,8 @@ pub(super) fn build(
         &means,
         previous.map(|old| &*old.targets),
     )?;
+    let terminations = Terminations::load(&config, previous.map(|old| &old.tls))?;
+    telemetry.metrics.tls_certificates(terminations.expiries());
     let keys = Arc::new(KeyEngine::start(
         &config.issuers,
         &config.jwks,
@@ -72,6 +75,7 @@ pub(super) fn build(
     Ok(World {
         generation: previous.map_or(1, |old| old.generation + 1),
         gate: Gate::new(parts, previous.map(|old| &old.gate)),
+        tls: terminations,
         keys,
         upstreams: Arc::new(upstreams),
         credentials: Arc::new(credentials),

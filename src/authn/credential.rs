@@ -1,8 +1,28 @@
-//! Credentials as presented: where a request carries a bearer token.
+//! Credentials as presented: which kinds there are, and where a request carries a bearer token.
 
 use http::{HeaderMap, HeaderName, header};
 
 use crate::reason::Denial;
+
+/// A kind of credential that a route may accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A bearer token (RFC 6750).
+    Bearer,
+    /// The client certificate of the connection (mutual TLS), verified by the handshake.
+    Mtls,
+}
+
+impl Kind {
+    /// As `auth` names it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "bearer",
+            Self::Mtls => "mtls",
+        }
+    }
+}
 
 /// One place a bearer token may stand.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,9 @@
 //!
 //! A bearer token walks [`credential`] (found in the request) → [`jws`] (split, header checked) →
 //! [`jwk`] (key found, signature verified) → [`jwt`] (claims checked for its [`issuer`]) →
-//! [`principal`].
+//! [`principal`]. A client certificate comes verified: [`certificate`] → [`principal`].
 
+pub mod certificate;
 pub mod claims;
 pub mod cognito;
 pub mod credential;

@@ -3,6 +3,10 @@
 use std::sync::Arc;
 
 use crate::authn::claims::Claims;
+use crate::reason::Denial;
+
+/// The longest user, tenant or client id, in characters.
+const MAX_ID_CHARS: usize = 256;
 
 /// A person, or a program acting for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,4 +77,16 @@ pub struct Principal {
     pub scopes: Vec<String>,
     /// All claims of the token, for rules on claims.
     pub claims: Claims,
+}
+
+/// A user, tenant or client id. It goes into headers and logs as it is, never cut short: an empty or
+/// overlong one, or one with control characters, is [`Denial::SubjectInvalid`].
+pub(super) fn identifier(id: &str) -> Result<String, Denial> {
+    let holds =
+        !id.is_empty() && id.chars().count() <= MAX_ID_CHARS && !id.chars().any(char::is_control);
+    if holds {
+        Ok(id.to_owned())
+    } else {
+        Err(Denial::SubjectInvalid)
+    }
 }

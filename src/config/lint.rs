@@ -114,6 +114,7 @@ fn is_weaker(open: &Access, than: &Access) -> bool {
             let nothing = crate::authz::Rule::default();
             (open.optional && !than.optional)
                 || (open.require == nothing && than.require != nothing)
+                || open.accepts.iter().any(|kind| !than.accepts.contains(kind))
                 || open
                     .issuers
                     .iter()

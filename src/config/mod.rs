@@ -177,6 +177,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
                     .iter()
                     .filter_map(|file| file.path.clone())
                     .collect(),
+                now: sources.now,
             };
             resolver.resolve(raw, redact(&merged))
         }

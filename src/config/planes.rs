@@ -1,6 +1,7 @@
 //! The planes: where each listens, and its limits.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::request::forwarded::TrustedProxies;
@@ -30,6 +31,8 @@ pub struct Listener {
     pub http2: Http2Limits,
     /// Whether a connection from a trusted proxy begins with a PROXY header.
     pub proxy_protocol: bool,
+    /// TLS; `None`: plain HTTP.
+    pub tls: Option<Tls>,
 }
 
 /// What one HTTP/2 connection may do.
@@ -68,8 +71,40 @@ impl Listener {
                 max_control_frames: 2000,
             },
             proxy_protocol: false,
+            tls: None,
         }
     }
+}
+
+/// `tls` of a listener: names of files, which hold what they hold when they are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The listener's certificate and those between it and its root, PEM.
+    pub certificate_file: PathBuf,
+    /// Its private key, PEM.
+    pub key_file: PathBuf,
+    /// Whose client certificates are accepted; `None`: clients are asked for none.
+    pub client_ca: Option<ClientCa>,
+    /// The oldest TLS that is spoken.
+    pub min_version: TlsVersion,
+}
+
+/// Client certificates of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCa {
+    /// The roots they must lead to, PEM.
+    pub file: PathBuf,
+    /// Whether a client without one is refused.
+    pub required: bool,
+}
+
+/// `min_version`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246) and 1.3.
+    V1_2,
+    /// TLS 1.3 (RFC 8446) only.
+    V1_3,
 }
 
 /// `[ingress]`

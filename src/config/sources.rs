@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, ConfigErrors};
+use crate::clock::{Clock as _, SystemClock, UnixTime};
 
 /// Where a file is looked for when none is named.
 const DEFAULT_FILES: [&str; 2] = ["./gatepost.toml", "/etc/gatepost/gatepost.toml"];
@@ -15,6 +16,8 @@ pub struct Sources {
     pub file: Option<SourceFile>,
     /// Environment variables.
     pub environment: BTreeMap<String, String>,
+    /// When they were read: certificates are judged by it.
+    pub now: UnixTime,
 }
 
 impl std::fmt::Debug for Sources {
@@ -60,7 +63,11 @@ impl Sources {
                 .find(|path| path.symlink_metadata().is_ok())
         });
         let file = found.map(read_file).transpose()?;
-        Ok(Self { file, environment })
+        Ok(Self {
+            file,
+            environment,
+            now: SystemClock.now(),
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::authn::principal::Principal;
 use crate::authz::decision::Proven;
 use crate::authz::{Decision, Route};
+use crate::certificate::Fingerprint;
 use crate::clock::UnixTime;
 use crate::reason::{Denial, Failure};
 
@@ -13,16 +14,26 @@ use crate::reason::{Denial, Failure};
 pub struct Evidence {
     /// The route found.
     pub route: Option<Arc<Route>>,
-    /// Who the token is about, once its signature was verified, even if it was then refused.
+    /// Who the first credential is about, once verified, even if it was then refused.
     pub principal: Option<Arc<Principal>>,
     /// `kid` of the key that verified it.
     pub key_id: Option<Arc<str>>,
     /// Keyed fingerprint of the presented token.
     pub token: Option<u64>,
-    /// `exp` of the token, if verified.
+    /// The client certificate, where the route accepts one.
+    pub certificate: Option<Fingerprint>,
+    /// When the first of the valid credentials runs out: `exp` of a token, `notAfter` of a certificate.
     pub expires_at: Option<UnixTime>,
     /// Whether the token was found verified; `None` if none was looked for.
     pub cached: Option<bool>,
+}
+
+impl Evidence {
+    /// One of the credentials is about `principal`, until then.
+    pub(super) fn proves(&mut self, principal: &Arc<Principal>, until: UnixTime) {
+        self.principal.get_or_insert_with(|| Arc::clone(principal));
+        self.expires_at = Some(self.expires_at.map_or(until, |first| first.min(until)));
+    }
 }
 
 /// A decision, or why there is none, with what came to light.

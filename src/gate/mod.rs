@@ -17,7 +17,7 @@ use http::HeaderMap;
 use self::cache::TokenCache;
 pub use self::judgement::{Evidence, Judgement, Validation};
 pub use self::keys::{Boxed, FixedKeys, KeySource, KeysNow, Sought};
-use self::prove::Unproven;
+use self::prove::{Presented, Unproven};
 use crate::authn::Issuer;
 use crate::authn::credential::TokenSource;
 use crate::authz::decision;
@@ -146,7 +146,13 @@ impl Gate {
             )
         });
         match self.routes.find(facts) {
-            Ok(route) => self.check_route(route, facts.headers, now, steps).await,
+            Ok(route) => {
+                let presented = Presented {
+                    headers: facts.headers,
+                    certificate: facts.certificate,
+                };
+                self.judge(route, presented, now, steps).await
+            }
             Err(denial) => {
                 steps.step("route", || "none".to_owned());
                 Judgement {
@@ -166,6 +172,21 @@ impl Gate {
         now: UnixTime,
         steps: &mut (impl Steps + Send),
     ) -> Judgement {
+        let presented = Presented {
+            headers,
+            certificate: None,
+        };
+        self.judge(route, presented, now, steps).await
+    }
+
+    /// Decides on what was presented for a route.
+    async fn judge(
+        &self,
+        route: &Arc<Route>,
+        presented: Presented<'_>,
+        now: UnixTime,
+        steps: &mut (impl Steps + Send),
+    ) -> Judgement {
         steps.step("route", || {
             format!("{:?}, pattern {}", route.name, route.pattern.text)
         });
@@ -176,15 +197,8 @@ impl Gate {
         let proven = match &route.access {
             Access::Public => Ok(None),
             Access::Protected(asked) => {
-                self.prove(
-                    headers,
-                    &asked.token_from,
-                    &asked.issuers,
-                    now,
-                    steps,
-                    &mut evidence,
-                )
-                .await
+                self.prove(presented, asked, now, steps, &mut evidence)
+                    .await
             }
         };
         let permit = match proven {
@@ -215,7 +229,7 @@ impl Gate {
         let mut evidence = Evidence::default();
         let all: Vec<usize> = (0..self.issuers.len()).collect();
         let proven = self
-            .prove(
+            .prove_bearer(
                 headers,
                 &[TokenSource::Authorization],
                 &all,

@@ -6,11 +6,13 @@ use http::HeaderMap;
 
 use super::cache::{self, Entry, TokenDigest};
 use super::{Evidence, Gate, KeysNow, Known, Sought};
-use crate::authn::credential::{self, TokenSource};
+use crate::authn::credential::{self, Kind, TokenSource};
 use crate::authn::jws::{Jws, MAX_TOKEN_BYTES};
-use crate::authn::{Issuer, KeySet, VerifiedToken, jwt};
+use crate::authn::{self, Issuer, KeySet, VerifiedToken, jwt};
 use crate::authz::decision::Proven;
 use crate::authz::identity;
+use crate::authz::route::Protected;
+use crate::certificate::Certificate;
 use crate::clock::UnixTime;
 use crate::reason::{Denial, Failure};
 use crate::steps::Steps;
@@ -33,9 +35,78 @@ impl From<Failure> for Unproven {
     }
 }
 
+/// Where the credentials of a request are looked for.
+#[derive(Clone, Copy)]
+pub(super) struct Presented<'r> {
+    pub(super) headers: &'r HeaderMap,
+    pub(super) certificate: Option<&'r Certificate>,
+}
+
 impl Gate {
-    /// Credential → principal. `None` if nothing was presented.
+    /// Credentials → principal. All that the route accepts and the request presents must be valid;
+    /// the first the route names is the principal. `None` if nothing was presented.
     pub(super) async fn prove(
+        &self,
+        presented: Presented<'_>,
+        asked: &Protected,
+        now: UnixTime,
+        steps: &mut (impl Steps + Send),
+        evidence: &mut Evidence,
+    ) -> Result<Option<Proven>, Unproven> {
+        let mut first = None;
+        for kind in &asked.accepts {
+            let proven = match kind {
+                Kind::Bearer => {
+                    let (sources, accepted) = (&asked.token_from, &asked.issuers);
+                    self.prove_bearer(presented.headers, sources, accepted, now, steps, evidence)
+                        .await?
+                }
+                Kind::Mtls => {
+                    self.prove_certificate(presented.certificate, now, steps, evidence)?
+                }
+            };
+            first = first.or(proven);
+        }
+        Ok(first)
+    }
+
+    /// Client certificate → principal.
+    fn prove_certificate(
+        &self,
+        certificate: Option<&Certificate>,
+        now: UnixTime,
+        steps: &mut impl Steps,
+        evidence: &mut Evidence,
+    ) -> Result<Option<Proven>, Denial> {
+        let Some(certificate) = certificate else {
+            steps.step("credential", || "no client certificate".to_owned());
+            return Ok(None);
+        };
+        steps.step("credential", || {
+            let names = [
+                std::slice::from_ref(&certificate.subject),
+                &certificate.uris,
+            ]
+            .concat();
+            let names = names.join(" ");
+            format!(
+                "client certificate {} of {names:?}",
+                certificate.fingerprint
+            )
+        });
+        steps.step("validity", || {
+            format!("{} to {}", certificate.not_before, certificate.not_after)
+        });
+        evidence.certificate = Some(certificate.fingerprint);
+        let principal = Arc::new(authn::certificate::principal(certificate, now)?);
+        steps.step("principal", || format!("service {:?}", principal.user_id));
+        evidence.proves(&principal, certificate.not_after);
+        let headers = identity::render(&self.identity, self.lists, &principal).into();
+        Ok(Some(Proven { principal, headers }))
+    }
+
+    /// Bearer token → principal. `None` if none was presented.
+    pub(super) async fn prove_bearer(
         &self,
         headers: &HeaderMap,
         sources: &[TokenSource],
@@ -45,7 +116,7 @@ impl Gate {
         evidence: &mut Evidence,
     ) -> Result<Option<Proven>, Unproven> {
         let Some(token) = credential::bearer(headers, sources)? else {
-            steps.step("credential", || "none presented".to_owned());
+            steps.step("credential", || "no bearer token".to_owned());
             return Ok(None);
         };
         steps.step("credential", || {
@@ -66,9 +137,8 @@ impl Gate {
             Box::pin(self.verify(token, digest, accepted, now, steps)).await?
         };
         evidence.token = Some(entry.fingerprint);
-        evidence.principal = Some(Arc::clone(&entry.token.principal));
         evidence.key_id.clone_from(&entry.token.key_id);
-        evidence.expires_at = Some(entry.token.expires_at);
+        evidence.proves(&entry.token.principal, entry.token.expires_at);
         entry.token.judge(issuer, now, steps)?;
         Ok(Some(Proven {
             principal: Arc::clone(&entry.token.principal),

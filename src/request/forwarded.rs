@@ -146,13 +146,30 @@ fn address(entry: &str) -> Option<IpAddr> {
     entry.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }
 
-/// Whether a header states where a request came from. Rebuilt by us unless a trusted peer sent it.
+/// Whether a header states where a request came from, the client's certificate included. Rebuilt by
+/// us, or removed, unless a trusted peer sent it.
 #[must_use]
 pub fn states_origin(name: &HeaderName) -> bool {
     let text = name.as_str();
     text.starts_with('x') && (folds_to(text, REAL_IP) || starts_folded(text, FAMILY))
         || *name == FORWARDED
+        || states_certificate(text)
 }
+
+/// Whether a header tells what a proxy in front saw of the client's certificate: RFC 9440, AWS's
+/// load balancers, NGINX and its ingress controller. Envoy's is one of `X-Forwarded-*`.
+fn states_certificate(name: &str) -> bool {
+    match name.as_bytes().first() {
+        Some(b'c') => CERTIFICATE.iter().any(|known| folds_to(name, known)),
+        Some(b's' | b'x') => CERTIFICATE_FAMILIES
+            .iter()
+            .any(|family| starts_folded(name, family)),
+        _other => false,
+    }
+}
+
+const CERTIFICATE: [&str; 2] = ["client-cert", "client-cert-chain"];
+const CERTIFICATE_FAMILIES: [&str; 3] = ["x-amzn-mtls-clientcert", "x-ssl-client-", "ssl-client-"];
 
 const REAL_IP: &str = "x-real-ip";
 const FAMILY: &str = "x-forwarded-";
@@ -287,13 +304,27 @@ mod tests {
             "x.forwarded.uri",
             "x_real_ip",
             "x.real-ip",
+            "x-forwarded-client-cert",
+            "client-cert",
+            "client_cert_chain",
+            "x-amzn-mtls-clientcert",
+            "x-amzn-mtls-clientcert-subject",
+            "x_ssl_client_s_dn",
+            "ssl-client-verify",
         ] {
             assert!(
                 states_origin(&HeaderName::from_bytes(text.as_bytes()).unwrap()),
                 "{text}"
             );
         }
-        for text in ["x-forwarder", "x-real-ips", "x-real"] {
+        for text in [
+            "x-forwarder",
+            "x-real-ips",
+            "x-real",
+            "client-certs",
+            "ssl-clients",
+            "x-client",
+        ] {
             assert!(!states_origin(&HeaderName::from_static(text)), "{text}");
         }
     }

@@ -8,6 +8,8 @@ pub mod path;
 
 use http::{HeaderMap, Method};
 
+use crate::certificate::Certificate;
+
 pub use self::headers::{IdentityNames, OwnedHeaders};
 pub use self::host::Host;
 pub use self::path::Path;
@@ -24,4 +26,7 @@ pub struct RequestFacts<'r> {
     pub path: Path<'r>,
     /// Every header of the request; credentials are read from here.
     pub headers: &'r HeaderMap,
+    /// The certificate the client itself showed, verified by the handshake; `None` wherever somebody
+    /// else states the request (forward auth: that would be the proxy's).
+    pub certificate: Option<&'r Certificate>,
 }

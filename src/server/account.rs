@@ -81,6 +81,7 @@ impl Account {
                 on_behalf_of: None,
                 key_id: None,
                 token: None,
+                certificate: None,
                 decision_time: std::time::Duration::ZERO,
                 upstream_time: None,
                 response_bytes: 0,
@@ -118,6 +119,7 @@ impl Account {
             principal,
             key_id,
             token,
+            certificate,
             cached,
             ..
         } = evidence;
@@ -131,6 +133,7 @@ impl Account {
             line.principal = principal;
             line.key_id = key_id;
             line.token = token;
+            line.certificate = certificate;
         });
     }
 

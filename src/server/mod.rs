@@ -14,6 +14,7 @@ pub mod health;
 pub mod ingress;
 mod plain;
 pub mod respond;
+pub mod tls;
 pub mod workers;
 pub mod world;
 

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::gate::Gate;
 use crate::request::OwnedHeaders;
 use crate::server::handles::Handles;
+use crate::server::tls::Terminations;
 use crate::telemetry::Telemetry;
 
 /// One config, brought to life. A request keeps the world it began with.
@@ -24,6 +25,8 @@ pub struct World {
     pub config: Arc<Config>,
     /// Decides.
     pub gate: Gate,
+    /// Certificates of the listeners.
+    pub tls: Terminations,
     /// Keys, for `/jwks` and readiness. The gate holds the same engine.
     pub keys: Arc<KeyEngine>,
     /// Pools to the upstreams.

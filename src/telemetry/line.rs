@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::certificate::Fingerprint;
 use crate::clock::UnixTime;
 use crate::telemetry::{Outcome, RequestLine};
 
@@ -66,6 +67,15 @@ impl Scratch {
             name(out, "token");
             out.push(b'"');
             hex(out, fingerprint);
+            out.push(b'"');
+        }
+        if let Some(Fingerprint(bytes)) = line.certificate {
+            name(out, "certificate");
+            out.push(b'"');
+            for byte in bytes {
+                hex_digit(out, u64::from(byte >> 4));
+                hex_digit(out, u64::from(byte));
+            }
             out.push(b'"');
         }
         some(out, "on_behalf_of", line.on_behalf_of.as_deref(), 256);

@@ -25,6 +25,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 use crate::authn::principal::Principal;
+use crate::certificate::Fingerprint;
 use crate::clock::{Clock, SystemClock};
 use crate::config;
 use crate::request::id::RequestId;
@@ -114,6 +115,8 @@ pub struct RequestLine {
     pub key_id: Option<Arc<str>>,
     /// Keyed fingerprint of the token.
     pub token: Option<u64>,
+    /// The client certificate that was judged.
+    pub certificate: Option<Fingerprint>,
     /// Time the decision took.
     pub decision_time: Duration,
     /// Time to the upstream's response head.

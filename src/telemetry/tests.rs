@@ -63,6 +63,7 @@ pub(super) fn line() -> RequestLine {
         on_behalf_of: Some("ada".to_owned()),
         key_id: Some(Arc::from("cognito-2026-11")),
         token: Some(0x00c0_ffee_1234_5678),
+        certificate: Some(Fingerprint([0xc5; 32])),
         decision_time: Duration::from_micros(41),
         upstream_time: Some(Duration::from_micros(12_034)),
         response_bytes: 187,
@@ -81,6 +82,7 @@ fn bare() -> RequestLine {
         on_behalf_of: None,
         key_id: None,
         token: None,
+        certificate: None,
         upstream_time: None,
         user_agent: None,
         ..line()

@@ -6,12 +6,9 @@ use serde_json::Value;
 
 use crate::authn::claims::{ClaimPath, Claims};
 use crate::authn::issuer::{Issuer, Preset, TokenUse};
-use crate::authn::principal::{Names, Principal, PrincipalKind};
+use crate::authn::principal::{self, Names, Principal, PrincipalKind};
 use crate::authn::{cognito, entra};
 use crate::reason::Denial;
-
-/// The longest user, tenant or client id, in characters.
-const MAX_ID_CHARS: usize = 256;
 
 /// Cognito's `token_use`. Anything but the two known words is none, which no issuer accepts.
 pub(super) fn token_use(claims: &Claims, preset: &Preset) -> Option<TokenUse> {
@@ -36,7 +33,7 @@ pub(super) fn principal(
     let map = &issuer.claims;
     let client_id = match (token_use, audiences) {
         // an ID token is for its client
-        (Some(TokenUse::Id), [client]) => Some(checked(client)?),
+        (Some(TokenUse::Id), [client]) => Some(principal::identifier(client)?),
         (Some(TokenUse::Id), _) => None,
         (Some(TokenUse::Access) | None, _) => identifier(&claims, &map.client_id)?,
     };
@@ -89,17 +86,7 @@ fn groups(claims: &Claims, issuer: &Issuer) -> Names {
 fn identifier(claims: &Claims, paths: &[ClaimPath]) -> Result<Option<String>, Denial> {
     match claims.first(paths) {
         None => Ok(None),
-        Some(Value::String(id)) => checked(id).map(Some),
+        Some(Value::String(id)) => principal::identifier(id).map(Some),
         Some(_) => Err(Denial::SubjectInvalid),
-    }
-}
-
-fn checked(id: &str) -> Result<String, Denial> {
-    let holds =
-        !id.is_empty() && id.chars().count() <= MAX_ID_CHARS && !id.chars().any(char::is_control);
-    if holds {
-        Ok(id.to_owned())
-    } else {
-        Err(Denial::SubjectInvalid)
     }
 }

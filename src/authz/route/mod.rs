@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, Method};
 pub use self::pattern::{HostPattern, PathPattern, Segment};
 pub(crate) use self::table::common_method;
 pub use self::table::{RouteConflict, RouteTable};
-use crate::authn::credential::TokenSource;
+use crate::authn::credential::{Kind, TokenSource};
 use crate::authz::rule::{Rule, SetRule};
 
 /// One `[[routes]]` table, as meant.
@@ -48,6 +48,9 @@ pub enum Access {
 /// What a protected route asks.
 #[derive(Clone, Debug)]
 pub struct Protected {
+    /// Which kinds of credential are accepted: any one suffices, all that are presented must be
+    /// valid, and the first of them is the principal.
+    pub accepts: Vec<Kind>,
     /// Indices of the accepted issuers in the gate's list.
     pub issuers: Vec<usize>,
     /// Where the token may stand.

@@ -270,6 +270,7 @@ mod tests {
             host: Host::parse(host)?,
             path: Path::parse(path)?,
             headers: &headers,
+            certificate: None,
         };
         table.find(&facts).map(|route| route.name.to_string())
     }

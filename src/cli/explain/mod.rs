@@ -17,6 +17,7 @@ use self::print::Explanation;
 use crate::app::gate_parts;
 use crate::authn::KeySet;
 use crate::authz::Decision;
+use crate::certificate::{self, Certificate};
 use crate::cli::complain;
 use crate::cli::dev::{DEFAULT_BASE, dev_config};
 use crate::client::jwks::{Background, KeyEngine};
@@ -50,6 +51,9 @@ pub struct ExplainArgs {
     /// File with the bearer token; - reads standard input
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// File with the client's certificate, PEM; taken as verified
+    #[arg(long, value_name = "FILE")]
+    client_certificate: Option<PathBuf>,
     /// A JWK Set to verify with, for every issuer: nothing is fetched
     #[arg(long, value_name = "FILE")]
     jwks: Option<PathBuf>,
@@ -96,8 +100,10 @@ enum ExplainError {
     Token(String),
     #[error("the token cannot stand in a header")]
     TokenText,
+    #[error("the client certificate: {0}")]
+    Certificate(String),
     #[error("cannot read {}: {source}", path.display())]
-    Keys {
+    File {
         path: PathBuf,
         source: std::io::Error,
     },
@@ -144,6 +150,10 @@ async fn explain(args: &ExplainArgs) -> Result<Explanation, ExplainError> {
     }
     .map_err(ExplainError::Config)?;
     let headers = headers(args)?;
+    let certificate = match &args.client_certificate {
+        Some(path) => Some(certificate(&read(path).await?)?),
+        None => None,
+    };
     let now = args.now.unwrap_or_else(|| SystemClock.now());
     let keys: Arc<dyn KeySource> = match &args.jwks {
         Some(path) => Arc::new(fixed_keys(&config, path).await?),
@@ -153,7 +163,7 @@ async fn explain(args: &ExplainArgs) -> Result<Explanation, ExplainError> {
     let gate = Gate::new(gate_parts(&config, keys, [0; 32]), None);
     let mut steps = Transcript::default();
     steps.step("time", || now.to_string());
-    let judgement = judge(&gate, args, &headers, now, &mut steps).await;
+    let judgement = judge(&gate, args, &headers, certificate.as_ref(), now, &mut steps).await;
     Ok(Explanation::new(&config, &headers, judgement, steps, now))
 }
 
@@ -162,6 +172,7 @@ async fn judge(
     gate: &Gate,
     args: &ExplainArgs,
     headers: &HeaderMap,
+    certificate: Option<&Certificate>,
     now: UnixTime,
     steps: &mut Transcript,
 ) -> Judgement {
@@ -198,6 +209,7 @@ async fn judge(
         host,
         path,
         headers,
+        certificate,
     };
     let judgement = gate.check(&facts, now, steps).await;
     let route = judgement.evidence.route.as_ref();
@@ -236,16 +248,27 @@ fn headers(args: &ExplainArgs) -> Result<HeaderMap, ExplainError> {
     Ok(headers)
 }
 
+async fn read(path: &PathBuf) -> Result<Vec<u8>, ExplainError> {
+    tokio::fs::read(path)
+        .await
+        .map_err(|source| ExplainError::File {
+            path: path.clone(),
+            source,
+        })
+}
+
+/// The first certificate of a PEM file.
+fn certificate(pem: &[u8]) -> Result<Certificate, ExplainError> {
+    let chain = certificate::chain(pem)
+        .map_err(|error| ExplainError::Certificate(format!("the file {error}")))?;
+    let [first, ..] = chain.as_slice() else {
+        return Err(ExplainError::Certificate("there is none".to_owned()));
+    };
+    Certificate::read(first).map_err(|error| ExplainError::Certificate(error.to_string()))
+}
+
 /// The JWK Set of `--jwks` for every issuer but those whose key is a local secret or PEM file.
 async fn fixed_keys(config: &Config, path: &PathBuf) -> Result<FixedKeys, ExplainError> {
-    let read = async |path: &PathBuf| {
-        tokio::fs::read(path)
-            .await
-            .map_err(|source| ExplainError::Keys {
-                path: path.clone(),
-                source,
-            })
-    };
     let json = read(path).await?;
     let mut sets = Vec::with_capacity(config.issuers.len());
     for known in &config.issuers {

@@ -4,6 +4,7 @@ mod egress;
 mod issuers;
 mod planes;
 mod routes;
+mod tls;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub(super) use self::egress::*;
 pub(super) use self::issuers::*;
 pub(super) use self::planes::*;
 pub(super) use self::routes::*;
+pub(super) use self::tls::*;
 
 /// Gatepost's configuration. Durations and sizes are strings with a unit.
 #[derive(Debug, Deserialize, JsonSchema)]

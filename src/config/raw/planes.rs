@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::forms::{Positive, Size, Text};
-use super::List;
+use super::{List, Tls};
 
 /// Limits every listener has.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -43,6 +43,8 @@ pub(in crate::config) struct Limits {
     /// within 10 s: it is closed beyond.
     #[schemars(range(min = 1))]
     pub(in crate::config) http2_max_control_frames: Option<u32>,
+    /// TLS. Without it the listener speaks plain HTTP.
+    pub(in crate::config) tls: Option<Tls>,
 }
 
 /// `client_address`

@@ -65,8 +65,7 @@ pub(in crate::config) struct Route {
 pub(in crate::config) enum Auth {
     /// `"none"`: a public route.
     None(NoneWord),
-    /// Accepted kinds.
-    #[expect(dead_code, reason = "one kind only")]
+    /// Accepted kinds: any one suffices, and the first presented is the principal.
     Kinds(List<AuthKind>),
 }
 
@@ -82,6 +81,7 @@ pub(in crate::config) enum NoneWord {
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum AuthKind {
     Bearer,
+    Mtls,
 }
 
 /// `mode`

@@ -7,6 +7,7 @@ mod kinds;
 mod planes;
 mod routes;
 mod servers;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -20,6 +21,7 @@ use super::error::{KeyPath, Mistakes, did_you_mean};
 use super::raw::{self, Part, Raw};
 use super::settings::Warning;
 use super::{Config, lint};
+use crate::clock::UnixTime;
 use crate::request::IdentityNames;
 use crate::secret::{Secret, SecretSource};
 
@@ -36,6 +38,8 @@ pub(super) struct Resolver<'r> {
     pub(super) warnings: Vec<Warning>,
     /// Files to watch.
     pub(super) watched: Vec<PathBuf>,
+    /// What certificates are judged by.
+    pub(super) now: UnixTime,
 }
 
 /// Declared names, in the order of the file.
@@ -100,6 +104,9 @@ impl Resolver<'_> {
         let client = self.client(raw.client);
         let shutdown = self.part(raw.shutdown, &KeyPath::of(&["shutdown"]));
         let log = self.part(raw.log, &KeyPath::of(&["log"]));
+        if let Some(planes) = &planes {
+            self.client_certificates(&routes, &keys, planes);
+        }
         lint::routes(&routes, &keys, planes.as_ref(), &mut self.warnings);
         let table = self.table(routes, &keys);
         if !self.mistakes.found.is_empty() {

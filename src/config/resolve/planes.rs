@@ -88,6 +88,7 @@ fn listener(listen: Option<Text<SocketAddr>>, default: (IpAddr, u16), limits: &L
                 .unwrap_or(default.http2.max_control_frames),
         },
         proxy_protocol: false,
+        tls: None,
     }
 }
 
@@ -137,6 +138,7 @@ impl Resolver<'_> {
             Ingress {
                 listener: Listener {
                     proxy_protocol: raw.proxy_protocol,
+                    tls: self.tls(raw.limits.tls.as_ref(), "ingress"),
                     ..listener(raw.listen, (ANYWHERE, 7400), &raw.limits)
                 },
                 trusted_proxies: trusted(&raw.trusted_proxies, raw.client_address),
@@ -147,15 +149,16 @@ impl Resolver<'_> {
             trusted_proxies: trusted(&raw.trusted_proxies.0, raw.client_address),
             listener: Listener {
                 proxy_protocol: raw.proxy_protocol,
+                tls: self.tls(raw.limits.tls.as_ref(), "forward_auth"),
                 ..listener(raw.listen, (ANYWHERE, 7401), &raw.limits)
             },
         });
         let egress = egress.flatten().map(|raw| self.egress(raw));
-        let admin = listener(
-            admin.as_ref()?.listen.clone(),
-            (LOOPBACK, 7403),
-            &admin?.limits,
-        );
+        let admin = admin?;
+        let admin = Listener {
+            tls: self.tls(admin.limits.tls.as_ref(), "admin"),
+            ..listener(admin.listen, (LOOPBACK, 7403), &admin.limits)
+        };
         if !admin.listen.ip().is_loopback() {
             self.mistakes.push(
                 &top(&["admin", "listen"]),
@@ -163,11 +166,11 @@ impl Resolver<'_> {
                 "write 127.0.0.1 or [::1]",
             );
         }
-        let health = listener(
-            health.as_ref()?.listen.clone(),
-            (ANYWHERE, 7404),
-            &health?.limits,
-        );
+        let health = health?;
+        let health = Listener {
+            tls: self.tls(health.limits.tls.as_ref(), "health"),
+            ..listener(health.listen, (ANYWHERE, 7404), &health.limits)
+        };
         let planes = Planes {
             ingress,
             forward_auth,
@@ -181,7 +184,10 @@ impl Resolver<'_> {
     }
 
     fn egress(&mut self, raw: raw::Egress) -> Egress {
-        let listener = listener(raw.listen, (LOOPBACK, 7402), &raw.limits);
+        let listener = Listener {
+            tls: self.tls(raw.limits.tls.as_ref(), "egress"),
+            ..listener(raw.listen, (LOOPBACK, 7402), &raw.limits)
+        };
         let path = KeyPath::of(&["egress", "listen"]);
         if !listener.listen.ip().is_loopback() {
             if raw.allow_non_loopback {

@@ -8,7 +8,7 @@ use super::super::raw::{self, Auth, Names, Part};
 use super::{Known, Resolver};
 use crate::authn::PrincipalKind;
 use crate::authn::claims::ClaimPath;
-use crate::authn::credential::TokenSource;
+use crate::authn::credential::{Kind, TokenSource};
 use crate::authz::route::{
     Access, Authorization, Forward, HostPattern, HostRewrite, OnBehalfOf, PathPattern, Protected,
     Segment,
@@ -127,7 +127,13 @@ impl Resolver<'_> {
                 "remove optional or require, or split the route in two",
             );
         }
-        let issuers = self.route_issuers(raw, path);
+        let accepts = self.accepts(raw, path);
+        let issuers = if accepts.contains(&Kind::Bearer) {
+            self.route_issuers(raw, path)
+        } else {
+            self.no_token(raw, path);
+            Some(Vec::new())
+        };
         let require = match &raw.require {
             Some(require) => rule(require),
             None => Rule::default(),
@@ -137,6 +143,7 @@ impl Resolver<'_> {
             .as_ref()
             .map(|raw| self.on_behalf_of(raw, &path.key("on_behalf_of")));
         Some(Access::Protected(Box::new(Protected {
+            accepts,
             issuers: issuers?,
             token_from: raw.token_from.as_ref().map_or_else(
                 || vec![TokenSource::Authorization],
@@ -146,6 +153,64 @@ impl Resolver<'_> {
             require,
             on_behalf_of,
         })))
+    }
+
+    /// The accepted kinds of credential.
+    fn accepts(&mut self, raw: &raw::Route, path: &KeyPath) -> Vec<Kind> {
+        let Some(Auth::Kinds(stated)) = &raw.auth else {
+            return vec![Kind::Bearer];
+        };
+        let mut accepts = Vec::new();
+        for (number, kind) in stated.0.iter().enumerate() {
+            let kind = match kind {
+                raw::AuthKind::Bearer => Kind::Bearer,
+                raw::AuthKind::Mtls => Kind::Mtls,
+            };
+            if accepts.contains(&kind) {
+                self.mistakes.push(
+                    &path.key("auth").index(number),
+                    format!("{:?} is named twice", kind.as_str()),
+                    "name each kind once",
+                );
+            } else {
+                accepts.push(kind);
+            }
+        }
+        accepts
+    }
+
+    /// What only a token can answer makes no sense where none is read.
+    fn no_token(&mut self, raw: &raw::Route, path: &KeyPath) {
+        let require = raw.require.as_ref();
+        let asks = |asks: fn(&raw::Require) -> bool| require.is_some_and(asks);
+        for (keys, given) in [
+            (&["issuers"][..], raw.issuers.is_some()),
+            (&["token_from"], raw.token_from.is_some()),
+            (&["require", "groups"], asks(|rule| rule.groups.is_some())),
+            (&["require", "roles"], asks(|rule| rule.roles.is_some())),
+            (
+                &["require", "permissions"],
+                asks(|rule| rule.permissions.is_some()),
+            ),
+            (&["require", "scopes"], asks(|rule| rule.scopes.is_some())),
+            (&["require", "claims"], asks(|rule| !rule.claims.is_empty())),
+        ] {
+            if given {
+                let at = keys.iter().fold(path.clone(), |path, key| path.key(key));
+                self.mistakes.push(
+                    &at,
+                    "this route reads no token, and a certificate has names only",
+                    "remove it and require clients = [\"spiffe://…\"], or add \"bearer\" to auth",
+                );
+            }
+        }
+        if require.is_some_and(|rule| matches!(rule.principal, Some(raw::Principal::User))) {
+            self.mistakes.push(
+                &path.key("require").key("principal"),
+                "a certificate names a service: nobody could pass",
+                "write \"service\", or add \"bearer\" to auth",
+            );
+        }
     }
 
     /// Indices of the accepted issuers.

@@ -138,7 +138,7 @@ impl Resolver<'_> {
     }
 
     /// What was read from a file; a mistake if that failed.
-    fn right<T>(&mut self, read: Result<T, PemError>, path: &KeyPath) -> Option<T> {
+    pub(super) fn right<T>(&mut self, read: Result<T, PemError>, path: &KeyPath) -> Option<T> {
         read.map_err(|error| {
             let message = format!("the file {error}");
             self.mistakes.push(path, message, error.fix());

@@ -77,20 +77,6 @@ fn every_later_key_is_refused_by_name_wherever_it_stands() {
         ("trace", one("[trace]", "")),
         ("rate_limits", one("[rate_limits]", "")),
         ("resource_metadata", one("[resource_metadata]", "")),
-        (
-            "ingress.tls",
-            one("[ingress]", "tls = { certificate_file = \"a\" }"),
-        ),
-        ("egress.tls", one("[egress]", "tls = {}")),
-        ("admin.tls", one("[admin]", "tls = {}")),
-        ("health.tls", one("[health]", "tls = {}")),
-        (
-            "forward_auth.tls",
-            one(
-                "[forward_auth]",
-                "trusted_proxies = [\"10.0.0.1\"]\ntls = {}",
-            ),
-        ),
         ("issuers.users.introspection", users("introspection = {}")),
         ("issuers.users.remote", users("remote = {}")),
         (
@@ -103,7 +89,6 @@ fn every_later_key_is_refused_by_name_wherever_it_stands() {
         ("routes[0].auth[0]", route("auth = [\"api_key\"]")),
         ("routes[0].auth[0]", route("auth = [\"basic\"]")),
         ("routes[0].auth[0]", route("auth = [\"alb\"]")),
-        ("routes[0].auth[1]", route("auth = [\"bearer\", \"mtls\"]")),
         (
             "routes[0].auth.all",
             route("auth = { all = [\"api_key\", \"bearer\"] }"),

@@ -1,5 +1,6 @@
 //! The order of the steps, seen from outside: what is remembered, what is judged each time.
 
+mod certificates;
 mod tables;
 
 use std::sync::Mutex;
@@ -10,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::authn::KeySet;
+use crate::authn::credential::Kind;
 use crate::authn::issuer::{Accepted, Algorithm, ClaimMap, Preset};
 use crate::authn::jws::MAX_TOKEN_BYTES;
 use crate::authz::route::{HostPattern, PathPattern, Protected};
@@ -66,6 +68,7 @@ fn route(path: &str, issuers: Vec<usize>, groups: &[&str], optional: bool) -> Ro
         pattern: PathPattern::parse(path).unwrap(),
         methods: vec![],
         access: Access::Protected(Box::new(Protected {
+            accepts: vec![Kind::Bearer],
             issuers,
             token_from: vec![TokenSource::Authorization],
             optional,
@@ -151,6 +154,7 @@ async fn ask(gate: &Gate, path: &str, token: Option<&str>, now: UnixTime) -> Jud
         host: Host::parse("app.test").unwrap(),
         path: Path::parse(path).unwrap(),
         headers: &headers,
+        certificate: None,
     };
     gate.check(&facts, now, &mut ()).await
 }
@@ -368,6 +372,7 @@ async fn the_steps_tell_the_decision_and_never_the_token() {
         host: Host::parse("app.test").unwrap(),
         path: Path::parse("/admin/x").unwrap(),
         headers: &headers,
+        certificate: None,
     };
     let mut steps = Transcript::default();
     let judged = gate.check(&facts, NOW, &mut steps).await;

@@ -90,8 +90,12 @@ impl Arrivals {
         }
     }
 
-    /// Tells a client over HTTP/1.1 that it has too many connections, then closes.
+    /// Tells a client over HTTP/1.1 that it has too many connections, then closes. Over TLS it would
+    /// be shaken hands with first, the very work that it has had enough of: closes at once.
     pub(super) async fn turn_away(&self, serving: &Serving, mut stream: TcpStream) {
+        if serving.limits.tls.is_some() {
+            return;
+        }
         let Ok(_farewell) = self.farewells.try_acquire() else {
             return;
         };

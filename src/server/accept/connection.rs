@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use super::arrival::Arrived;
 use super::frames::Flood;
 use super::guard::{Activity, Ending, Guarded, InFlight};
-use super::{Downstream, Listening, Serving};
+use super::{Downstream, Listening, Serving, handshake};
 use crate::config;
 use crate::reason::Denial;
 use crate::server::body::Body;
@@ -135,8 +135,16 @@ pub(super) async fn run<S, F>(
         }
         Err(Refused::ProxyHeader | Refused::Resets | Refused::ControlFrames) => return,
     };
+    let shaken = tokio::select! {
+        biased;
+        shaken = handshake::shake(serving, stream, peer) => shaken,
+        () = serving.cut.cancelled() => return,
+    };
+    let Some((stream, tls)) = shaken else {
+        return;
+    };
     let worker = seat.as_ref().map_or(0, Seat::worker);
-    let downstream = Arc::new(Downstream::new(peer, worker));
+    let downstream = Arc::new(Downstream::new(peer, worker, tls));
     let activity = Arc::new(Activity::new());
     let stream = Guarded::new(stream, &serving.limits, Arc::clone(&activity));
     let streams = serving.telemetry.metrics.http2_streams(serving.name);

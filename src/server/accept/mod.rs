@@ -8,6 +8,7 @@ mod arrival;
 mod connection;
 mod frames;
 mod guard;
+mod handshake;
 mod peers;
 mod proxy_header;
 
@@ -31,6 +32,7 @@ use self::connection::{Accepted, Protocols};
 use crate::config;
 use crate::reason::Denial;
 use crate::server::body::Body;
+use crate::server::tls::Secured;
 use crate::server::workers::Workers;
 use crate::server::world::Current;
 use crate::telemetry::{Plane, Telemetry};
@@ -47,7 +49,8 @@ pub struct Serving {
     pub plane: Option<Plane>,
     /// Timeouts and bounds.
     pub limits: config::Listener,
-    /// The world in force, whose trusted proxies count; `None`: nobody is one.
+    /// The world in force, whose trusted proxies count and whose certificates are shown; `None`:
+    /// nobody is one, and there are none.
     pub world: Option<Current>,
     /// Metrics.
     pub telemetry: Arc<Telemetry>,
@@ -114,12 +117,14 @@ pub struct Downstream {
     pub address: HeaderValue,
     /// The number of the worker that serves it.
     pub worker: usize,
+    /// What its TLS handshake told; `None` for plain HTTP.
+    pub tls: Option<Secured>,
 }
 
 impl Downstream {
     /// A connection from `peer`.
     #[must_use]
-    pub fn new(peer: SocketAddr, worker: usize) -> Self {
+    pub fn new(peer: SocketAddr, worker: usize, tls: Option<Secured>) -> Self {
         let address = peer.ip().to_canonical().to_string();
         Self {
             peer,
@@ -127,11 +132,12 @@ impl Downstream {
             address: HeaderValue::from_maybe_shared(Bytes::from(address))
                 .unwrap_or(HeaderValue::from_static("unknown")),
             worker,
+            tls,
         }
     }
 }
 
-/// Accepts connections until `stop`, answering each request (HTTP/1.1 and HTTP/2 without TLS) with
+/// Accepts connections until `stop`, answering each request (HTTP/1.1 and HTTP/2) with
 /// `service`. Returns once the listener is closed; connections go on in `tasks`.
 pub async fn serve<S, F>(listener: TcpListener, serving: Serving, service: S)
 where

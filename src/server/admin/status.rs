@@ -67,6 +67,7 @@ fn describe_route(route: &Route, issuers: &[IssuerConfig]) -> Value {
 /// `"none"` for a public route, else what it asks.
 fn describe_access(access: &Access, issuers: &[IssuerConfig]) -> Value {
     let Protected {
+        accepts,
         issuers: accepted,
         token_from,
         optional,
@@ -89,7 +90,9 @@ fn describe_access(access: &Access, issuers: &[IssuerConfig]) -> Value {
             TokenSource::Cookie(name) => format!("cookie:{name}"),
         })
         .collect();
+    let accepts: Vec<&str> = accepts.iter().map(|kind| kind.as_str()).collect();
     json!({
+        "auth": accepts,
         "issuers": names,
         "token_from": sources,
         "optional": optional,
@@ -141,6 +144,7 @@ fn describe_rule(rule: &Rule) -> Value {
 mod tests {
     use super::*;
     use crate::authn::claims::ClaimPath;
+    use crate::authn::credential::Kind;
     use crate::authn::principal::PrincipalKind;
 
     #[test]
@@ -177,6 +181,7 @@ mod tests {
     fn a_public_route_is_told_from_a_protected_one() {
         assert_eq!(describe_access(&Access::Public, &[]), json!("none"));
         let protected = Protected {
+            accepts: vec![Kind::Bearer, Kind::Mtls],
             issuers: vec![0],
             token_from: vec![
                 TokenSource::Authorization,
@@ -189,6 +194,7 @@ mod tests {
         assert_eq!(
             describe_access(&Access::Protected(Box::new(protected)), &[]),
             json!({
+                "auth": ["bearer", "mtls"],
                 "issuers": [],
                 "token_from": ["header:authorization", "cookie:session"],
                 "optional": true,

@@ -122,6 +122,8 @@ async fn judge(
         host: asked.host,
         path: Path::parse(asked.path)?,
         headers: &head.headers,
+        // the connection's is the proxy's, which is not who asks
+        certificate: None,
     };
     let judgement = world.gate.check(&facts, world.clock.now(), &mut ()).await;
     account.judged(judgement.evidence);

@@ -268,11 +268,15 @@ impl Plan<'_> {
             out.append(header::TE, HeaderValue::from_static("trailers"));
         }
         let peer = self.downstream.peer.ip().to_canonical();
+        let proto = match self.downstream.tls {
+            Some(_) => "https",
+            None => "http",
+        };
         if self.forwarded_header {
             let host = original_host.to_str().unwrap_or_default();
             let element = match peer {
-                IpAddr::V4(peer) => format!("for={peer};host=\"{host}\";proto=http"),
-                IpAddr::V6(peer) => format!("for=\"[{peer}]\";host=\"{host}\";proto=http"),
+                IpAddr::V4(peer) => format!("for={peer};host=\"{host}\";proto={proto}"),
+                IpAddr::V6(peer) => format!("for=\"[{peer}]\";host=\"{host}\";proto={proto}"),
             };
             join(&mut forwarded, &element);
         }
@@ -290,7 +294,7 @@ impl Plan<'_> {
             },
         );
         if !out.contains_key(X_FORWARDED_PROTO) {
-            out.append(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+            out.append(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
         }
         if !out.contains_key(X_FORWARDED_HOST) {
             out.append(X_FORWARDED_HOST, original_host);

@@ -75,6 +75,10 @@ async fn carry(
         host: Host::of(&head.uri, &head.headers)?,
         path,
         headers: &head.headers,
+        certificate: downstream
+            .tls
+            .as_ref()
+            .and_then(|tls| tls.certificate.as_ref()),
     };
     let judgement = world.gate.check(&facts, world.clock.now(), &mut ()).await;
     account.judged(judgement.evidence);

@@ -8,6 +8,7 @@
 mod connections;
 mod declare;
 mod process;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -41,6 +42,7 @@ pub struct Metrics {
     config_generation: IntGauge,
     config_reloads: [IntCounter; 2],
     connections: Connections,
+    tls: tls::Tls,
     panics: IntCounter,
     log_lines_dropped: IntCounter,
 }
@@ -119,6 +121,7 @@ impl Metrics {
             "Reloads of the configuration.",
             &["result"],
         );
+        let tls = tls::Tls::new(&mut declare);
         let connections = Connections::declare(&mut declare);
         let panics = declare.counters(
             "gatepost_panics_total",
@@ -163,6 +166,7 @@ impl Metrics {
             config_reloads: ["rejected", "accepted"]
                 .map(|result| config_reloads.with_label_values(&[result])),
             connections,
+            tls,
             panics: panics.with_label_values::<&str>(&[]),
             log_lines_dropped: log_lines_dropped.with_label_values::<&str>(&[]),
             registry: declare.registry,

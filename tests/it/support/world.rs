@@ -9,7 +9,7 @@ use std::time::Duration;
 use gatepost::app::{Addresses, App};
 use gatepost::authn::Issuer;
 use gatepost::authn::claims::ClaimPath;
-use gatepost::authn::credential::TokenSource;
+use gatepost::authn::credential::{Kind, TokenSource};
 use gatepost::authn::issuer::{Accepted, Algorithm, ClaimMap, Preset};
 use gatepost::authz::identity::ListFormat;
 use gatepost::authz::route::{
@@ -138,6 +138,7 @@ pub(crate) fn public(name: &str, path: &str) -> Route {
 
 pub(crate) fn protected() -> Protected {
     Protected {
+        accepts: vec![Kind::Bearer],
         issuers: vec![0],
         token_from: vec![TokenSource::Authorization],
         optional: false,
