@@ -67,6 +67,8 @@ mod telemetry;
 #[cfg(test)]
 mod telemetry_reasons;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod under_load;
 #[cfg(test)]
 mod upstream_faults;

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,6 +23,16 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
+    /// With its whole body.
+    pub(crate) async fn of(response: Response<Incoming>) -> hyper::Result<Self> {
+        let (head, body) = response.into_parts();
+        Ok(Self {
+            status: head.status,
+            headers: head.headers,
+            body: body.collect().await?.to_bytes(),
+        })
+    }
+
     /// The first value of a header, empty if there is none.
     pub(crate) fn header(&self, name: &str) -> &str {
         first(&self.headers, name)
@@ -133,12 +144,7 @@ impl Connection {
                 .send_request(call.request)
                 .await
                 .expect("a response");
-            let (head, body) = response.into_parts();
-            Reply {
-                status: head.status,
-                headers: head.headers,
-                body: body.collect().await.expect("a whole body").to_bytes(),
-            }
+            Reply::of(response).await.expect("a whole body")
         };
         tokio::time::timeout(DEADLINE, exchange)
             .await

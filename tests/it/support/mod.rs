@@ -12,6 +12,7 @@ pub(crate) mod issuer;
 pub(crate) mod programs;
 pub(crate) mod secure;
 pub(crate) mod sidecar;
+pub(crate) mod tls;
 pub(crate) mod upstream;
 pub(crate) mod wire;
 pub(crate) mod world;

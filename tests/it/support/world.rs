@@ -17,7 +17,7 @@ use gatepost::authz::route::{
 };
 use gatepost::authz::{Route, RouteTable, Rule};
 use gatepost::client::tls::install_crypto_provider;
-use gatepost::clock::SystemClock;
+use gatepost::clock::{Clock, SystemClock};
 use gatepost::config::{
     Client, Config, ErrorFormat, Errors, ForwardAuth, Ingress, IssuerConfig, Jwks, KeyLocation,
     Listener, Log, RequestIdTrust, Server, Shutdown, TokenCache, Upstream,
@@ -50,15 +50,23 @@ impl World {
         routes: Vec<Route>,
         change: impl FnOnce(&mut Config),
     ) -> Self {
+        Self::by_clock(Arc::new(SystemClock), upstream, routes, change).await
+    }
+
+    /// The same, by another clock.
+    pub(crate) async fn by_clock(
+        clock: Arc<dyn Clock>,
+        upstream: SocketAddr,
+        routes: Vec<Route>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         install_crypto_provider();
         let mut config = config(upstream, routes);
         change(&mut config);
         let lines = Lines::default();
         let writer = Box::new(lines.clone());
-        let telemetry = Telemetry::to_writer(writer, Arc::new(SystemClock));
-        let app = App::start(config, Arc::new(SystemClock), telemetry)
-            .await
-            .unwrap();
+        let telemetry = Telemetry::to_writer(writer, Arc::clone(&clock));
+        let app = App::start(config, clock, telemetry).await.unwrap();
         Self { app, lines }
     }
 
