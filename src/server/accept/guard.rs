@@ -331,3 +331,46 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         this.watch_write(closed, cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+
+    /// Takes what is written and never gets it off, as TLS does before a client that does not read.
+    struct Stuck;
+
+    impl AsyncWrite for Stuck {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+            buf: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_be_got_off_ends_at_the_idle_timeout() {
+        let limits = config::Listener::at((Ipv4Addr::LOCALHOST, 0).into());
+        let begun = Instant::now();
+        let mut stream = Guarded::new(Stuck, &limits, Arc::new(Activity::new()));
+        stream.write_all(b"goodbye").await.unwrap();
+        assert!(stream.flush().await.is_err());
+        assert_eq!(begun.elapsed(), limits.idle_timeout);
+        let mut stream = Guarded::new(Stuck, &limits, Arc::new(Activity::new()));
+        assert!(stream.shutdown().await.is_err());
+        assert_eq!(begun.elapsed(), 2 * limits.idle_timeout);
+    }
+}

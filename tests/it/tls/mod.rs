@@ -12,12 +12,21 @@ use tokio::task::JoinSet;
 
 use crate::support::counterparts::or_skip;
 use crate::support::eventually;
-use crate::support::gatepost::Gatepost;
+use crate::support::gatepost::{Gatepost, run};
 use crate::support::http::raw;
 use crate::support::programs::{curl, text};
 use crate::support::sidecar::config;
 use crate::support::tls::{Authority, Client, Files, VERSIONS};
 use crate::support::upstream::Upstream;
+
+/// Waits until so many handshakes of ingress have failed, no more.
+async fn have_failed(gatepost: &Gatepost, count: u32) {
+    let what = format!("{count} failed handshakes");
+    eventually(&what, async || {
+        (failed(gatepost).await == count).then_some(())
+    })
+    .await;
+}
 
 /// `gatepost_tls_handshakes_failed_total` of ingress.
 async fn failed(gatepost: &Gatepost) -> u32 {
@@ -119,7 +128,7 @@ async fn what_is_no_handshake_ends_the_connection_and_is_counted() {
     let upstream = Upstream::start().await;
     let toml = files.toml(", min_version = \"1.2\"");
     let gatepost = Gatepost::start(&format!(
-        "{}[ingress]\nheader_timeout = \"300ms\"\n{toml}",
+        "{}[ingress]\nheader_timeout = \"2s\"\n{toml}",
         config(&upstream.url(), "")
     ))
     .await;
@@ -128,26 +137,19 @@ async fn what_is_no_handshake_ends_the_connection_and_is_counted() {
     // fatal alert: protocol_version
     let alert = answer(ingress, &hello_of_tls_1_1()).await;
     assert_eq!((alert[0], &alert[5..]), (21, &[2, 70][..]), "{alert:?}");
-    assert_eq!(failed(&gatepost).await, 1);
+    have_failed(&gatepost, 1).await;
     let plain = b"GET /public/ HTTP/1.1\r\nHost: localhost\r\n\r\n";
     assert!(!raw(ingress, plain).await.contains("HTTP/1.1"));
-    assert_eq!(failed(&gatepost).await, 2);
+    have_failed(&gatepost, 2).await;
     let error = Client::new(&authority, None, &["smtp"])
         .get(ingress, "/")
         .await;
     assert!(error.unwrap_err().contains("NoApplicationProtocol"));
-    eventually("a third", async || {
-        (failed(&gatepost).await == 3).then_some(())
-    })
-    .await;
+    have_failed(&gatepost, 3).await;
     // silent, and silent after half a hello: ended by the header timeout, or this hangs
-    for start in [0, 20] {
-        answer(ingress, &hello_of_tls_1_1()[..start]).await;
-    }
-    eventually("a fifth", async || {
-        (failed(&gatepost).await == 5).then_some(())
-    })
-    .await;
+    let half = hello_of_tls_1_1();
+    tokio::join!(answer(ingress, b""), answer(ingress, &half[..20]));
+    have_failed(&gatepost, 5).await;
     // a load balancer that only looks whether there is somebody
     drop(tokio::net::TcpStream::connect(ingress).await.unwrap());
 
@@ -213,6 +215,30 @@ async fn every_other_listener_speaks_tls_too() {
     }
 }
 
+#[tokio::test]
+async fn the_health_command_asks_over_tls() {
+    let authority = Authority::new();
+    let files = Files::new(&authority.server(), &authority);
+    let upstream = Upstream::start().await;
+    let toml = files.toml("");
+    let text = format!("{}[health]\n{toml}", config(&upstream.url(), ""));
+    let gatepost = Gatepost::start(&text).await;
+    let address = gatepost.listener("health").await.to_string();
+    let code = |more: &[&str]| {
+        run(&[&["health", "--address", &address], more].concat(), &[])
+            .status
+            .code()
+    };
+    assert_eq!(code(&["--tls"]), Some(0));
+    assert_eq!(code(&[]), Some(1));
+    // as configured
+    let file = files.path("gatepost.toml");
+    std::fs::write(&file, text).unwrap();
+    let listen = [("GATEPOST__HEALTH__LISTEN", &*address)];
+    let asked = run(&["health", "--config", file.to_str().unwrap()], &listen);
+    assert_eq!(asked.status.code(), Some(0));
+}
+
 /// Sends requests until told to stop, each connection ten of them: how many, and what went wrong.
 async fn load(client: Client, to: SocketAddr, stop: Arc<AtomicBool>) -> (usize, Vec<String>) {
     let (mut sent, mut wrong) = (0, Vec::new());
@@ -269,11 +295,14 @@ async fn a_certificate_is_swapped_under_load_without_a_signal_and_nothing_fails(
     // half a pair changes nothing, and says so
     files.write("tls.key", &first.key_pem);
     gatepost.reloads("rejected", 1).await;
-    let told = gatepost.events("ERROR");
-    let told = told
-        .iter()
-        .find(|event| event.to_string().contains("tls.key_file"));
-    assert!(told.is_some_and(|event| event.to_string().contains("another certificate")));
+    eventually("an event that names the key", async || {
+        let told = gatepost.events("ERROR");
+        let told = told.iter().map(ToString::to_string);
+        let mut told = told.filter(|event| event.contains("tls.key_file"));
+        told.next()
+            .filter(|event| event.contains("another certificate"))
+    })
+    .await;
     let still = Client::http1(&authority, None).open(ingress).await.unwrap();
     assert_eq!(still.server, second.certificate);
 
