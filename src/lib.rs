@@ -20,7 +20,7 @@
 //!
 //! # The life of a request
 //!
-//! `server::accept` → `server::ingress` opens the request's account (`server::account`: its log line
+//! `server::accept`, over TLS `server::tls` → `server::ingress` opens the request's account (`server::account`: its log line
 //! and counts) and builds [`request::RequestFacts`] → [`gate::Gate::check`]:
 //! find the route, extract the credential, find the verified token or verify it against the
 //! issuer's keys, judge it by today's clock, evaluate the rule → an unforgeable

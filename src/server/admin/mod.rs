@@ -22,7 +22,11 @@ use crate::server::plain::Plain;
 /// - `/config`: the configuration in force, with secrets replaced by where they come from
 #[must_use]
 pub fn answer<B>(world: &World, request: &Request<B>) -> Response<Body> {
-    reply(request, |page| match page {
+    let scheme = match world.config.admin.tls {
+        Some(_) => "https://",
+        None => "http://",
+    };
+    reply(request, scheme, |page| match page {
         Page::Index => json!({ "paths": ["/config", "/jwks", "/status"] }),
         Page::Keys => world.keys.report(),
         Page::Status => status::report(world),
@@ -38,9 +42,13 @@ enum Page {
     Config,
 }
 
-fn reply<B>(request: &Request<B>, show: impl FnOnce(Page) -> serde_json::Value) -> Response<Body> {
+fn reply<B>(
+    request: &Request<B>,
+    scheme: &str,
+    show: impl FnOnce(Page) -> serde_json::Value,
+) -> Response<Body> {
     let method = request.method();
-    let plain = if is_from_here(request) {
+    let plain = if is_from_here(request, scheme) {
         let page = match request.uri().path() {
             "/" => Some(Page::Index),
             "/jwks" => Some(Page::Keys),
@@ -63,15 +71,15 @@ fn reply<B>(request: &Request<B>, show: impl FnOnce(Page) -> serde_json::Value) 
 }
 
 /// Whether the request names this machine, and no other site's page sent it.
-fn is_from_here<B>(request: &Request<B>) -> bool {
+fn is_from_here<B>(request: &Request<B>, scheme: &str) -> bool {
     let Ok(host) = Host::of(request.uri(), request.headers()) else {
         return false;
     };
-    host.is_loopback() && is_own_origin(request) && is_own_site(request.headers())
+    host.is_loopback() && is_own_origin(request, scheme) && is_own_site(request.headers())
 }
 
 /// No `Origin`, or this listener's own. [`Host::of`] saw to it that `Host` and the target agree.
-fn is_own_origin<B>(request: &Request<B>) -> bool {
+fn is_own_origin<B>(request: &Request<B>, scheme: &str) -> bool {
     let headers = request.headers();
     match headers::single(headers, &header::ORIGIN) {
         Ok(None) => true,
@@ -82,7 +90,7 @@ fn is_own_origin<B>(request: &Request<B>) -> bool {
                 .map(|name| name.as_str().as_bytes());
             let host = headers.get_all(header::HOST).iter().next();
             let own = target.or(host.map(HeaderValue::as_bytes));
-            own.is_some() && origin.as_bytes().strip_prefix(b"http://") == own
+            own.is_some() && origin.as_bytes().strip_prefix(scheme.as_bytes()) == own
         }
         Err(_twice) => false,
     }

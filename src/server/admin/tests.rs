@@ -11,7 +11,9 @@ fn request(method: Method, path: &str, headers: &[(&str, &str)]) -> Request<()> 
 }
 
 fn status(request: &Request<()>) -> u16 {
-    reply(request, |_page| json!({})).status().as_u16()
+    reply(request, "http://", |_page| json!({}))
+        .status()
+        .as_u16()
 }
 
 #[test]
@@ -91,7 +93,11 @@ fn admin_is_read_only_and_has_four_pages() {
 #[tokio::test]
 async fn pages_are_json_that_nobody_stores() {
     let request = request(Method::GET, "/jwks", &[("host", "127.0.0.1:7403")]);
-    let response = reply(&request, |page| json!({ "page": format!("{page:?}") }));
+    let response = reply(
+        &request,
+        "http://",
+        |page| json!({ "page": format!("{page:?}") }),
+    );
     let value = |name| {
         headers::single(response.headers(), &name)
             .unwrap()

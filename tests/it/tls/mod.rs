@@ -200,8 +200,12 @@ async fn every_other_listener_speaks_tls_too() {
             ("x-forwarded-host", "app.example"),
             ("x-forwarded-uri", "/public/x"),
         ];
+        let admin = gatepost.listener("admin").await.port();
+        let origin = |scheme| format!("{scheme}://localhost:{admin}");
         for (listener, path, headers, expected) in [
             ("admin", "/status", &[][..], 200),
+            ("admin", "/status", &[("origin", &*origin("https"))], 200),
+            ("admin", "/status", &[("origin", &*origin("http"))], 403),
             ("forward_auth", "/auth/traefik", &asked, 200),
             ("egress", "/nowhere/", &[], 403),
         ] {
