@@ -151,6 +151,8 @@ pub enum Failure {
         /// When to try again.
         retry_after: Duration,
     },
+    /// All connections to the upstream are in use.
+    UpstreamOverloaded,
     /// The upstream answered something that is not HTTP, or broke off before its head.
     UpstreamProtocol,
     /// No response head within the route's timeout.
@@ -167,6 +169,7 @@ impl Failure {
             Self::EgressTokenUnavailable { .. } => "egress_token_unavailable",
             Self::InternalError => "internal_error",
             Self::KeysUnavailable { .. } => "keys_unavailable",
+            Self::UpstreamOverloaded => "upstream_overloaded",
             Self::UpstreamProtocol => "upstream_protocol",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamUnreachable => "upstream_unreachable",

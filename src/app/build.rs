@@ -37,6 +37,7 @@ pub(super) fn build(
         trust: &trust,
         workers: workers.count(),
         background,
+        metrics: &telemetry.metrics,
     };
     let upstreams = Upstreams::new(
         &config.upstreams,

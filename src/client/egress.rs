@@ -4,10 +4,12 @@ use std::io;
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use serde_json::{Map, Value};
 use url::Url;
 
 use crate::client::pool::{Means, Payload, Pool, Reply, SendError};
 use crate::config;
+use crate::telemetry::Plane;
 
 /// Allow-listed targets, each with its connection pool.
 #[derive(Debug)]
@@ -33,12 +35,28 @@ impl Targets {
         let target = |definition: &config::EgressTarget| {
             let kept = previous.and_then(|previous| previous.find(&definition.name));
             Ok(Target {
-                pool: means.pool(&definition.server, kept.map(|kept| &kept.pool))?,
+                pool: means.pool(
+                    Plane::Egress,
+                    &definition.name,
+                    &definition.server,
+                    kept.map(|kept| &kept.pool),
+                )?,
                 definition: definition.clone(),
             })
         };
         let targets = targets.iter().map(target).collect::<io::Result<_>>()?;
         Ok(Self { targets })
+    }
+
+    /// What `/status` shows: per target its addresses and connections.
+    #[must_use]
+    pub fn report(&self) -> Value {
+        let mut report = Map::new();
+        for target in &self.targets {
+            let name = target.definition.name.to_string();
+            report.insert(name, target.pool.report());
+        }
+        Value::Object(report)
     }
 
     /// The target of this name.

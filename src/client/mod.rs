@@ -1,6 +1,7 @@
 //! Whom we call: issuers for keys, token endpoints, upstreams and egress targets.
 
 pub mod egress;
+mod jitter;
 pub mod jwks;
 pub mod outgoing;
 pub mod pool;

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
+use serde_json::{Map, Value};
 
 use crate::authz::{Permit, Route};
 use crate::client::pool::{Means, Payload, Pool, Reply, SendError};
 use crate::config;
+use crate::telemetry::Plane;
 
 /// Connection pools, one per `[upstreams.X]`.
 #[derive(Debug)]
@@ -44,11 +46,21 @@ impl Upstreams {
             let kept = previous.and_then(|previous| previous.by_name.get(name));
             let upstream = Upstream {
                 timeout: server.timeout,
-                pool: means.pool(server, kept.map(|kept| &kept.pool))?,
+                pool: means.pool(Plane::Ingress, name, server, kept.map(|kept| &kept.pool))?,
             };
             by_name.insert(Arc::clone(name), upstream);
         }
         Ok(Self { by_name })
+    }
+
+    /// What `/status` shows: per upstream its addresses and connections.
+    #[must_use]
+    pub fn report(&self) -> Value {
+        let mut report = Map::new();
+        for (name, upstream) in &self.by_name {
+            report.insert(name.to_string(), upstream.pool.report());
+        }
+        Value::Object(report)
     }
 
     /// The upstream of a route; `None` if the route only answers forward auth.

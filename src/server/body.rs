@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
-use crate::client::pool::Reply;
+use crate::client::pool::{Reply, ReplyError};
 
 /// A response body. Counts the bytes it hands out and tells whoever asked with
 /// [`Body::on_end`], once, when it ends or the client goes away.
@@ -89,12 +89,12 @@ impl fmt::Debug for Body {
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = ReplyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         let this = self.get_mut();
         let frame = match &mut this.kind {
             Kind::Empty => return Poll::Ready(None),

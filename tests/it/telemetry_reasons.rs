@@ -65,6 +65,7 @@ every!(failures: Failure {
     Failure::EgressTokenUnavailable { .. } => Failure::EgressTokenUnavailable { retry_after: LATER },
     Failure::InternalError => Failure::InternalError,
     Failure::KeysUnavailable { .. } => Failure::KeysUnavailable { retry_after: LATER },
+    Failure::UpstreamOverloaded => Failure::UpstreamOverloaded,
     Failure::UpstreamProtocol => Failure::UpstreamProtocol,
     Failure::UpstreamTimeout => Failure::UpstreamTimeout,
     Failure::UpstreamUnreachable => Failure::UpstreamUnreachable,

@@ -1,10 +1,10 @@
 //! When a fetch may begin: the budget of sought fetches, backoff, jitter.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::client::jitter::between;
 use crate::config::Jwks;
 
 /// Fetches for unknown `kid`s that may follow each other at once.
@@ -94,15 +94,6 @@ pub(super) fn after_failure(failures: u32, retry_after: Option<Duration>) -> Dur
         .min(LONGEST_BACKOFF);
     let asked = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
     between(backoff / 2, backoff).max(asked)
-}
-
-/// A random time between the two, so that a fleet does not fetch in step.
-fn between(shortest: Duration, longest: Duration) -> Duration {
-    // the standard library's only randomness: each RandomState has its own keys
-    let random = RandomState::new().build_hasher().finish() >> 32;
-    let span = longest.saturating_sub(shortest).as_nanos();
-    let part = (span * u128::from(random)) >> 32;
-    shortest + Duration::from_nanos(u64::try_from(part).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

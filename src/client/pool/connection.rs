@@ -19,7 +19,9 @@ use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::addresses::Address;
 use super::dial::Stream;
+use super::limit::Slot;
 use super::payload::{Payload, Progress};
 
 /// How long an idle connection's alarm is set for before a request sets it.
@@ -97,6 +99,14 @@ impl Patience {
 }
 
 impl Connection {
+    /// Where it leads.
+    pub(super) fn address(&self) -> &Arc<Address> {
+        match self {
+            Self::Http1(http1) => http1.address(),
+            Self::Http2(http2) => http2.address(),
+        }
+    }
+
     /// Sends a request and waits for the response's head.
     ///
     /// Not an `async fn`, here and below: its future would hold the request, which is sent at once.
@@ -120,22 +130,31 @@ pub(super) struct Http1 {
     /// `None` once it has ended.
     driven: Option<Driven>,
     alarm: Pin<Box<Sleep>>,
-    /// When it was opened.
-    pub(super) opened: Instant,
+    slot: Slot,
     /// Since when it has been idle.
     pub(super) idle_since: Instant,
 }
 
 impl Http1 {
-    pub(super) fn new(sender: http1::SendRequest<Payload>, driven: Driven) -> Self {
+    pub(super) fn new(sender: http1::SendRequest<Payload>, driven: Driven, slot: Slot) -> Self {
         let now = Instant::now();
         Self {
             sender,
             driven: Some(driven),
             alarm: Box::pin(sleep_until(now + UNSET)),
-            opened: now,
+            slot,
             idle_since: now,
         }
+    }
+
+    /// Where it leads.
+    pub(super) fn address(&self) -> &Arc<Address> {
+        self.slot.address()
+    }
+
+    /// An alarm at hand, set for some time or other.
+    pub(super) fn alarm(&mut self) -> &mut Pin<Box<Sleep>> {
+        &mut self.alarm
     }
 
     fn exchange(
@@ -186,7 +205,7 @@ impl Http1 {
 impl fmt::Debug for Http1 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Http1")
-            .field("opened", &self.opened)
+            .field("slot", &self.slot)
             .field("idle_since", &self.idle_since)
             .finish_non_exhaustive()
     }
@@ -208,20 +227,39 @@ fn drive(driven: &mut Option<Driven>, cx: &mut Context<'_>) {
 #[derive(Clone, Debug)]
 pub(super) struct Http2 {
     sender: http2::SendRequest<Payload>,
+    address: Arc<Address>,
+    /// One for the lane and one for each stream.
+    shares: Arc<()>,
     /// When the connection was opened.
     pub(super) opened: Instant,
+    /// When a stream was last begun; known to the lane.
+    pub(super) used: Instant,
 }
 
 impl Http2 {
-    pub(super) fn new(sender: http2::SendRequest<Payload>) -> Self {
+    pub(super) fn new(sender: http2::SendRequest<Payload>, address: Arc<Address>) -> Self {
+        let now = Instant::now();
         Self {
             sender,
-            opened: Instant::now(),
+            address,
+            shares: Arc::default(),
+            opened: now,
+            used: now,
         }
+    }
+
+    /// Where it leads.
+    pub(super) fn address(&self) -> &Arc<Address> {
+        &self.address
     }
 
     pub(super) fn is_open(&self) -> bool {
         !self.sender.is_closed()
+    }
+
+    /// How many streams there are.
+    pub(super) fn streams(&self) -> usize {
+        Arc::strong_count(&self.shares).saturating_sub(1)
     }
 
     fn exchange(

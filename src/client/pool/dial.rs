@@ -1,8 +1,10 @@
-//! Opening a connection: DNS, TCP, TLS and HTTP's own handshake, within one deadline.
+//! Opening a connection: TCP, TLS and HTTP's own handshake.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,9 +17,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::Means;
+use super::addresses::Unresolved;
 use super::connection::{Connection, Http1, Http2};
+use super::limit::Slot;
 use crate::client::jwks::Background;
-use crate::config;
+use crate::config::{self, Protocol};
 
 /// HTTP/2 pings find servers that vanished without a FIN.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -25,29 +29,43 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// Why no connection could be opened.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
-    /// DNS, TCP or TLS.
+    /// No address of the server's name.
+    #[error(transparent)]
+    Unresolved(#[from] Unresolved),
+    /// Every address has failed this request.
+    #[error("no other address")]
+    NoAddress,
+    /// This address.
     #[error("{0}")]
+    At(SocketAddr, #[source] Box<Self>),
+    /// TCP or TLS.
+    #[error(transparent)]
     Io(#[from] io::Error),
-    /// `connect_timeout` passed.
+    /// `connect_timeout`, or this address's share of it, passed.
     #[error("connect timeout passed")]
     Late,
     /// HTTP's handshake.
-    #[error("{0}")]
+    #[error(transparent)]
     Http(#[from] hyper::Error),
+    /// TLS did not negotiate HTTP/2, which is asked for.
+    #[error("the server does not speak HTTP/2")]
+    NotHttp2,
+    /// `max_connections` are open, and none was given back within `connect_timeout`.
+    #[error("max_connections are in use")]
+    Full,
 }
 
 /// Opens connections to one server.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Dial {
-    host: String,
-    port: u16,
+    protocol: Protocol,
     tls: Option<(TlsOffer, ServerName<'static>)>,
-    timeout: Duration,
+    /// Whether TLS negotiated HTTP/1.1 last.
+    chose_http1: AtomicBool,
     background: Background,
 }
 
-/// TLS that offers `h2` and `http/1.1`.
-#[derive(Clone)]
+/// TLS that offers what the protocol asks for.
 struct TlsOffer(TlsConnector);
 
 impl std::fmt::Debug for TlsOffer {
@@ -60,72 +78,92 @@ impl Dial {
     pub(super) fn new(server: &config::Server, means: &Means<'_>) -> io::Result<Self> {
         let url = &server.url;
         let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, format!("{url}: {what}"));
-        let host = url.host_str().ok_or_else(|| invalid("no host"))?;
-        let host = host.trim_start_matches('[').trim_end_matches(']');
         let tls = match url.scheme() {
             "http" => None,
             "https" => {
-                let name = ServerName::try_from(host.to_owned())
-                    .map_err(|_error| invalid("not a name TLS can verify"))?;
+                let host = url.host_str().ok_or_else(|| invalid("no host"))?;
+                let host = host.trim_start_matches('[').trim_end_matches(']');
+                let name = match &server.tls.server_name {
+                    Some(name) => name.clone(),
+                    None => ServerName::try_from(host.to_owned())
+                        .map_err(|_error| invalid("not a name TLS can verify"))?,
+                };
                 let mut tls = means.trust.client_config(&server.tls)?;
-                tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+                let offers: &[&[u8]] = match server.protocol {
+                    Protocol::Auto => &[b"h2", b"http/1.1"],
+                    Protocol::Http1 => &[b"http/1.1"],
+                    Protocol::Http2 => &[b"h2"],
+                };
+                tls.alpn_protocols = offers.iter().map(|name| name.to_vec()).collect();
                 Some((TlsOffer(TlsConnector::from(Arc::new(tls))), name))
             }
             _other => return Err(invalid("neither http nor https")),
         };
         Ok(Self {
-            host: host.to_owned(),
-            port: url
-                .port_or_known_default()
-                .ok_or_else(|| invalid("no port"))?,
+            protocol: server.protocol,
             tls,
-            timeout: server.connect_timeout,
+            chose_http1: AtomicBool::new(false),
             background: means.background.clone(),
         })
     }
 
-    /// Whether TLS may choose HTTP/2.
+    /// Whether HTTP/2 is asked for, or TLS may choose it.
     pub(super) fn may_be_http2(&self) -> bool {
-        self.tls.is_some()
+        match self.protocol {
+            Protocol::Auto => self.tls.is_some(),
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+        }
     }
 
-    /// Opens one.
-    pub(super) async fn open(&self) -> Result<Connection, DialError> {
-        tokio::time::timeout(self.timeout, self.connect())
-            .await
-            .map_err(|_late| DialError::Late)?
+    /// The same, with what TLS chose last.
+    pub(super) fn expects_http2(&self) -> bool {
+        self.may_be_http2() && !self.chose_http1.load(Ordering::Relaxed)
     }
 
-    async fn connect(&self) -> Result<Connection, DialError> {
-        let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
+    /// Opens a connection to the address of its slot.
+    pub(super) async fn open(&self, slot: Slot) -> Result<Connection, DialError> {
+        let tcp = TcpStream::connect(slot.address().at()).await?;
         tcp.set_nodelay(true)?;
         let Some((tls, name)) = &self.tls else {
-            return self.http1(Stream::Plain(tcp)).await;
+            let stream = Stream::Plain(tcp);
+            return match self.protocol {
+                Protocol::Auto | Protocol::Http1 => self.http1(stream, slot).await,
+                Protocol::Http2 => self.http2(stream, slot).await,
+            };
         };
         let tls = tls.0.connect(name.clone(), tcp).await?;
         let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
         let stream = Stream::Tls(Box::new(tls));
-        if http2 {
-            self.http2(stream).await
-        } else {
-            self.http1(stream).await
+        match (self.protocol, http2) {
+            (Protocol::Auto | Protocol::Http2, true) => {
+                self.chose_http1.store(false, Ordering::Relaxed);
+                self.http2(stream, slot).await
+            }
+            (Protocol::Http2, false) => Err(DialError::NotHttp2),
+            (Protocol::Http1, _) | (Protocol::Auto, false) => {
+                self.chose_http1.store(true, Ordering::Relaxed);
+                self.http1(stream, slot).await
+            }
         }
     }
 
-    async fn http1(&self, stream: Stream) -> Result<Connection, DialError> {
+    async fn http1(&self, stream: Stream, slot: Slot) -> Result<Connection, DialError> {
         let (sender, connection) = http1::Builder::new()
             .handshake(TokioIo::new(stream))
             .await?;
-        Ok(Connection::Http1(Box::new(Http1::new(sender, connection))))
+        let http1 = Http1::new(sender, connection, slot);
+        Ok(Connection::Http1(Box::new(http1)))
     }
 
-    async fn http2(&self, stream: Stream) -> Result<Connection, DialError> {
+    async fn http2(&self, stream: Stream, slot: Slot) -> Result<Connection, DialError> {
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_INTERVAL)
             .handshake(TokioIo::new(stream))
             .await?;
+        let http2 = Http2::new(sender, Arc::clone(slot.address()));
         let stop = self.background.stop.clone();
         self.background.tasks.spawn(async move {
             tokio::select! {
@@ -134,8 +172,9 @@ impl Dial {
                 },
                 () = stop.cancelled() => {}
             }
+            drop(slot);
         });
-        Ok(Connection::Http2(Http2::new(sender)))
+        Ok(Connection::Http2(http2))
     }
 }
 

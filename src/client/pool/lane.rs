@@ -1,86 +1,89 @@
 //! The connections of one worker to one server.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
 
+use super::addresses::Address;
 use super::connection::{Connection, Http1, Http2};
-use super::dial::{Dial, DialError};
+use super::limit::Limit;
+
+/// Streams of one HTTP/2 connection after which another is opened: what every server should allow
+/// (RFC 9113 6.5.2).
+pub(super) const MOST_STREAMS: usize = 100;
 
 /// Connections kept for reuse. Only their own worker takes them; the locks are free but for the
-/// moment in which [`Lane::sweep`] looks.
+/// moment in which [`Lane::sweep`] or a request that finds no room looks.
 #[derive(Debug)]
 pub(super) struct Lane {
     /// HTTP/1.1, the latest used last.
     #[expect(clippy::vec_box, reason = "each moves from request to request")]
     idle: Mutex<Vec<Box<Http1>>>,
     /// HTTP/2, shared by all requests.
-    shared: Mutex<Option<Http2>>,
-    /// Held while a connection that may become the shared one is opened.
+    shared: Mutex<Vec<Http2>>,
+    /// Held while a connection that may become a shared one is opened.
     opening: Semaphore,
     idle_timeout: Duration,
-    /// Longest life of a connection.
-    max_age: Option<Duration>,
-}
-
-/// A connection for one request.
-pub(super) struct Taken {
-    pub(super) connection: Connection,
-    /// Whether it has been used before.
-    pub(super) kept: bool,
+    limit: Arc<Limit>,
+    /// How many requests have begun: addresses take turns.
+    turn: AtomicUsize,
+    /// Requests of this worker that wait for a connection to be given back.
+    wanted: AtomicUsize,
+    returned: Notify,
 }
 
 impl Lane {
-    pub(super) fn new(idle_timeout: Duration, max_age: Option<Duration>) -> Self {
+    pub(super) fn new(idle_timeout: Duration, limit: Arc<Limit>) -> Self {
         Self {
             idle: Mutex::default(),
             shared: Mutex::default(),
             opening: Semaphore::new(1),
             idle_timeout,
-            max_age,
+            limit,
+            turn: AtomicUsize::new(0),
+            wanted: AtomicUsize::new(0),
+            returned: Notify::new(),
         }
     }
 
-    /// A kept connection, unless a `fresh` one is asked for, or a new one.
-    pub(super) async fn take(&self, dial: &Dial, fresh: bool) -> Result<Taken, DialError> {
-        let now = Instant::now();
-        if !fresh && let Some(connection) = self.kept(now) {
-            return Ok(Taken {
-                connection,
-                kept: true,
-            });
+    /// The number of the next request.
+    pub(super) fn turn(&self) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Waits for the turn to open a connection that others may share.
+    pub(super) async fn opening(&self, deadline: Instant) -> Option<SemaphorePermit<'_>> {
+        timeout_at(deadline, self.opening.acquire())
+            .await
+            .ok()?
+            .ok()
+    }
+
+    /// A kept connection to this address.
+    pub(super) fn kept(&self, address: &Arc<Address>) -> Option<Connection> {
+        if let Some(http2) = self.shared(address, None, MOST_STREAMS) {
+            return Some(Connection::Http2(http2));
         }
-        let mut turn = None;
-        if dial.may_be_http2() {
-            turn = self.opening.acquire().await.ok();
-            if let Some(shared) = self
-                .shared(Instant::now())
-                .filter(|http2| !fresh || http2.opened > now)
-            {
-                return Ok(Taken {
-                    connection: Connection::Http2(shared),
-                    kept: true,
-                });
+        let now = Instant::now();
+        let mut idle = lock(&self.idle);
+        while let Some(place) = idle
+            .iter()
+            .rposition(|http1| Arc::ptr_eq(http1.address(), address))
+        {
+            let http1 = idle.remove(place);
+            if self.keeps(&http1, now) {
+                return Some(Connection::Http1(http1));
             }
         }
-        // boxed: this is rare, and its future is large
-        let connection = Box::pin(dial.open()).await?;
-        if let Connection::Http2(http2) = &connection {
-            *lock(&self.shared) = Some(http2.clone());
-        }
-        drop(turn);
-        Ok(Taken {
-            connection,
-            kept: false,
-        })
+        None
     }
 
-    fn kept(&self, now: Instant) -> Option<Connection> {
-        if let Some(shared) = self.shared(now) {
-            return Some(Connection::Http2(shared));
-        }
+    /// A kept HTTP/1.1 connection, wherever it leads.
+    pub(super) fn any_idle(&self) -> Option<Connection> {
+        let now = Instant::now();
         let mut idle = lock(&self.idle);
         while let Some(http1) = idle.pop() {
             if self.keeps(&http1, now) {
@@ -90,35 +93,80 @@ impl Lane {
         None
     }
 
-    fn shared(&self, now: Instant) -> Option<Http2> {
+    /// A shared connection to this address with fewer than `most` streams, opened `after` then.
+    pub(super) fn shared(
+        &self,
+        address: &Arc<Address>,
+        after: Option<Instant>,
+        most: usize,
+    ) -> Option<Http2> {
         let mut shared = lock(&self.shared);
-        let young = |opened| self.max_age.is_none_or(|most| now < opened + most);
-        if shared
-            .as_ref()
-            .is_some_and(|http2| !http2.is_open() || !young(http2.opened))
-        {
-            *shared = None;
-        }
-        shared.clone()
+        let http2 = shared.iter_mut().find(|http2| {
+            Arc::ptr_eq(http2.address(), address)
+                && http2.is_open()
+                && after.is_none_or(|after| http2.opened > after)
+                && http2.streams() < most
+        })?;
+        http2.used = Instant::now();
+        Some(http2.clone())
+    }
+
+    /// Lets others share a connection.
+    pub(super) fn share(&self, http2: &Http2) {
+        lock(&self.shared).push(http2.clone());
     }
 
     /// Keeps an idle connection for the next request.
     pub(super) fn put(&self, mut http1: Box<Http1>) {
         http1.idle_since = Instant::now();
-        if self.keeps(&http1, http1.idle_since) {
-            lock(&self.idle).push(http1);
+        if !self.keeps(&http1, http1.idle_since) {
+            return;
+        }
+        lock(&self.idle).push(http1);
+        if self.limit.is_wanted() {
+            if self.wanted.load(Ordering::SeqCst) > 0 {
+                self.returned.notify_one();
+            } else {
+                self.evict_idle();
+            }
         }
     }
 
-    fn keeps(&self, http1: &Http1, now: Instant) -> bool {
-        now < http1.idle_since + self.idle_timeout
-            && self.max_age.is_none_or(|most| now < http1.opened + most)
+    /// How many requests of this worker wait for a connection.
+    pub(super) fn wanted(&self) -> &AtomicUsize {
+        &self.wanted
     }
 
-    /// Closes what was closed by the server, has been idle or has lived for too long.
+    /// Ready when a connection was given back while one was wanted.
+    pub(super) async fn returned(&self) {
+        self.returned.notified().await;
+    }
+
+    /// Closes the connection that has been idle for the longest time: whether there was one.
+    pub(super) fn evict_idle(&self) -> bool {
+        let mut idle = lock(&self.idle);
+        let oldest = (!idle.is_empty()).then(|| idle.remove(0));
+        drop(idle);
+        oldest.is_some()
+    }
+
+    /// Closes a shared connection, once its streams have ended: whether there was one.
+    pub(super) fn evict_shared(&self) -> bool {
+        lock(&self.shared).pop().is_some()
+    }
+
+    fn keeps(&self, http1: &Http1, now: Instant) -> bool {
+        now < http1.idle_since + self.idle_timeout && !http1.address().is_gone()
+    }
+
+    /// Closes what was closed by the server, has been idle for too long or leads to an address that
+    /// is none any more.
     pub(super) fn sweep(&self) {
         let now = Instant::now();
-        drop(self.shared(now));
+        lock(&self.shared).retain(|http2| {
+            let in_use = http2.streams() > 0 || now < http2.used + self.idle_timeout;
+            http2.is_open() && in_use && !http2.address().is_gone()
+        });
         let mut idle = lock(&self.idle);
         idle.retain_mut(|http1| self.keeps(http1, now) && http1.is_open());
         idle.shrink_to(16);

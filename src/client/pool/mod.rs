@@ -5,36 +5,40 @@
 //! hyper-util's pooled client is not used: it has neither a maximum age nor a bound, does not say
 //! which address a connection goes to, and wakes a task of its own for each step of a response.
 
+mod addresses;
 mod connection;
 mod dial;
 mod lane;
+mod limit;
+mod means;
 mod payload;
 mod reply;
+mod take;
 
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Request, Response, Uri, Version};
-use tokio::time::{Instant, sleep};
+use serde_json::Value;
+use tokio::time::Instant;
 
+use self::addresses::Addresses;
 use self::connection::{Connection, Lost, Patience, closed_unanswered};
-use self::dial::Dial;
-use self::lane::{Lane, Taken};
+use self::dial::{Dial, DialError};
+use self::lane::Lane;
+use self::limit::Limit;
+pub use self::means::Means;
 use self::payload::Progress;
 pub use self::payload::{BodyError, Limits, Payload, Streamed};
-pub use self::reply::Reply;
-use crate::client::jwks::Background;
+pub use self::reply::{Reply, ReplyError};
+use self::take::{Attempts, Taken};
 use crate::client::tls::Trust;
 use crate::config;
 use crate::reason::{Denial, Failure};
+use crate::telemetry::metrics::ServerMetrics;
 
-/// A connection to a name is not reused after this long, so that DNS changes are followed.
-const MAX_AGE: Duration = Duration::from_secs(60);
-/// How often idle connections are looked at.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// A server that gives no response is warned of this often; each request line tells its own reason.
 const WARN_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -44,6 +48,9 @@ pub enum SendError {
     /// No connection: refused, unresolvable, TLS failed, or `connect_timeout` passed.
     #[error("no connection")]
     Unreachable,
+    /// `max_connections` are in use, and none was given back within `connect_timeout`.
+    #[error("no free connection")]
+    Overloaded,
     /// No response head in time.
     #[error("no response head in time")]
     Timeout,
@@ -60,6 +67,7 @@ impl SendError {
     pub fn blame(self) -> Result<Denial, Failure> {
         match self {
             Self::Unreachable => Err(Failure::UpstreamUnreachable),
+            Self::Overloaded => Err(Failure::UpstreamOverloaded),
             Self::Timeout => Err(Failure::UpstreamTimeout),
             Self::Protocol => Err(Failure::UpstreamProtocol),
             Self::Body(BodyError::TooLarge) => Ok(Denial::BodyTooLarge),
@@ -69,152 +77,124 @@ impl SendError {
     }
 }
 
-/// What every pool is made with.
-#[derive(Clone, Copy, Debug)]
-pub struct Means<'m> {
-    /// Whose certificates are believed.
-    pub trust: &'m Trust,
-    /// How many workers send requests.
-    pub workers: usize,
-    /// Where idle connections are swept and HTTP/2 ones driven.
-    pub background: &'m Background,
-}
-
-impl Means<'_> {
-    /// A pool for `server`: `previous`, if nothing it was made from has changed, else a new one,
-    /// which opens no connection yet.
-    pub fn pool(&self, server: &config::Server, previous: Option<&Pool>) -> io::Result<Pool> {
-        match previous {
-            Some(pool) if pool.made_from.0 == *server && pool.made_from.1 == *self.trust => {
-                Ok(pool.clone())
-            }
-            Some(_) | None => Pool::new(server, self),
-        }
-    }
-}
-
 /// Connections to one server, and the base path before every request's. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Pool {
-    made_from: Arc<(config::Server, Trust)>,
+pub struct Pool(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    server: config::Server,
+    trust: Trust,
     scheme: Scheme,
     host: HeaderValue,
     base: String,
+    addresses: Arc<Addresses>,
     dial: Dial,
+    limit: Arc<Limit>,
     /// One for each worker.
-    lanes: Arc<[Arc<Lane>]>,
+    lanes: Box<[Arc<Lane>]>,
+    metrics: ServerMetrics,
     /// When a missing response was last warned of.
-    warned: Arc<Mutex<Option<Instant>>>,
+    warned: Mutex<Option<Instant>>,
 }
 
 impl Pool {
-    fn new(server: &config::Server, means: &Means<'_>) -> io::Result<Self> {
-        let url = &server.url;
-        let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, format!("{url}: {what}"));
-        let host = url.host().ok_or_else(|| invalid("no host"))?;
-        let named = matches!(host, url::Host::Domain(name) if name != "localhost");
-        let authority = match url.port() {
-            Some(port) => format!("{host}:{port}"),
-            None => host.to_string(),
-        };
-        let dial = Dial::new(server, means)?;
-        let lane = || Arc::new(Lane::new(server.idle_timeout, named.then_some(MAX_AGE)));
-        let pool = Self {
-            made_from: Arc::new((server.clone(), means.trust.clone())),
-            scheme: if dial.may_be_http2() {
-                Scheme::HTTPS
-            } else {
-                Scheme::HTTP
-            },
-            host: HeaderValue::from_str(&authority).map_err(|_error| invalid("bad host"))?,
-            base: url.path().trim_end_matches('/').to_owned(),
-            dial,
-            lanes: (0..means.workers.max(1)).map(|_worker| lane()).collect(),
-            warned: Arc::default(),
-        };
-        pool.sweep(means.background);
-        Ok(pool)
-    }
-
-    /// Looks after idle connections until the last clone is dropped.
-    fn sweep(&self, background: &Background) {
-        let lanes = Arc::downgrade(&self.lanes);
-        let stop = background.stop.clone();
-        background.tasks.spawn(async move {
-            while stop
-                .run_until_cancelled(sleep(SWEEP_INTERVAL))
-                .await
-                .is_some()
-                && let Some(lanes) = lanes.upgrade()
-            {
-                lanes.iter().for_each(|lane| lane.sweep());
-            }
-        });
-    }
-
     /// `Host` for this server: host and port of its URL.
     #[must_use]
     pub fn host(&self) -> &HeaderValue {
-        &self.host
+        &self.0.host
     }
 
     /// Whether TLS may negotiate HTTP/2 here.
     #[must_use]
     pub fn may_be_http2(&self) -> bool {
-        self.dial.may_be_http2()
+        self.0.dial.may_be_http2()
     }
 
     /// The path before every request's, without trailing slash; mostly empty.
     #[must_use]
     pub fn base(&self) -> &str {
-        &self.base
+        &self.0.base
+    }
+
+    /// What `/status` shows: addresses, and how many connections there are.
+    #[must_use]
+    pub fn report(&self) -> Value {
+        let mut report = self.0.addresses.report();
+        let open = self.0.metrics.open_connections();
+        if let Some(report) = report.as_object_mut() {
+            report.insert("url".to_owned(), self.0.server.url.as_str().into());
+            report.insert("connections".to_owned(), open.into());
+        }
+        report
     }
 
     /// Sends a request and waits for the response head, at most `timeout` after the last byte of
     /// its body. The URI's path and query are sent as they are, `Host` is the caller's; by the
     /// connections of this worker.
     ///
-    /// Tried again, on a fresh connection, only when a kept one turned out to be closed: any request
-    /// of which nothing was sent, and an idempotent one without a streamed body even if it was (RFC
-    /// 9110 §9.2.2): the server may have closed just as we wrote.
+    /// An address that cannot be connected to makes room for the next: nothing was sent yet. A request
+    /// is sent again only where a kept connection turned out to be closed, or a fresh one breaks and
+    /// there is another address; and only if nothing of it was sent, or it is idempotent and without a
+    /// streamed body (RFC 9110 §9.2.2).
     pub async fn send(
         &self,
         worker: usize,
         mut request: Request<Payload>,
         timeout: Duration,
     ) -> Result<Response<Reply>, SendError> {
-        let lane = self
+        let shared = &self.0;
+        let lane = shared
             .lanes
-            .get(worker % self.lanes.len())
+            .get(worker % shared.lanes.len())
             .ok_or(SendError::Unreachable)?;
         frame(&mut request);
         let patience = Patience::new(timeout, request.body());
         let mut spare = copy(&request);
-        let mut fresh = false;
+        let mut attempts = Attempts::default();
         let (response, connection) = loop {
-            let taken = lane.take(&self.dial, fresh).await;
             let Taken {
                 mut connection,
                 kept,
-            } = taken.map_err(|error| {
+            } = self.take(lane, &mut attempts).await.map_err(|error| {
                 self.complain(&error);
-                SendError::Unreachable
+                match error {
+                    DialError::Full => SendError::Overloaded,
+                    DialError::Unresolved(_)
+                    | DialError::NoAddress
+                    | DialError::At(..)
+                    | DialError::Io(_)
+                    | DialError::Late
+                    | DialError::Http(_)
+                    | DialError::NotHttp2 => SendError::Unreachable,
+                }
             })?;
             self.address(&mut request, &connection)?;
             let (error, unsent) = match connection.exchange(request, &patience).await {
                 Ok(response) => break (response, connection),
-                Err(Lost::Late) => return Err(SendError::Timeout),
+                Err(Lost::Late) => {
+                    connection.address().failed();
+                    return Err(SendError::Timeout);
+                }
                 Err(Lost::Broken { error, unsent }) => (error, unsent),
             };
             if let Some(broken) = patience.progress().and_then(Progress::broken) {
                 return Err(SendError::Body(broken));
             }
+            let closed = unsent.is_some() || closed_unanswered(&error);
             let again = unsent
                 .map(|unsent| *unsent)
-                .or_else(|| spare.take().filter(|_| closed_unanswered(&error)));
+                .or_else(|| spare.take().filter(|_| closed));
+            let stale = kept && closed && attempts.fresh.is_none();
+            if stale {
+                attempts.fresh = Some(Instant::now());
+            } else {
+                connection.address().failed();
+                attempts.tried.push(Arc::clone(connection.address()));
+            }
             match again {
-                Some(again) if kept && !fresh => {
-                    fresh = true;
+                Some(again) if stale || self.has_another(&attempts) => {
+                    shared.metrics.retried();
                     request = again;
                 }
                 Some(_) | None => {
@@ -223,16 +203,14 @@ impl Pool {
                 }
             }
         };
+        connection.address().succeeded();
         let (mut head, incoming) = response.into_parts();
         // chunks overrule a length (RFC 9112 6.3), which would frame what is passed on
         if head.headers.contains_key(TRANSFER_ENCODING) {
             head.headers.remove(CONTENT_LENGTH);
         }
-        let reply = match connection {
-            Connection::Http1(http1) => Reply::by_http1(incoming, http1, Arc::clone(lane)).await,
-            Connection::Http2(_shared) => Reply::by_http2(incoming),
-        };
-        Ok(Response::from_parts(head, reply))
+        let reply = Reply::new(incoming, connection, lane, shared.server.read_timeout);
+        Ok(Response::from_parts(head, reply.await))
     }
 
     /// Puts the host where the protocol has it: `Host`, or `:authority` (RFC 9113 8.3.1).
@@ -256,11 +234,17 @@ impl Pool {
                 (Uri::from(target), Version::HTTP_11)
             }
             Connection::Http2(_) => {
-                let host = request.headers_mut().remove(HOST);
-                let host = host.as_ref().unwrap_or(&self.host);
+                let host = match request.headers_mut().remove(HOST) {
+                    Some(host) => host.as_bytes().to_vec(),
+                    // an earlier attempt has moved it there
+                    None => match request.uri().authority() {
+                        Some(authority) => authority.as_str().into(),
+                        None => self.0.host.as_bytes().to_vec(),
+                    },
+                };
                 let uri = Uri::builder()
-                    .scheme(self.scheme.clone())
-                    .authority(host.as_bytes())
+                    .scheme(self.0.scheme.clone())
+                    .authority(host.as_slice())
                     .path_and_query(target)
                     .build()
                     .map_err(|_error| SendError::Protocol)?;
@@ -274,9 +258,9 @@ impl Pool {
 
     /// Tells why a request got no response, without a line per request in an outage.
     fn complain(&self, error: &dyn std::error::Error) {
-        let server = self.host.to_str().unwrap_or_default();
+        let server = self.0.host.to_str().unwrap_or_default();
         let now = Instant::now();
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut warned = self.0.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_some_and(|at| now < at + WARN_INTERVAL) {
             drop(warned);
             tracing::debug!(server, error = %Chain(error), "no response");

@@ -1,32 +1,72 @@
 //! The body of a response, which drives its connection and gives it back at its end.
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::connection::Http1;
+use super::connection::{Connection, Http1, Http2};
 use super::lane::Lane;
+
+/// Why a response's body ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplyError {
+    /// The server broke off, or sent what is no body.
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+    /// `read_timeout` passed without a byte.
+    #[error("silent for longer than read_timeout")]
+    Silent,
+}
 
 /// A response's body. Dropped before its end, it closes its HTTP/1.1 connection, or resets its
 /// HTTP/2 stream.
 pub struct Reply {
     incoming: Incoming,
-    /// The connection, until the body has ended.
-    http1: Option<(Box<Http1>, Arc<Lane>)>,
+    by: By,
+    silence: Option<Silence>,
+}
+
+/// What the body comes by.
+enum By {
+    Http1(Box<Http1>, Arc<Lane>),
+    /// Driven by a task of its own. The share, and the alarm of the stream.
+    Http2(Http2, Option<Pin<Box<Sleep>>>),
+    /// Nothing more is needed.
+    Done,
+}
+
+/// The longest silence allowed, and since when we hear nothing. A reader that is slow to ask is none.
+struct Silence {
+    longest: Duration,
+    since: Option<Instant>,
 }
 
 impl Reply {
-    /// A body that comes by an HTTP/1.1 connection of `lane`.
-    pub(super) async fn by_http1(incoming: Incoming, http1: Box<Http1>, lane: Arc<Lane>) -> Self {
+    /// A body that comes by a connection of `lane`, silent for `longest` at most.
+    pub(super) async fn new(
+        incoming: Incoming,
+        connection: Connection,
+        lane: &Arc<Lane>,
+        longest: Option<Duration>,
+    ) -> Self {
         let mut reply = Self {
             incoming,
-            http1: Some((http1, lane)),
+            by: match connection {
+                Connection::Http1(http1) => By::Http1(http1, Arc::clone(lane)),
+                Connection::Http2(http2) => By::Http2(http2, None),
+            },
+            silence: longest.map(|longest| Silence {
+                longest,
+                since: None,
+            }),
         };
         if reply.incoming.is_end_stream() {
             poll_fn(|cx| {
@@ -38,46 +78,74 @@ impl Reply {
         reply
     }
 
-    /// A body that comes by a connection with a task of its own.
-    pub(super) fn by_http2(incoming: Incoming) -> Self {
-        Self {
-            incoming,
-            http1: None,
+    fn release(&mut self, cx: &mut Context<'_>) {
+        match std::mem::replace(&mut self.by, By::Done) {
+            By::Http1(mut http1, lane) => {
+                if http1.is_idle(cx) {
+                    lane.put(http1);
+                }
+            }
+            By::Http2(..) | By::Done => {}
         }
     }
 
-    fn release(&mut self, cx: &mut Context<'_>) {
-        if let Some((mut http1, lane)) = self.http1.take()
-            && http1.is_idle(cx)
-        {
-            lane.put(http1);
+    /// Ready once the server has been silent for too long. The alarm may ring early: it is then set
+    /// again, and a body that flows leaves the timers of the runtime alone.
+    fn poll_silent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(Silence { longest, since }) = &mut self.silence else {
+            return Poll::Pending;
+        };
+        let due = *since.get_or_insert_with(Instant::now) + *longest;
+        let alarm = match &mut self.by {
+            By::Http1(http1, _lane) => http1.alarm(),
+            By::Http2(_share, alarm) => alarm.get_or_insert_with(|| Box::pin(sleep_until(due))),
+            By::Done => return Poll::Pending,
+        };
+        if alarm.deadline() > due {
+            alarm.as_mut().reset(due);
         }
+        while alarm.as_mut().poll(cx).is_ready() {
+            if due <= Instant::now() {
+                return Poll::Ready(());
+            }
+            alarm.as_mut().reset(due);
+        }
+        Poll::Pending
     }
 }
 
 impl Body for Reply {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = ReplyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         let this = self.get_mut();
         let mut polled = Pin::new(&mut this.incoming).poll_frame(cx);
         if polled.is_pending()
-            && let Some((http1, _lane)) = &mut this.http1
+            && let By::Http1(http1, _lane) = &mut this.by
         {
             http1.drive(cx);
             polled = Pin::new(&mut this.incoming).poll_frame(cx);
         }
         match &polled {
-            Poll::Ready(Some(Ok(_frame))) if !this.incoming.is_end_stream() => {}
-            Poll::Ready(Some(Err(_broken))) => this.http1 = None,
+            Poll::Ready(Some(Ok(_frame))) if !this.incoming.is_end_stream() => {
+                if let Some(silence) = &mut this.silence {
+                    silence.since = None;
+                }
+            }
+            Poll::Ready(Some(Err(_broken))) => this.by = By::Done,
             Poll::Ready(Some(Ok(_)) | None) => this.release(cx),
-            Poll::Pending => {}
+            Poll::Pending => {
+                if this.poll_silent(cx).is_ready() {
+                    this.by = By::Done;
+                    return Poll::Ready(Some(Err(ReplyError::Silent)));
+                }
+            }
         }
-        polled
+        polled.map(|frame| frame.map(|frame| frame.map_err(ReplyError::Broken)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -11,8 +11,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::*;
+use crate::client::jwks::Background;
 use crate::client::tls;
 use crate::config;
+use crate::telemetry::{Plane, Telemetry};
 
 const SECOND: Duration = Duration::from_secs(1);
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -71,15 +73,17 @@ fn server_at(url: &str) -> config::Server {
 
 fn pool_of(server: &config::Server) -> Pool {
     tls::install_crypto_provider();
+    let telemetry = Telemetry::quiet();
     let means = Means {
+        metrics: &telemetry.metrics,
         trust: &Trust::new(&config::Client::default()).unwrap(),
-        workers: 1,
+        workers: 2,
         background: &Background {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         },
     };
-    means.pool(server, None).unwrap()
+    means.pool(Plane::Ingress, "app", server, None).unwrap()
 }
 
 fn get(pool: &Pool) -> Request<Payload> {
@@ -168,26 +172,146 @@ async fn a_kept_connection_that_closes_unanswered_is_retried_where_that_is_safe(
     assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
 
+/// A server at these addresses, whatever its URL says.
+fn server_of(addresses: &[SocketAddr]) -> config::Server {
+    let endpoint = |address: &SocketAddr| config::Endpoint {
+        host: url::Host::parse(&address.ip().to_string()).unwrap(),
+        port: address.port(),
+    };
+    config::Server {
+        endpoints: addresses.iter().map(endpoint).collect(),
+        ..server_at("http://app.internal")
+    }
+}
+
+/// An address nobody listens at.
+async fn nobody() -> SocketAddr {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    free.local_addr().unwrap()
+}
+
+fn post(pool: &Pool) -> Request<Payload> {
+    Request::post("/")
+        .header(HOST, pool.host())
+        .body(Payload::Full(Bytes::from_static(b"x")))
+        .unwrap()
+}
+
+async fn read(sent: Result<Response<Reply>, SendError>) -> Bytes {
+    sent.unwrap()
+        .into_body()
+        .collect()
+        .await
+        .unwrap()
+        .to_bytes()
+}
+
 #[tokio::test]
-async fn a_connection_to_a_name_is_not_reused_for_ever() {
-    for (host, expected) in [("app.example", [1, 2, 3]), ("127.0.0.1", [1, 1, 1])] {
-        let (address, connections) = server(|_| Some(OK)).await;
-        let named = pool_of(&config::Server {
-            idle_timeout: MAX_AGE * 10,
-            ..server_at(&format!("http://{host}:80"))
+async fn a_refused_address_makes_room_for_the_next_whatever_the_request() {
+    let (address, connections) = server(|_| Some(OK)).await;
+    let pool = pool_of(&server_of(&[nobody().await, address]));
+    for _ in 0..6 {
+        assert_eq!(read(pool.send(0, post(&pool), SECOND).await).await, "ok");
+    }
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+    let report = pool.report();
+    let ejected: Vec<_> = [0, 1].map(|n| &report["addresses"][n]["ejected"]).into();
+    assert_eq!(ejected, [true, false]);
+    assert_eq!(report["connections"], 1);
+}
+
+#[tokio::test]
+async fn requests_take_turns_among_addresses_and_reuse_their_connections() {
+    let (one, at_one) = server(|_| Some(OK)).await;
+    let (two, at_two) = server(|_| Some(OK)).await;
+    let pool = pool_of(&server_of(&[one, two]));
+    for _ in 0..6 {
+        read(pool.send(0, get(&pool), SECOND).await).await;
+    }
+    assert_eq!(at_one.load(Ordering::SeqCst), 1);
+    assert_eq!(at_two.load(Ordering::SeqCst), 1);
+    assert_eq!(pool.report()["connections"], 2);
+}
+
+#[tokio::test]
+async fn a_new_connection_that_breaks_is_followed_by_another_address_if_that_is_safe() {
+    for (safe, expected) in [(true, Ok(())), (false, Err(SendError::Protocol))] {
+        let (broken, asked) = server(|_| Some("")).await;
+        let (sound, _connections) = server(|_| Some(OK)).await;
+        let pool = pool_of(&server_of(&[broken, sound]));
+        let request = if safe { get(&pool) } else { post(&pool) };
+        let sent = pool.send(0, request, SECOND).await;
+        assert_eq!(sent.map(drop), expected);
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_is_gone_is_not_used_again() {
+    let (address, connections) = server(|_| Some(OK)).await;
+    let pool = pool_of(&server_of(&[address]));
+    read(pool.send(0, get(&pool), SECOND).await).await;
+    // as when DNS stops naming it, and names it again
+    for answer in ["127.0.0.2", "127.0.0.1"] {
+        let answer = vec![answer.parse().unwrap()];
+        assert!(pool.0.addresses.learn(0, Ok(answer)));
+    }
+    read(pool.send(0, get(&pool), SECOND).await).await;
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
+    let lane = &pool.0.lanes[0];
+    lane.sweep();
+    assert_eq!(pool.report()["connections"], 1);
+}
+
+#[tokio::test]
+async fn no_more_connections_than_allowed_and_one_that_comes_back_is_passed_on() {
+    let (address, connections) = server(|_| Some(OK)).await;
+    let server = config::Server {
+        max_connections: 1,
+        connect_timeout: Duration::from_millis(200),
+        ..server_of(&[address])
+    };
+    let pool = pool_of(&server);
+    // its body is not read yet, so its connection is in use
+    let first = pool.send(0, get(&pool), SECOND).await.unwrap();
+    let full = pool.send(0, get(&pool), SECOND).await;
+    assert_eq!(full.unwrap_err(), SendError::Overloaded);
+    let (second, _read) = tokio::join!(pool.send(0, get(&pool), SECOND), read(Ok(first)));
+    assert_eq!(read(second).await, "ok");
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+    // another worker's idle connection gives way
+    assert_eq!(read(pool.send(1, get(&pool), SECOND).await).await, "ok");
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
+    assert_eq!(pool.report()["connections"], 1);
+    // and so does one that another worker gives back
+    let third = pool.send(0, get(&pool), SECOND).await.unwrap();
+    let (fourth, _read) = tokio::join!(pool.send(1, get(&pool), SECOND), read(Ok(third)));
+    assert_eq!(read(fourth).await, "ok");
+}
+
+#[tokio::test]
+async fn a_body_may_be_slow_but_not_silent_for_longer_than_allowed() {
+    const HALF: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok";
+    for (read_timeout, silent) in [(Some(SECOND), true), (None, false)] {
+        let (address, _connections) = server(|_| Some(HALF)).await;
+        let pool = pool_of(&config::Server {
+            read_timeout,
+            ..server_of(&[address])
         });
-        let pool = Pool {
-            dial: pool(&format!("http://{address}")).dial,
-            ..named
-        };
-        for expected in expected {
-            let response = pool.send(0, get(&pool), SECOND).await.unwrap();
-            response.into_body().collect().await.unwrap();
-            assert_eq!(connections.load(Ordering::SeqCst), expected, "{host}");
-            tokio::time::pause();
-            tokio::time::advance(MAX_AGE).await;
-            tokio::time::resume();
+        let reply = pool.send(0, get(&pool), SECOND).await.unwrap();
+        let mut body = reply.into_body();
+        assert!(body.frame().await.unwrap().is_ok());
+        // a reader that is slow to ask is not the server's silence
+        tokio::time::pause();
+        tokio::time::advance(SECOND * 5).await;
+        let begun = Instant::now();
+        let next = tokio::time::timeout(SECOND * 60, body.frame()).await;
+        assert_eq!(next.is_ok(), silent);
+        if let Ok(frame) = next {
+            assert!(matches!(frame, Some(Err(ReplyError::Silent))));
+            assert!(begun.elapsed() >= SECOND, "{:?}", begun.elapsed());
         }
+        tokio::time::resume();
     }
 }
 

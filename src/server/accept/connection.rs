@@ -29,6 +29,7 @@ use super::arrival::Arrived;
 use super::frames::Flood;
 use super::guard::{Activity, Ending, Guarded, InFlight};
 use super::{Downstream, Listening, Serving, handshake};
+use crate::client::pool::ReplyError;
 use crate::config;
 use crate::reason::Denial;
 use crate::server::body::Body;
@@ -296,12 +297,12 @@ struct Counted {
 
 impl HttpBody for Counted {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = ReplyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         Pin::new(&mut self.get_mut().body).poll_frame(cx)
     }
 

@@ -45,6 +45,8 @@ pub(super) fn report(world: &World) -> Value {
         "issuers": world.keys.report(),
         "credentials": world.credentials.report(),
         "routes": routes,
+        "upstreams": world.upstreams.report(),
+        "egress_targets": world.targets.report(),
         "connections": connections,
         "cached_tokens": world.gate.cached_tokens(),
         "refusals_last_15_minutes": refusals,

@@ -132,6 +132,7 @@ impl<'w> Responder<'w> {
         let status = match failure {
             Failure::KeysUnavailable { .. }
             | Failure::EgressTokenUnavailable { .. }
+            | Failure::UpstreamOverloaded
             | Failure::UpstreamUnreachable => StatusCode::SERVICE_UNAVAILABLE,
             Failure::UpstreamProtocol => StatusCode::BAD_GATEWAY,
             Failure::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -146,9 +147,10 @@ impl<'w> Responder<'w> {
         let retry_after = match failure {
             Failure::KeysUnavailable { retry_after }
             | Failure::EgressTokenUnavailable { retry_after } => Some(*retry_after),
-            Failure::UpstreamUnreachable | Failure::UpstreamProtocol | Failure::UpstreamTimeout => {
-                Some(Duration::from_secs(1))
-            }
+            Failure::UpstreamUnreachable
+            | Failure::UpstreamOverloaded
+            | Failure::UpstreamProtocol
+            | Failure::UpstreamTimeout => Some(Duration::from_secs(1)),
             Failure::InternalError => None,
         };
         let mut response = self.respond(status, failure.reason(), true);

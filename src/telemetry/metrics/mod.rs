@@ -8,6 +8,7 @@
 mod connections;
 mod declare;
 mod process;
+mod servers;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,8 @@ use prometheus::{
 use self::connections::Connections;
 pub use self::connections::{OpenStream, OpenStreams, Refused};
 use self::declare::{Declare, Declared};
+pub use self::servers::ServerMetrics;
+use self::servers::Servers;
 use crate::clock::UnixTime;
 use crate::telemetry::{Outcome, Plane, RequestLine};
 
@@ -42,6 +45,7 @@ pub struct Metrics {
     config_generation: IntGauge,
     config_reloads: [IntCounter; 2],
     connections: Connections,
+    servers: Servers,
     tls: tls::Tls,
     panics: IntCounter,
     log_lines_dropped: IntCounter,
@@ -123,6 +127,7 @@ impl Metrics {
         );
         let tls = tls::Tls::new(&mut declare);
         let connections = Connections::declare(&mut declare);
+        let servers = Servers::declare(&mut declare);
         let panics = declare.counters(
             "gatepost_panics_total",
             "Panics that ended a request or a background task.",
@@ -166,6 +171,7 @@ impl Metrics {
             config_reloads: ["rejected", "accepted"]
                 .map(|result| config_reloads.with_label_values(&[result])),
             connections,
+            servers,
             tls,
             panics: panics.with_label_values::<&str>(&[]),
             log_lines_dropped: log_lines_dropped.with_label_values::<&str>(&[]),
@@ -283,6 +289,12 @@ impl Metrics {
         let [rejections, acceptances] = &self.config_reloads;
         if accepted { acceptances } else { rejections }.inc();
         self.config_generation.set(signed(generation));
+    }
+
+    /// What is counted of one upstream (ingress) or target (egress).
+    #[must_use]
+    pub fn server(&self, plane: Plane, name: &str) -> ServerMetrics {
+        self.servers.of(plane, name)
     }
 
     /// A panic was caught.

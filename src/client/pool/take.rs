@@ -1,0 +1,160 @@
+//! A connection for a request: one that is kept, or a new one, from one address to the next.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::Pool;
+use super::addresses::Address;
+use super::connection::Connection;
+use super::dial::DialError;
+use super::lane::{Lane, MOST_STREAMS};
+use super::limit::Room;
+
+/// A connection for one request.
+pub(super) struct Taken {
+    pub(super) connection: Connection,
+    /// Whether it has been used before.
+    pub(super) kept: bool,
+}
+
+/// What became of a request so far.
+#[derive(Debug, Default)]
+pub(super) struct Attempts {
+    /// Addresses that failed it.
+    pub(super) tried: Vec<Arc<Address>>,
+    /// Set once a kept connection failed it: only those opened since will do.
+    pub(super) fresh: Option<Instant>,
+}
+
+impl Attempts {
+    fn kept(&self, lane: &Lane, address: &Arc<Address>) -> Option<Taken> {
+        let connection = match self.fresh {
+            None => lane.kept(address)?,
+            Some(_) => return None,
+        };
+        Some(Taken {
+            connection,
+            kept: true,
+        })
+    }
+}
+
+impl Pool {
+    /// A kept connection, unless a fresh one is asked for, or a new one.
+    pub(super) async fn take(
+        &self,
+        lane: &Arc<Lane>,
+        attempts: &mut Attempts,
+    ) -> Result<Taken, DialError> {
+        let turn = lane.turn();
+        let mut picked = None;
+        if let Some(address) = self.0.addresses.now().pick(turn, &attempts.tried) {
+            if let Some(kept) = attempts.kept(lane, address) {
+                return Ok(kept);
+            }
+            picked = Some(Arc::clone(address));
+        }
+        // opening is rare and its future large: it takes no room in every request's
+        Box::pin(self.open(lane, turn, picked, attempts)).await
+    }
+
+    /// Whether there is an address that has not failed this request.
+    pub(super) fn has_another(&self, attempts: &Attempts) -> bool {
+        self.0.addresses.now().left(&attempts.tried) > 0
+    }
+
+    /// Opens a connection to `picked`, then to the addresses not yet tried, all within
+    /// `connect_timeout`: each in turn gets an equal share of what is left of it.
+    async fn open(
+        &self,
+        lane: &Arc<Lane>,
+        turn: usize,
+        mut picked: Option<Arc<Address>>,
+        attempts: &mut Attempts,
+    ) -> Result<Taken, DialError> {
+        let shared = &self.0;
+        let deadline = Instant::now() + shared.server.connect_timeout;
+        shared.addresses.known(deadline).await?;
+        let mut last = DialError::NoAddress;
+        loop {
+            let (address, left) = {
+                let set = shared.addresses.now();
+                let next = || set.pick(turn, &attempts.tried).cloned();
+                (picked.take().or_else(next), set.left(&attempts.tried))
+            };
+            let now = Instant::now();
+            let Some(address) = address.filter(|_| now < deadline) else {
+                return Err(last);
+            };
+            if let Some(kept) = attempts.kept(lane, &address) {
+                return Ok(kept);
+            }
+            let share = (deadline - now) / u32::try_from(left).unwrap_or(u32::MAX).max(1);
+            let opened = self
+                .open_to(&address, lane, attempts.fresh, deadline, now + share)
+                .await;
+            match opened {
+                Ok(taken) => return Ok(taken),
+                Err(DialError::Full) => return Err(DialError::Full),
+                Err(error) => {
+                    address.failed();
+                    let at = address.at();
+                    tracing::debug!(server = %shared.server.url, %at, %error, "not connected");
+                    attempts.tried.push(address);
+                    last = DialError::At(at, Box::new(error));
+                }
+            }
+            if self.has_another(attempts) {
+                shared.metrics.retried();
+            }
+        }
+    }
+
+    async fn open_to(
+        &self,
+        address: &Arc<Address>,
+        lane: &Arc<Lane>,
+        fresh: Option<Instant>,
+        deadline: Instant,
+        give_up: Instant,
+    ) -> Result<Taken, DialError> {
+        let shared = &self.0;
+        let kept = |http2| Taken {
+            connection: Connection::Http2(http2),
+            kept: true,
+        };
+        let mut turn = None;
+        if shared.dial.expects_http2() {
+            turn = Some(lane.opening(give_up).await.ok_or(DialError::Late)?);
+            if let Some(http2) = lane.shared(address, fresh, MOST_STREAMS) {
+                return Ok(kept(http2));
+            }
+        }
+        // a stream can wait on a connection that has too many, if it cannot have one of its own
+        let crowded = lane.shared(address, fresh, usize::MAX);
+        let patience = crowded.as_ref().map_or(deadline, |_crowded| Instant::now());
+        let room = shared.limit.room(address, lane, &shared.lanes, patience);
+        let slot = match room.await {
+            Some(Room::Open(slot)) => slot,
+            Some(Room::Returned(connection)) => {
+                return Ok(Taken {
+                    connection,
+                    kept: true,
+                });
+            }
+            None => return crowded.map(kept).ok_or(DialError::Full),
+        };
+        let connection = timeout_at(give_up.max(Instant::now()), shared.dial.open(slot))
+            .await
+            .map_err(|_late| DialError::Late)??;
+        if let Connection::Http2(http2) = &connection {
+            lane.share(http2);
+        }
+        drop(turn);
+        Ok(Taken {
+            connection,
+            kept: false,
+        })
+    }
+}
