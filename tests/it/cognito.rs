@@ -198,7 +198,7 @@ async fn started_without_its_issuer_it_is_live_refuses_with_503_and_recovers() {
         "only the public request was carried"
     );
 
-    let _issuer = Upstream::answering_at(port, move |_| answer_json(&keys)).await;
+    let _issuer = Upstream::answering_at(([127, 0, 0, 1], port), move |_| answer_json(&keys)).await;
     gatepost.ready().await;
     let ingress = gatepost.listener("ingress").await;
     let reply = eventually("an allowed request", || async {

@@ -73,4 +73,6 @@ mod under_load;
 #[cfg(test)]
 mod upstream_faults;
 #[cfg(test)]
+mod upstreams;
+#[cfg(test)]
 mod websocket;

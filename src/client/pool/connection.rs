@@ -8,7 +8,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -45,11 +45,12 @@ pub(super) enum Lost {
     },
 }
 
-impl From<TrySendError<Request<Payload>>> for Lost {
-    fn from(mut lost: TrySendError<Request<Payload>>) -> Self {
+impl Lost {
+    /// What the connection says is the reason, if it says one; else the request's own error.
+    fn because(reason: Option<hyper::Error>, mut lost: TrySendError<Request<Payload>>) -> Self {
         Self::Broken {
             unsent: lost.take_message().map(Box::new),
-            error: lost.into_error(),
+            error: reason.unwrap_or_else(|| lost.into_error()),
         }
     }
 }
@@ -171,10 +172,11 @@ impl Http1 {
         let answer = sender.try_send_request(request);
         async move {
             let mut answer = pin!(answer);
+            let mut broke = None;
             poll_fn(|cx| {
-                drive(driven, cx);
+                broke = drive(driven, cx).or(broke.take());
                 if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                    return Poll::Ready(answer.map_err(Lost::from));
+                    return Poll::Ready(answer.map_err(|lost| Lost::because(broke.take(), lost)));
                 }
                 patience.poll_late(alarm, cx).map(|()| Err(Lost::Late))
             })
@@ -184,7 +186,9 @@ impl Http1 {
 
     /// Moves bytes. What comes of it is told to whoever awaits the response or its body.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        drive(&mut self.driven, cx);
+        if let Some(error) = drive(&mut self.driven, cx) {
+            tracing::debug!(%error, "connection ended");
+        }
     }
 
     /// Whether it waits for its next request, after a response has been read to its end.
@@ -211,25 +215,27 @@ impl fmt::Debug for Http1 {
     }
 }
 
-/// A connection that has ended is dropped, which tells whoever still waits for it.
-fn drive(driven: &mut Option<Driven>, cx: &mut Context<'_>) {
-    if let Some(connection) = driven
-        && let Poll::Ready(ended) = connection.poll_without_shutdown(cx)
-    {
-        if let Err(error) = ended {
-            tracing::debug!(%error, "connection ended");
-        }
-        *driven = None;
-    }
+/// A connection that has ended is dropped, which tells whoever still waits for it: that it is gone,
+/// and not why.
+fn drive(driven: &mut Option<Driven>, cx: &mut Context<'_>) -> Option<hyper::Error> {
+    let connection = driven.as_mut()?;
+    let Poll::Ready(ended) = connection.poll_without_shutdown(cx) else {
+        return None;
+    };
+    *driven = None;
+    ended.err()
 }
+
+/// Why an HTTP/2 connection ended: its first stream to fail is told.
+pub(super) type End = Mutex<Option<hyper::Error>>;
 
 /// A share of an HTTP/2 connection.
 #[derive(Clone, Debug)]
 pub(super) struct Http2 {
     sender: http2::SendRequest<Payload>,
     address: Arc<Address>,
-    /// One for the lane and one for each stream.
-    shares: Arc<()>,
+    /// Why the connection ended, once it has. One is held by the lane and one by each stream.
+    end: Arc<End>,
     /// When the connection was opened.
     pub(super) opened: Instant,
     /// When a stream was last begun; known to the lane.
@@ -242,7 +248,7 @@ impl Http2 {
         Self {
             sender,
             address,
-            shares: Arc::default(),
+            end: Arc::default(),
             opened: now,
             used: now,
         }
@@ -257,9 +263,14 @@ impl Http2 {
         !self.sender.is_closed()
     }
 
+    /// Where whoever drives it says why it ended.
+    pub(super) fn end(&self) -> Weak<End> {
+        Arc::downgrade(&self.end)
+    }
+
     /// How many streams there are.
     pub(super) fn streams(&self) -> usize {
-        Arc::strong_count(&self.shares).saturating_sub(1)
+        Arc::strong_count(&self.end).saturating_sub(1)
     }
 
     fn exchange(
@@ -268,12 +279,16 @@ impl Http2 {
         patience: &Patience,
     ) -> impl Future<Output = Result<Response<Incoming>, Lost>> {
         let answer = self.sender.try_send_request(request);
+        let reason = || {
+            let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+            end.take()
+        };
         async move {
             let mut answer = pin!(answer);
             let mut alarm = Box::pin(sleep_until(patience.deadline));
             poll_fn(|cx| {
                 if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                    return Poll::Ready(answer.map_err(Lost::from));
+                    return Poll::Ready(answer.map_err(|lost| Lost::because(reason(), lost)));
                 }
                 patience.poll_late(&mut alarm, cx).map(|()| Err(Lost::Late))
             })

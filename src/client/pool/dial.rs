@@ -1,10 +1,9 @@
 //! Opening a connection: TCP, TLS and HTTP's own handshake.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -32,12 +31,9 @@ pub(super) enum DialError {
     /// No address of the server's name.
     #[error(transparent)]
     Unresolved(#[from] Unresolved),
-    /// Every address has failed this request.
+    /// Every address has failed the request.
     #[error("no other address")]
     NoAddress,
-    /// This address.
-    #[error("{0}")]
-    At(SocketAddr, #[source] Box<Self>),
     /// TCP or TLS.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -165,12 +161,13 @@ impl Dial {
             .await?;
         let http2 = Http2::new(sender, Arc::clone(slot.address()));
         let stop = self.background.stop.clone();
+        let end = http2.end();
         self.background.tasks.spawn(async move {
-            tokio::select! {
-                ended = connection => if let Err(error) = ended {
-                    tracing::debug!(%error, "HTTP/2 connection ended");
-                },
-                () = stop.cancelled() => {}
+            if let Some(Err(error)) = stop.run_until_cancelled(connection).await {
+                tracing::debug!(%error, "HTTP/2 connection ended");
+                if let Some(end) = end.upgrade() {
+                    *end.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                }
             }
             drop(slot);
         });

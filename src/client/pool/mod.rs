@@ -157,12 +157,14 @@ impl Pool {
                 mut connection,
                 kept,
             } = self.take(lane, &mut attempts).await.map_err(|error| {
-                self.complain(&error);
+                match (&error, attempts.failures()) {
+                    (DialError::NoAddress, Some(failures)) => self.complain(failures),
+                    (other, _) => self.complain(&Chain(other).to_string()),
+                }
                 match error {
                     DialError::Full => SendError::Overloaded,
                     DialError::Unresolved(_)
                     | DialError::NoAddress
-                    | DialError::At(..)
                     | DialError::Io(_)
                     | DialError::Late
                     | DialError::Http(_)
@@ -189,8 +191,7 @@ impl Pool {
             if stale {
                 attempts.fresh = Some(Instant::now());
             } else {
-                connection.address().failed();
-                attempts.tried.push(Arc::clone(connection.address()));
+                attempts.failed(connection.address(), &error);
             }
             match again {
                 Some(again) if stale || self.has_another(&attempts) => {
@@ -198,7 +199,10 @@ impl Pool {
                     request = again;
                 }
                 Some(_) | None => {
-                    self.complain(&error);
+                    match attempts.failures() {
+                        Some(failures) => self.complain(failures),
+                        None => self.complain(&Chain(&error).to_string()),
+                    }
                     return Err(SendError::Protocol);
                 }
             }
@@ -257,17 +261,17 @@ impl Pool {
     }
 
     /// Tells why a request got no response, without a line per request in an outage.
-    fn complain(&self, error: &dyn std::error::Error) {
+    fn complain(&self, error: &str) {
         let server = self.0.host.to_str().unwrap_or_default();
         let now = Instant::now();
         let mut warned = self.0.warned.lock().unwrap_or_else(PoisonError::into_inner);
         if warned.is_some_and(|at| now < at + WARN_INTERVAL) {
             drop(warned);
-            tracing::debug!(server, error = %Chain(error), "no response");
+            tracing::debug!(server, error, "no response");
         } else {
             *warned = Some(now);
             drop(warned);
-            tracing::warn!(server, error = %Chain(error), "no response");
+            tracing::warn!(server, error, "no response");
         }
     }
 }

@@ -1,15 +1,16 @@
 //! A connection for a request: one that is kept, or a new one, from one address to the next.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::Pool;
 use super::addresses::Address;
 use super::connection::Connection;
 use super::dial::DialError;
 use super::lane::{Lane, MOST_STREAMS};
 use super::limit::Room;
+use super::{Chain, Pool};
 
 /// A connection for one request.
 pub(super) struct Taken {
@@ -23,11 +24,27 @@ pub(super) struct Taken {
 pub(super) struct Attempts {
     /// Addresses that failed it.
     pub(super) tried: Vec<Arc<Address>>,
+    /// And how.
+    failures: String,
     /// Set once a kept connection failed it: only those opened since will do.
     pub(super) fresh: Option<Instant>,
 }
 
 impl Attempts {
+    /// Counts a failure of this address, which is not tried again.
+    pub(super) fn failed(&mut self, address: &Arc<Address>, error: &dyn Error) {
+        address.failed();
+        let before = if self.failures.is_empty() { "" } else { "; " };
+        let failure = format!("{before}{}: {}", address.at(), Chain(error));
+        self.failures.push_str(&failure);
+        self.tried.push(Arc::clone(address));
+    }
+
+    /// What became of each address, if any was tried.
+    pub(super) fn failures(&self) -> Option<&str> {
+        Some(&*self.failures).filter(|failures| !failures.is_empty())
+    }
+
     fn kept(&self, lane: &Lane, address: &Arc<Address>) -> Option<Taken> {
         let connection = match self.fresh {
             None => lane.kept(address)?,
@@ -76,7 +93,6 @@ impl Pool {
         let shared = &self.0;
         let deadline = Instant::now() + shared.server.connect_timeout;
         shared.addresses.known(deadline).await?;
-        let mut last = DialError::NoAddress;
         loop {
             let (address, left) = {
                 let set = shared.addresses.now();
@@ -85,7 +101,7 @@ impl Pool {
             };
             let now = Instant::now();
             let Some(address) = address.filter(|_| now < deadline) else {
-                return Err(last);
+                return Err(DialError::NoAddress);
             };
             if let Some(kept) = attempts.kept(lane, &address) {
                 return Ok(kept);
@@ -97,13 +113,7 @@ impl Pool {
             match opened {
                 Ok(taken) => return Ok(taken),
                 Err(DialError::Full) => return Err(DialError::Full),
-                Err(error) => {
-                    address.failed();
-                    let at = address.at();
-                    tracing::debug!(server = %shared.server.url, %at, %error, "not connected");
-                    attempts.tried.push(address);
-                    last = DialError::At(at, Box::new(error));
-                }
+                Err(error) => attempts.failed(&address, &error),
             }
             if self.has_another(attempts) {
                 shared.metrics.retried();

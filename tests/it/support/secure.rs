@@ -13,7 +13,9 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::RootCertStore;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
 use serde_json::{Map, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -44,7 +46,18 @@ impl Secure {
         authority: &CertifiedIssuer<'_, KeyPair>,
         protocols: &[&str],
     ) -> Self {
-        let acceptor = acceptor(authority, protocols);
+        Self::accepting(acceptor(authority, protocols, None)).await
+    }
+
+    /// The same for clients with a certificate of the same authority only.
+    pub(crate) async fn asking(
+        authority: &CertifiedIssuer<'_, KeyPair>,
+        protocols: &[&str],
+    ) -> Self {
+        Self::accepting(acceptor(authority, protocols, Some(authority))).await
+    }
+
+    async fn accepting(acceptor: TlsAcceptor) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let mut server = JoinSet::new();
@@ -92,14 +105,27 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     Ok(Response::new(Full::new(said.to_string().into())))
 }
 
-fn acceptor(authority: &CertifiedIssuer<'_, KeyPair>, protocols: &[&str]) -> TlsAcceptor {
+fn acceptor(
+    authority: &CertifiedIssuer<'_, KeyPair>,
+    protocols: &[&str],
+    clients: Option<&CertifiedIssuer<'_, KeyPair>>,
+) -> TlsAcceptor {
     install_crypto_provider();
     let key = KeyPair::generate().expect("a key");
     let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
     let certificate = params.signed_by(&key, authority).expect("a certificate");
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let mut config = rustls::ServerConfig::builder()
-        .with_no_client_auth()
+    let builder = rustls::ServerConfig::builder();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(clients) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(clients.der().clone()).expect("a root");
+            let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
+            builder.with_client_cert_verifier(verifier.expect("a verifier"))
+        }
+    };
+    let mut config = builder
         .with_single_cert(vec![certificate.der().clone()], key)
         .expect("a server");
     config.alpn_protocols = protocols

@@ -69,17 +69,17 @@ impl Upstream {
     pub(crate) async fn answering(
         answer: impl Fn(&Recorded) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        Self::answering_at(0, answer).await
+        Self::answering_at(([127, 0, 0, 1], 0), answer).await
     }
 
-    /// The same on this port.
+    /// The same at this address.
     pub(crate) async fn answering_at(
-        port: u16,
+        address: impl Into<SocketAddr>,
         answer: impl Fn(&Recorded) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", port))
+        let listener = TcpListener::bind(address.into())
             .await
-            .expect("the port");
+            .expect("the address");
         let address = listener.local_addr().expect("an address");
         let recorded = Arc::new(Mutex::new(Vec::new()));
         let answer = Arc::new(answer);
