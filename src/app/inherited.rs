@@ -1,5 +1,5 @@
 //! Listening sockets handed over by systemd, or by whoever starts us the same way (`LISTEN_FDS`,
-//! sd_listen_fds(3)): one that is bound to a configured address is taken instead of binding it, so
+//! `sd_listen_fds(3)`): one that is bound to a configured address is taken instead of binding it, so
 //! that connections wait in the kernel while Gatepost restarts.
 
 use std::net::{SocketAddr, TcpListener};

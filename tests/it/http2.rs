@@ -4,8 +4,9 @@ use serde_json::json;
 
 use crate::support::counterparts::or_skip;
 use crate::support::gatepost::Gatepost;
-use crate::support::programs::{curl, program, text};
+use crate::support::programs::{Nginx, curl, program, text};
 use crate::support::sidecar::{config, token};
+use crate::support::tls::{Authority, Files};
 use crate::support::upstream::Upstream;
 
 #[tokio::test]
@@ -63,12 +64,9 @@ async fn curl_that_asks_to_change_to_http2_stays_with_http1_and_the_upstream_hea
     }
 }
 
-#[tokio::test]
-async fn h2load_with_many_streams_sees_every_request_answered() {
-    let mut h2load = or_skip!(program("h2load"));
-    let upstream = Upstream::start().await;
-    let gatepost = Gatepost::start(&config(&upstream.url(), "")).await;
-    let url = format!("http://{}/", gatepost.listener("ingress").await);
+/// Runs h2load with many streams: its report.
+async fn h2load(url: &str) -> Option<String> {
+    let mut h2load = program("h2load")?;
     h2load
         .args([
             "--requests=2000",
@@ -78,9 +76,33 @@ async fn h2load_with_many_streams_sees_every_request_answered() {
         ])
         .arg(format!("authorization: Bearer {}", token(&json!({}))))
         .arg(url);
-    let report = text(h2load).await;
-    let all = "2000 total, 2000 started, 2000 done, 2000 succeeded, 0 failed, 0 errored, 0 timeout";
-    assert!(report.contains(all), "{report}");
+    Some(text(h2load).await)
+}
+
+const ALL: &str =
+    "2000 total, 2000 started, 2000 done, 2000 succeeded, 0 failed, 0 errored, 0 timeout";
+
+#[tokio::test]
+async fn h2load_with_many_streams_sees_every_request_answered() {
+    let upstream = Upstream::start().await;
+    let gatepost = Gatepost::start(&config(&upstream.url(), "")).await;
+    let url = format!("http://{}/", gatepost.listener("ingress").await);
+    let report = or_skip!(h2load(&url).await);
+    assert!(report.contains(ALL), "{report}");
     assert!(report.contains("Application protocol: h2c"), "{report}");
     assert_eq!(upstream.requests().len(), 2000);
+}
+
+#[tokio::test]
+async fn over_tls_and_to_an_http2_upstream_as_well() {
+    let authority = Authority::new();
+    let files = Files::new(&authority.server(), &authority);
+    let nginx = or_skip!(Nginx::serving(&[("file", &[b'x'; 1024])]).await);
+    let config = config(nginx.h2c_url(), r#"protocol = "http2""#);
+    let config = format!("{config}\n[ingress]\n{}", files.toml(""));
+    let gatepost = Gatepost::start(&config).await;
+    let port = gatepost.listener("ingress").await.port();
+    let report = or_skip!(h2load(&format!("https://localhost:{port}/file")).await);
+    assert!(report.contains(ALL), "{report}");
+    assert!(report.contains("Application protocol: h2\n"), "{report}");
 }

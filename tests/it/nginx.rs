@@ -168,17 +168,30 @@ async fn curl_uploads_after_100_continue_and_sends_nothing_where_it_may_not() {
 }
 
 #[tokio::test]
-async fn it_speaks_http2_with_and_without_tls() {
+async fn it_is_spoken_to_in_http2_where_it_can_and_in_http1_where_it_should() {
     let authority = authority();
     let nginx = or_skip!(Nginx::secure(&[], &authority).await);
     let roots = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(roots.path(), authority.pem()).expect("written");
-    for url in [nginx.h2c_url(), &nginx.tls_url()] {
-        let mut curl = or_skip!(curl());
-        curl.args(["--http2-prior-knowledge", "--cacert"])
-            .arg(roots.path())
-            .arg(format!("{url}/connection"));
-        let said = text(curl).await;
-        assert!(said.starts_with("HTTP/2.0 "), "{url}: {said}");
+    let (h2c, tls) = (nginx.h2c_url(), nginx.tls_url());
+    for (url, protocol, spoken) in [
+        (nginx.url(), "auto", "HTTP/1.1"),
+        (nginx.url(), "http1", "HTTP/1.1"),
+        (h2c, "http2", "HTTP/2.0"),
+        (tls.as_str(), "auto", "HTTP/2.0"),
+        (tls.as_str(), "http2", "HTTP/2.0"),
+        (tls.as_str(), "http1", "HTTP/1.1"),
+    ] {
+        let keys = format!("protocol = {protocol:?}");
+        let config = format!(
+            "[client]\nextra_ca_file = {:?}\n{}",
+            roots.path(),
+            config(url, &keys)
+        );
+        let gatepost = Gatepost::start(&config).await;
+        let call = gatepost.get("/connection").await.bearer(&token(&json!({})));
+        let reply = call.send().await;
+        let said = reply.text();
+        assert!(said.starts_with(spoken), "{url} {protocol}: {said}");
     }
 }

@@ -1,4 +1,4 @@
-//! wrk's requests while the binary stops and reloads.
+//! wrk's requests while the binary stops, reloads, and loses an upstream's address.
 
 use serde_json::json;
 
@@ -85,4 +85,52 @@ async fn a_stop_fails_no_request_that_had_begun() {
             ..Counted::default()
         }
     );
+}
+
+#[tokio::test]
+async fn an_address_that_dies_costs_502_to_504_and_then_nothing() {
+    let one = or_skip!(Nginx::serving(FILE).await);
+    let other = or_skip!(Nginx::serving(FILE).await);
+    let addresses = [one.url(), other.url()].map(|url| url.trim_start_matches("http://"));
+    let keys = format!("addresses = {addresses:?}");
+    let gatepost = Gatepost::start(&config("http://app.test", &keys)).await;
+    let wrk = or_skip!(load(&gatepost).await);
+    drop(one);
+    allowed(&gatepost, 1000).await;
+    let counted = wrk.stop().await;
+    let Counted {
+        responses, others, ..
+    } = counted;
+    assert_eq!(
+        counted,
+        Counted {
+            responses,
+            others,
+            ..Counted::default()
+        }
+    );
+
+    let wrk = or_skip!(load(&gatepost).await);
+    allowed(&gatepost, 1000).await;
+    let counted = wrk.stop().await;
+    let Counted { responses, .. } = counted;
+    assert_eq!(
+        counted,
+        Counted {
+            responses,
+            ..Counted::default()
+        }
+    );
+    let output = gatepost.output();
+    for line in output
+        .lines()
+        .filter(|line| line.contains(r#""plane":"ingress""#))
+    {
+        // 499: wrk left when it was stopped
+        let statuses = [200, 499, 502, 503, 504].map(|status| format!(r#""status":{status},"#));
+        assert!(
+            statuses.iter().any(|status| line.contains(status)),
+            "{line}"
+        );
+    }
 }
