@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::authn::principal::Principal;
 use crate::authz::route::{Access, Route};
+use crate::clock::UnixTime;
 use crate::reason::Denial;
 use crate::steps::Steps;
 
@@ -16,6 +17,8 @@ pub struct Proven {
     pub principal: Arc<Principal>,
     /// What the upstream is told ([`crate::authz::identity::render`]).
     pub headers: Arc<[(HeaderName, HeaderValue)]>,
+    /// When the credential stops being good, leeway included.
+    pub until: UnixTime,
 }
 
 /// Permission to carry one request to one route. Only [`permit`] makes one, and

@@ -85,6 +85,12 @@ impl Target {
         &self.definition
     }
 
+    /// Its connections.
+    #[must_use]
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// Its `Host`.
     #[must_use]
     pub fn host(&self) -> &HeaderValue {

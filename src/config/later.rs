@@ -46,11 +46,6 @@ const LATER: &[(&str, Option<&str>, &str)] = &[
     ("routes.[].memberships", None, "memberships kept elsewhere"),
     ("routes.[].forward_api_key", None, "API keys"),
     ("routes.[].cors", None, "CORS"),
-    (
-        "routes.[].upgrade_lifetime",
-        None,
-        "upgraded connections with a lifetime",
-    ),
     ("routes.[].rate_limit", None, "rate limits"),
     (
         "routes.[].resource_metadata",

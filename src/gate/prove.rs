@@ -53,7 +53,7 @@ impl Gate {
         steps: &mut (impl Steps + Send),
         evidence: &mut Evidence,
     ) -> Result<Option<Proven>, Unproven> {
-        let mut first = None;
+        let mut first: Option<Proven> = None;
         for kind in &asked.accepts {
             let proven = match kind {
                 Kind::Bearer => {
@@ -65,7 +65,14 @@ impl Gate {
                     self.prove_certificate(presented.certificate, now, steps, evidence)?
                 }
             };
-            first = first.or(proven);
+            first = match (first, proven) {
+                // as long as both are good
+                (Some(first), Some(proven)) => Some(Proven {
+                    until: first.until.min(proven.until),
+                    ..first
+                }),
+                (first, proven) => first.or(proven),
+            };
         }
         Ok(first)
     }
@@ -102,7 +109,12 @@ impl Gate {
         steps.step("principal", || format!("service {:?}", principal.user_id));
         evidence.proves(&principal, certificate.not_after);
         let headers = identity::render(&self.identity, self.lists, &principal).into();
-        Ok(Some(Proven { principal, headers }))
+        Ok(Some(Proven {
+            principal,
+            headers,
+            // good for the whole of that second
+            until: certificate.not_after.plus(1),
+        }))
     }
 
     /// Bearer token → principal. `None` if none was presented.
@@ -143,6 +155,7 @@ impl Gate {
         Ok(Some(Proven {
             principal: Arc::clone(&entry.token.principal),
             headers: Arc::clone(&entry.headers),
+            until: entry.token.good_until(issuer),
         }))
     }
 

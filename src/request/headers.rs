@@ -203,6 +203,7 @@ fn ends_here(name: &str) -> bool {
     matches!(
         name,
         "connection"
+            | "http2-settings"
             | "keep-alive"
             | "proxy-authenticate"
             | "proxy-authorization"
@@ -231,20 +232,6 @@ pub fn connection_listed(headers: &HeaderMap) -> Vec<HeaderName> {
                 && !states_origin(name)
         })
         .collect()
-}
-
-/// Whether a trailer field may pass on: never one that frames, routes or authenticates
-/// (RFC 9110 6.5.1), and never one we own.
-#[must_use]
-pub fn trailer_passes(name: &HeaderName, owned: &OwnedHeaders) -> bool {
-    !(is_hop_by_hop(name)
-        || owned.owns(name)
-        || matches!(
-            *name,
-            header::HOST | header::AUTHORIZATION | header::COOKIE | header::SET_COOKIE
-        )
-        || name.as_str().starts_with("content-")
-        || states_origin(name))
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ pub mod headers;
 pub mod host;
 pub mod id;
 pub mod path;
+pub mod trailers;
+pub mod upgrade;
 
 use http::{HeaderMap, Method};
 
@@ -13,6 +15,8 @@ use crate::certificate::Certificate;
 pub use self::headers::{IdentityNames, OwnedHeaders};
 pub use self::host::Host;
 pub use self::path::Path;
+pub use self::trailers::RequestTrailers;
+pub use self::upgrade::Offer;
 
 /// Everything a decision may look at. Each front end builds it in its own way (the request line
 /// on ingress, the dialect's headers on forward auth); the decision is the same.

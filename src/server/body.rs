@@ -1,5 +1,5 @@
-//! The one response body: nothing, a few bytes, or an upstream's stream, and what to do when it
-//! ends.
+//! The one response body: nothing, a few bytes, an upstream's stream, or what follows a `101`, and
+//! what to do when it ends.
 
 use std::fmt;
 use std::pin::Pin;
@@ -7,8 +7,11 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::client::pool::{Reply, ReplyError};
+use crate::request::trailers::{response_passes, scrub};
+use crate::server::tunnel::Tunnel;
 
 /// A response body. Counts the bytes it hands out and tells whoever asked with
 /// [`Body::on_end`], once, when it ends or the client goes away.
@@ -22,6 +25,7 @@ enum Kind {
     Empty,
     Full(Bytes),
     Streamed(Reply),
+    Tunnel(Box<Tunnel>),
 }
 
 impl Body {
@@ -48,6 +52,20 @@ impl Body {
         Self::of(Kind::Streamed(reply))
     }
 
+    /// What follows a `101`: no body, but bytes of another protocol, which the connection copies
+    /// with [`Body::run_tunnel`] once the head is sent.
+    #[must_use]
+    pub fn tunnel(tunnel: Tunnel) -> Self {
+        Self::of(Kind::Tunnel(Box::new(tunnel)))
+    }
+
+    /// Copies what follows a `101` to its end; nothing if this is another body.
+    pub(super) async fn run_tunnel(&mut self, client: impl AsyncRead + AsyncWrite + Unpin) {
+        if let Kind::Tunnel(tunnel) = &mut self.kind {
+            tunnel.run(client).await;
+        }
+    }
+
     fn of(kind: Kind) -> Self {
         Self {
             kind,
@@ -68,7 +86,10 @@ impl Body {
 impl Drop for Body {
     fn drop(&mut self) {
         if let Some(end) = self.end.take() {
-            end(self.sent);
+            end(match &self.kind {
+                Kind::Tunnel(tunnel) => tunnel.sent(),
+                Kind::Empty | Kind::Full(_) | Kind::Streamed(_) => self.sent,
+            });
         }
     }
 }
@@ -79,6 +100,7 @@ impl fmt::Debug for Body {
             Kind::Empty => "empty",
             Kind::Full(_) => "full",
             Kind::Streamed(_) => "streamed",
+            Kind::Tunnel(_) => "tunnel",
         };
         f.debug_struct("Body")
             .field("kind", &kind)
@@ -97,7 +119,7 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         let this = self.get_mut();
         let frame = match &mut this.kind {
-            Kind::Empty => return Poll::Ready(None),
+            Kind::Empty | Kind::Tunnel(_) => return Poll::Ready(None),
             Kind::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
                 this.kind = Kind::Empty;
@@ -105,6 +127,7 @@ impl HttpBody for Body {
             }
             Kind::Streamed(reply) => std::task::ready!(Pin::new(reply).poll_frame(cx)),
         };
+        let frame = frame.map(|frame| frame.map(scrubbed));
         if let Some(Ok(frame)) = &frame {
             let bytes = frame.data_ref().map_or(0, Bytes::len);
             this.sent = this.sent.saturating_add(bytes as u64);
@@ -114,7 +137,7 @@ impl HttpBody for Body {
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Empty => true,
+            Kind::Empty | Kind::Tunnel(_) => true,
             Kind::Full(_) => false,
             Kind::Streamed(reply) => reply.is_end_stream(),
         }
@@ -122,10 +145,18 @@ impl HttpBody for Body {
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Empty | Kind::Tunnel(_) => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Streamed(reply) => reply.size_hint(),
         }
+    }
+}
+
+/// A server's trailers less those that may not pass.
+fn scrubbed(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(trailers) => Frame::trailers(scrub(trailers, response_passes)),
+        Err(data) => data,
     }
 }
 

@@ -170,6 +170,7 @@ mod tests {
                 scopes: vec![],
                 claims: Claims::default(),
             }),
+            until: crate::clock::UnixTime(0),
             headers: Arc::from([]),
         }
     }

@@ -11,10 +11,12 @@ pub mod egress;
 pub mod forward_auth;
 pub mod handles;
 pub mod health;
+mod hop;
 pub mod ingress;
 mod plain;
 pub mod respond;
 pub mod tls;
+pub mod tunnel;
 pub mod workers;
 pub mod world;
 

@@ -6,10 +6,12 @@ In:  {"url": "ws://127.0.0.1:80/path",        or wss
       "subprotocols": ["chat"],
       "messages": ["text", 5000],             each is sent when the one before it was answered; a
                                               number: so many random bytes
+      "pings": 2,                             then so many pings, each answered
       "read": 3,                              then reads so many messages more
       "until_closed": true}                   then reads until the other side closes; absent: closes
 Out: {"status": 101, "headers": {…}, "subprotocol": "chat", "compressed": true,
       "messages": ["text", 5000],             a number: so many bytes came back as they were sent
+      "pongs": 2,
       "close": {"code": 1000, "reason": ""}}  1006: the connection broke off
      or, where the upgrade was refused: {"status": 401, "headers": {…}, "body": "…"}
 """
@@ -35,7 +37,7 @@ def told(reply, sent):
 
 
 async def talk(socket, order):
-    replies = []
+    replies, pongs = [], 0
     try:
         if order["url"].partition("?")[0].endswith("/headers"):
             replies.append(await socket.recv())
@@ -44,6 +46,9 @@ async def talk(socket, order):
             await socket.send(sent)
             reply = await socket.recv()
             replies.append(told(reply, sent))
+        for _ in range(order.get("pings", 0)):
+            await (await socket.ping())
+            pongs += 1
         for _ in range(order.get("read", 0)):
             replies.append(await socket.recv())
         while order.get("until_closed"):
@@ -57,6 +62,7 @@ async def talk(socket, order):
         "subprotocol": socket.subprotocol,
         "compressed": bool(socket.protocol.extensions),
         "messages": replies,
+        "pongs": pongs,
         "close": {"code": socket.close_code, "reason": socket.close_reason},
     }
 

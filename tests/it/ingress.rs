@@ -92,6 +92,8 @@ async fn identity_headers_are_ours_and_all_others_pass_in_order() {
             "cookie: a=1; b=2",
             "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             "accept: */*",
+            "connection: te",
+            "te: trailers",
             "x-forwarded-for: 127.0.0.1",
             "x-forwarded-proto: http",
             "x-forwarded-host: api.example.test:8080",
@@ -203,7 +205,7 @@ async fn a_route_rewrites_host_path_and_authorization() {
             forward.strip_prefix = Some("/cut".to_owned());
             forward.host = HostRewrite::Preserve;
             forward.authorization = Authorization::Strip;
-            forward.strip = vec![HeaderName::from_static("x-internal")];
+            forward.strip = [HeaderName::from_static("x-internal")].into();
         }),
         forwarding("literal", "/literal", |forward| {
             forward.host = HostRewrite::Literal(HeaderValue::from_static("mlflow.internal"));

@@ -246,6 +246,8 @@ async fn http2_is_carried_over_http1() {
         [
             &format!("host: {}", upstream.address),
             "cookie: a=1; b=2",
+            "connection: te",
+            "te: trailers",
             "x-forwarded-for: 127.0.0.1",
             "x-forwarded-proto: http",
             "x-forwarded-host: api.test:81",

@@ -7,6 +7,8 @@ mod attack;
 #[cfg(test)]
 mod bench;
 #[cfg(test)]
+mod bodies;
+#[cfg(test)]
 mod cognito;
 #[cfg(test)]
 mod config;
@@ -39,6 +41,8 @@ mod keys_outgoing;
 #[cfg(test)]
 mod keys_tls;
 #[cfg(test)]
+mod large_bodies;
+#[cfg(test)]
 mod layering;
 #[cfg(test)]
 mod mlflow;
@@ -69,7 +73,11 @@ mod telemetry_reasons;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod trailers;
+#[cfg(test)]
 mod under_load;
+#[cfg(test)]
+mod upgrade;
 #[cfg(test)]
 mod upstream_faults;
 #[cfg(test)]

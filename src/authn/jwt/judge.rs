@@ -47,6 +47,19 @@ impl VerifiedToken {
         Ok(())
     }
 
+    /// When [`Self::judge`] begins to refuse it for its time: `exp`, or its greatest age, with the
+    /// issuer's leeway.
+    #[must_use]
+    pub fn good_until(&self, issuer: &Issuer) -> UnixTime {
+        let aged = issuer
+            .max_token_age
+            .zip(self.issued_at)
+            .map(|(longest, issued_at)| issued_at.plus(longest));
+        self.expires_at
+            .min(aged.unwrap_or(self.expires_at))
+            .plus(issuer.leeway)
+    }
+
     /// Access tokens name their client in `client_id`, and carry `aud` only if they were asked for
     /// one resource; ID tokens name their client in `aud`.
     fn judge_cognito(

@@ -87,8 +87,10 @@ pub struct Forward {
     pub strip_prefix: Option<String>,
     /// Time to the response head; `None`: the upstream's.
     pub timeout: Option<Duration>,
+    /// How long an upgraded connection may live; `None`: as long as the credential is good.
+    pub upgrade_lifetime: Option<Duration>,
     /// Further client headers to remove, in every spelling.
-    pub strip: Vec<HeaderName>,
+    pub strip: Arc<[HeaderName]>,
 }
 
 /// `host = "upstream" | "preserve" | "<literal>"`

@@ -171,7 +171,7 @@ impl Explanation {
 fn removed(config: &Config, route: Option<&Route>, given: &HeaderMap) -> Vec<String> {
     let of_route = route
         .and_then(|route| route.forward.as_ref())
-        .map_or(&[][..], |forward| forward.strip.as_slice());
+        .map_or(&[][..], |forward| &*forward.strip);
     let strip: Vec<HeaderName> = config.strip.iter().chain(of_route).cloned().collect();
     let pass_overrides = route.is_some_and(|route| route.pass_overrides);
     let owned = OwnedHeaders::new(&config.identity, &strip, pass_overrides);

@@ -12,8 +12,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::Either;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::TokioIo;
@@ -128,8 +129,10 @@ type Driven = http1::Connection<TokioIo<Stream>, Payload>;
 /// An HTTP/1.1 connection: one request at a time.
 pub(super) struct Http1 {
     sender: http1::SendRequest<Payload>,
-    /// `None` once it has ended.
+    /// `None` once it has ended, unless it switched protocols.
     driven: Option<Driven>,
+    /// It has ended with HTTP, by a `101`, and is no longer driven.
+    switched: bool,
     alarm: Pin<Box<Sleep>>,
     slot: Slot,
     /// Since when it has been idle.
@@ -142,6 +145,7 @@ impl Http1 {
         Self {
             sender,
             driven: Some(driven),
+            switched: false,
             alarm: Box::pin(sleep_until(now + UNSET)),
             slot,
             idle_since: now,
@@ -166,6 +170,7 @@ impl Http1 {
         let Self {
             sender,
             driven,
+            switched,
             alarm,
             ..
         } = self;
@@ -174,14 +179,42 @@ impl Http1 {
             let mut answer = pin!(answer);
             let mut broke = None;
             poll_fn(|cx| {
-                broke = drive(driven, cx).or(broke.take());
-                if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                    return Poll::Ready(answer.map_err(|lost| Lost::because(broke.take(), lost)));
+                let mut ended = false;
+                if let Poll::Ready(error) = poll_driven(driven, cx) {
+                    ended = true;
+                    broke = error;
                 }
-                patience.poll_late(alarm, cx).map(|()| Err(Lost::Late))
+                loop {
+                    if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                        *switched = ended && answer.as_ref().is_ok_and(is_switch);
+                        if ended && !*switched {
+                            *driven = None;
+                        }
+                        let because = |lost| Lost::because(broke.take(), lost);
+                        return Poll::Ready(answer.map_err(because));
+                    }
+                    if !ended {
+                        return patience.poll_late(alarm, cx).map(|()| Err(Lost::Late));
+                    }
+                    // dropped, it tells the request that nothing will answer
+                    *driven = None;
+                    ended = false;
+                }
             })
             .await
         }
+    }
+
+    /// What is left of it after a `101`: its stream, and what was read beyond the head. `None` if the
+    /// `101` came before the request was sent to its end.
+    pub(super) fn into_switched(self) -> Option<Switched> {
+        let driven = self.driven.filter(|_driven| self.switched)?;
+        let http1::Parts { io, read_buf, .. } = driven.into_parts();
+        Some(Switched {
+            stream: io.into_inner(),
+            early: read_buf,
+            _slot: self.slot,
+        })
     }
 
     /// Moves bytes. What comes of it is told to whoever awaits the response or its body.
@@ -218,12 +251,35 @@ impl fmt::Debug for Http1 {
 /// A connection that has ended is dropped, which tells whoever still waits for it: that it is gone,
 /// and not why.
 fn drive(driven: &mut Option<Driven>, cx: &mut Context<'_>) -> Option<hyper::Error> {
-    let connection = driven.as_mut()?;
-    let Poll::Ready(ended) = connection.poll_without_shutdown(cx) else {
-        return None;
-    };
-    *driven = None;
-    ended.err()
+    match poll_driven(driven, cx) {
+        Poll::Ready(error) => {
+            *driven = None;
+            error
+        }
+        Poll::Pending => None,
+    }
+}
+
+/// Ready once it has ended, in order or not; pending if there is none.
+fn poll_driven(driven: &mut Option<Driven>, cx: &mut Context<'_>) -> Poll<Option<hyper::Error>> {
+    match driven {
+        Some(connection) => connection.poll_without_shutdown(cx).map(Result::err),
+        None => Poll::Pending,
+    }
+}
+
+fn is_switch<B>(response: &Response<B>) -> bool {
+    response.status() == StatusCode::SWITCHING_PROTOCOLS
+}
+
+/// A connection that speaks another protocol from now on.
+#[derive(Debug)]
+pub struct Switched {
+    /// Its bytes.
+    pub stream: Stream,
+    /// The first of them, read already.
+    pub early: Bytes,
+    _slot: Slot,
 }
 
 /// Why an HTTP/2 connection ended: its first stream to fail is told.

@@ -25,6 +25,9 @@ use crate::config::{self, Protocol};
 /// HTTP/2 pings find servers that vanished without a FIN.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
+/// HTTP/1.1 in ALPN.
+const HTTP1_1: &[u8] = b"http/1.1";
+
 /// Why no connection could be opened.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
@@ -86,8 +89,8 @@ impl Dial {
                 };
                 let mut tls = means.trust.client_config(&server.tls)?;
                 let offers: &[&[u8]] = match server.protocol {
-                    Protocol::Auto => &[b"h2", b"http/1.1"],
-                    Protocol::Http1 => &[b"http/1.1"],
+                    Protocol::Auto => &[b"h2", HTTP1_1],
+                    Protocol::Http1 => &[HTTP1_1],
                     Protocol::Http2 => &[b"h2"],
                 };
                 tls.alpn_protocols = offers.iter().map(|name| name.to_vec()).collect();
@@ -117,8 +120,14 @@ impl Dial {
         self.may_be_http2() && !self.chose_http1.load(Ordering::Relaxed)
     }
 
-    /// Opens a connection to the address of its slot.
-    pub(super) async fn open(&self, slot: Slot) -> Result<Connection, DialError> {
+    /// Whether HTTP/1.1 may be spoken: nothing else can switch protocols.
+    pub(super) fn may_be_http1(&self) -> bool {
+        self.protocol != Protocol::Http2
+    }
+
+    /// Opens a connection to the address of its slot; `http1`: by HTTP/1.1, whatever TLS might
+    /// choose.
+    pub(super) async fn open(&self, slot: Slot, http1: bool) -> Result<Connection, DialError> {
         let tcp = TcpStream::connect(slot.address().at()).await?;
         tcp.set_nodelay(true)?;
         let Some((tls, name)) = &self.tls else {
@@ -128,6 +137,11 @@ impl Dial {
                 Protocol::Http2 => self.http2(stream, slot).await,
             };
         };
+        if http1 {
+            let only = tls.0.with_alpn(vec![HTTP1_1.to_vec()]);
+            let tls = only.connect(name.clone(), tcp).await?;
+            return self.http1(Stream::Tls(Box::new(tls)), slot).await;
+        }
         let tls = tls.0.connect(name.clone(), tcp).await?;
         let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
         let stream = Stream::Tls(Box::new(tls));
@@ -177,8 +191,10 @@ impl Dial {
 
 /// The bytes of a connection.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub enum Stream {
+    /// TCP alone.
     Plain(TcpStream),
+    /// TLS over it.
     Tls(Box<TlsStream<TcpStream>>),
 }
 

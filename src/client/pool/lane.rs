@@ -67,6 +67,11 @@ impl Lane {
         if let Some(http2) = self.shared(address, None, MOST_STREAMS) {
             return Some(Connection::Http2(http2));
         }
+        self.kept_http1(address)
+    }
+
+    /// The same, HTTP/1.1.
+    pub(super) fn kept_http1(&self, address: &Arc<Address>) -> Option<Connection> {
         let now = Instant::now();
         let mut idle = lock(&self.idle);
         while let Some(place) = idle

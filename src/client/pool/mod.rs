@@ -18,14 +18,16 @@ mod take;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use self::addresses::Addresses;
+pub use self::connection::Switched;
 use self::connection::{Connection, Lost, Patience, closed_unanswered};
+pub use self::dial::Stream;
 use self::dial::{Dial, DialError};
 use self::lane::Lane;
 use self::limit::Limit;
@@ -105,10 +107,10 @@ impl Pool {
         &self.0.host
     }
 
-    /// Whether TLS may negotiate HTTP/2 here.
+    /// Whether a request may ask to switch protocols here: only HTTP/1.1 can.
     #[must_use]
-    pub fn may_be_http2(&self) -> bool {
-        self.0.dial.may_be_http2()
+    pub fn may_switch(&self) -> bool {
+        self.0.dial.may_be_http1()
     }
 
     /// The path before every request's, without trailing slash; mostly empty.
@@ -137,6 +139,9 @@ impl Pool {
     /// is sent again only where a kept connection turned out to be closed, or a fresh one breaks and
     /// there is another address; and only if nothing of it was sent, or it is idempotent and without a
     /// streamed body (RFC 9110 §9.2.2).
+    ///
+    /// A request with `Upgrade` goes by HTTP/1.1; whether a `101` was asked for is the caller's to
+    /// judge before it takes [`Reply::into_switched`].
     pub async fn send(
         &self,
         worker: usize,
@@ -152,6 +157,7 @@ impl Pool {
         let patience = Patience::new(timeout, request.body());
         let mut spare = copy(&request);
         let mut attempts = Attempts::default();
+        attempts.http1 = request.headers().contains_key(UPGRADE);
         let (response, connection) = loop {
             let Taken {
                 mut connection,
@@ -208,13 +214,23 @@ impl Pool {
             }
         };
         connection.address().succeeded();
+        if let Some(progress) = patience.progress() {
+            progress.answered();
+        }
         let (mut head, incoming) = response.into_parts();
         // chunks overrule a length (RFC 9112 6.3), which would frame what is passed on
         if head.headers.contains_key(TRANSFER_ENCODING) {
             head.headers.remove(CONTENT_LENGTH);
         }
-        let reply = Reply::new(incoming, connection, lane, shared.server.read_timeout);
-        Ok(Response::from_parts(head, reply.await))
+        let reply = match connection {
+            Connection::Http1(http1) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
+                Reply::switched(incoming, http1.into_switched().ok_or(SendError::Protocol)?)
+            }
+            connection @ (Connection::Http1(_) | Connection::Http2(_)) => {
+                Reply::new(incoming, connection, lane, shared.server.read_timeout).await
+            }
+        };
+        Ok(Response::from_parts(head, reply))
     }
 
     /// Puts the host where the protocol has it: `Host`, or `:authority` (RFC 9113 8.3.1).
@@ -238,6 +254,8 @@ impl Pool {
                 (Uri::from(target), Version::HTTP_11)
             }
             Connection::Http2(_) => {
+                // options of HTTP/1.1, and what they name would go with them
+                request.headers_mut().remove(CONNECTION);
                 let host = match request.headers_mut().remove(HOST) {
                     Some(host) => host.as_bytes().to_vec(),
                     // an earlier attempt has moved it there

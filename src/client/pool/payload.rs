@@ -3,28 +3,27 @@
 use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::request::OwnedHeaders;
-use crate::request::headers::trailer_passes;
+use crate::request::RequestTrailers;
+use crate::request::trailers::scrub;
 
 /// What a client's body may be.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Most bytes; `None`: unlimited.
     pub max_bytes: Option<u64>,
-    /// Longest wait for the next part.
+    /// Longest wait for the next part before the response begins.
     pub stall: Duration,
-    /// Trailer fields of these names are removed.
-    pub owned: OwnedHeaders,
+    /// Which of its trailer fields pass.
+    pub trailers: RequestTrailers,
 }
 
 /// Why a client's body could not be sent on.
@@ -70,9 +69,17 @@ pub(super) struct Progress {
     /// Milliseconds after `since` of the latest part.
     latest: AtomicU64,
     broken: AtomicU8,
+    /// The response has begun.
+    answered: AtomicBool,
 }
 
 impl Progress {
+    /// The response has begun: from now on the client may be as silent as it likes, since with both
+    /// halves under way (gRPC) it may only be listening.
+    pub(super) fn answered(&self) {
+        self.answered.store(true, Ordering::Relaxed);
+    }
+
     /// When the latest part was sent on; `None` before the first.
     pub(super) fn latest(&self) -> Option<Instant> {
         match self.latest.load(Ordering::Relaxed) {
@@ -122,6 +129,7 @@ impl Payload {
                 since: Instant::now(),
                 latest: AtomicU64::new(0),
                 broken: AtomicU8::new(0),
+                answered: AtomicBool::new(false),
             }),
             timer: None,
         })
@@ -177,10 +185,14 @@ impl Streamed {
             let timer = self
                 .timer
                 .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + stall)));
-            return timer
-                .as_mut()
-                .poll(cx)
-                .map(|()| Some(Err(self.progress.breaks(BodyError::Stalled))));
+            while timer.as_mut().poll(cx).is_ready() {
+                if !self.progress.answered.load(Ordering::Relaxed) {
+                    let stalled = self.progress.breaks(BodyError::Stalled);
+                    return Poll::Ready(Some(Err(stalled)));
+                }
+                timer.as_mut().reset(Instant::now() + stall);
+            }
+            return Poll::Pending;
         };
         self.timer = None;
         self.progress.note();
@@ -193,7 +205,9 @@ impl Streamed {
             }
         };
         let frame = match frame.into_trailers() {
-            Ok(trailers) => Frame::trailers(scrub(trailers, &self.limits.owned)),
+            Ok(trailers) => {
+                Frame::trailers(scrub(trailers, |name| self.limits.trailers.passes(name)))
+            }
             Err(data) => data,
         };
         let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
@@ -202,51 +216,5 @@ impl Streamed {
         };
         self.left = left;
         Poll::Ready(Some(Ok(frame)))
-    }
-}
-
-/// Trailers that may pass, in the client's order.
-fn scrub(trailers: HeaderMap, owned: &OwnedHeaders) -> HeaderMap {
-    let mut passed = HeaderMap::with_capacity(trailers.len());
-    let mut current = None;
-    for (name, value) in trailers {
-        if let Some(name) = name {
-            current = trailer_passes(&name, owned).then_some(name);
-        }
-        if let Some(name) = &current {
-            passed.append(name.clone(), value);
-        }
-    }
-    passed
-}
-
-#[cfg(test)]
-mod tests {
-    use http::{HeaderName, HeaderValue};
-
-    use super::*;
-    use crate::request::IdentityNames;
-
-    #[test]
-    fn no_trailer_states_an_identity_or_frames_a_message() {
-        let owned = OwnedHeaders::new(&IdentityNames::default(), &[], false);
-        let mut trailers = HeaderMap::new();
-        for name in [
-            "x-checksum",
-            "x-user-id",
-            "x_user_id",
-            "authorization",
-            "grpc-status",
-            "content-length",
-            "transfer-encoding",
-            "x-checksum",
-            "x-auth-handle",
-        ] {
-            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-            trailers.append(name, HeaderValue::from_static("1"));
-        }
-        let passed = scrub(trailers, &owned);
-        let names: Vec<&str> = passed.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["x-checksum", "x-checksum", "grpc-status"]);
     }
 }

@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::connection::{Connection, Http1, Http2};
+use super::connection::{Connection, Http1, Http2, Switched};
 use super::lane::Lane;
 
 /// Why a response's body ended early.
@@ -41,6 +41,8 @@ enum By {
     Http2(Http2, Option<Pin<Box<Sleep>>>),
     /// Nothing more is needed.
     Done,
+    /// It speaks another protocol from now on.
+    Switched(Box<Switched>),
 }
 
 /// The longest silence allowed, and since when we hear nothing. A reader that is slow to ask is none.
@@ -78,6 +80,24 @@ impl Reply {
         reply
     }
 
+    /// No body: a `101`.
+    pub(super) fn switched(incoming: Incoming, switched: Switched) -> Self {
+        Self {
+            incoming,
+            by: By::Switched(Box::new(switched)),
+            silence: None,
+        }
+    }
+
+    /// The connection that a `101` switched to another protocol; `None` after any other status.
+    #[must_use]
+    pub fn into_switched(self) -> Option<Switched> {
+        match self.by {
+            By::Switched(switched) => Some(*switched),
+            By::Http1(..) | By::Http2(..) | By::Done => None,
+        }
+    }
+
     fn release(&mut self, cx: &mut Context<'_>) {
         match std::mem::replace(&mut self.by, By::Done) {
             By::Http1(mut http1, lane) => {
@@ -85,7 +105,7 @@ impl Reply {
                     lane.put(http1);
                 }
             }
-            By::Http2(..) | By::Done => {}
+            By::Http2(..) | By::Done | By::Switched(_) => {}
         }
     }
 
@@ -99,7 +119,7 @@ impl Reply {
         let alarm = match &mut self.by {
             By::Http1(http1, _lane) => http1.alarm(),
             By::Http2(_share, alarm) => alarm.get_or_insert_with(|| Box::pin(sleep_until(due))),
-            By::Done => return Poll::Pending,
+            By::Done | By::Switched(_) => return Poll::Pending,
         };
         if alarm.deadline() > due {
             alarm.as_mut().reset(due);

@@ -28,6 +28,8 @@ pub(super) struct Attempts {
     failures: String,
     /// Set once a kept connection failed it: only those opened since will do.
     pub(super) fresh: Option<Instant>,
+    /// Only HTTP/1.1 will do.
+    pub(super) http1: bool,
 }
 
 impl Attempts {
@@ -47,6 +49,7 @@ impl Attempts {
 
     fn kept(&self, lane: &Lane, address: &Arc<Address>) -> Option<Taken> {
         let connection = match self.fresh {
+            None if self.http1 => lane.kept_http1(address)?,
             None => lane.kept(address)?,
             Some(_) => return None,
         };
@@ -108,7 +111,7 @@ impl Pool {
             }
             let share = (deadline - now) / u32::try_from(left).unwrap_or(u32::MAX).max(1);
             let opened = self
-                .open_to(&address, lane, attempts.fresh, deadline, now + share)
+                .open_to(&address, lane, attempts, deadline, now + share)
                 .await;
             match opened {
                 Ok(taken) => return Ok(taken),
@@ -125,7 +128,7 @@ impl Pool {
         &self,
         address: &Arc<Address>,
         lane: &Arc<Lane>,
-        fresh: Option<Instant>,
+        &Attempts { fresh, http1, .. }: &Attempts,
         deadline: Instant,
         give_up: Instant,
     ) -> Result<Taken, DialError> {
@@ -135,7 +138,7 @@ impl Pool {
             kept: true,
         };
         let mut turn = None;
-        if shared.dial.expects_http2() {
+        if !http1 && shared.dial.expects_http2() {
             turn = Some(lane.opening(give_up).await.ok_or(DialError::Late)?);
             if let Some(http2) = lane.shared(address, fresh, MOST_STREAMS) {
                 return Ok(kept(http2));
@@ -143,6 +146,7 @@ impl Pool {
         }
         // a stream can wait on a connection that has too many, if it cannot have one of its own
         let crowded = lane.shared(address, fresh, usize::MAX);
+        let crowded = crowded.filter(|_http2| !http1);
         let patience = crowded.as_ref().map_or(deadline, |_crowded| Instant::now());
         let room = shared.limit.room(address, lane, &shared.lanes, patience);
         let slot = match room.await {
@@ -155,7 +159,7 @@ impl Pool {
             }
             None => return crowded.map(kept).ok_or(DialError::Full),
         };
-        let connection = timeout_at(give_up.max(Instant::now()), shared.dial.open(slot))
+        let connection = timeout_at(give_up.max(Instant::now()), shared.dial.open(slot, http1))
             .await
             .map_err(|_late| DialError::Late)??;
         if let Connection::Http2(http2) = &connection {

@@ -44,6 +44,9 @@ pub(in crate::config) struct Route {
     pub(in crate::config) authorization: Option<Authorization>,
     /// Time to the response head; the upstream's if absent.
     pub(in crate::config) timeout: Option<Text<Positive>>,
+    /// How long an upgraded connection (WebSocket) may live, from the upgrade; as long as the
+    /// credential is good if absent, without end on a public route.
+    pub(in crate::config) upgrade_lifetime: Option<Text<Positive>>,
     /// Where the token may stand.
     pub(in crate::config) token_from: Option<List<Text<TokenSource>>>,
     /// Whether `%2F` may stand in the path. Rules then match the undecoded form.

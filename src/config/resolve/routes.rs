@@ -281,6 +281,7 @@ impl Resolver<'_> {
                 ("host", raw.host.is_some()),
                 ("authorization", raw.authorization.is_some()),
                 ("timeout", raw.timeout.is_some()),
+                ("upgrade_lifetime", raw.upgrade_lifetime.is_some()),
                 ("strip", !raw.strip.is_empty()),
                 ("pass_overrides", raw.pass_overrides),
                 ("on_behalf_of", raw.on_behalf_of.is_some()),
@@ -335,6 +336,7 @@ impl Resolver<'_> {
             authorization,
             strip_prefix: raw.strip_prefix.as_ref().map(|prefix| prefix.0.0.clone()),
             timeout: raw.timeout.as_ref().map(|timeout| timeout.0.0),
+            upgrade_lifetime: raw.upgrade_lifetime.as_ref().map(|lifetime| lifetime.0.0),
             strip: raw.strip.iter().map(|name| name.0.clone()).collect(),
         })
     }

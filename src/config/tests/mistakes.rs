@@ -271,6 +271,10 @@ fn routes_that_cannot_be_meant_are_refused() {
             "timeout = \"0s\"",
             "routes[1].timeout: must be longer than zero",
         ),
+        (
+            "upgrade_lifetime = \"0s\"",
+            "routes[1].upgrade_lifetime: must be longer than zero",
+        ),
     ] {
         expect(&route(keys), &[], &[expected]);
     }

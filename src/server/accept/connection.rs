@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 use super::arrival::Arrived;
 use super::frames::Flood;
 use super::guard::{Activity, Ending, Guarded, InFlight};
+use super::upgraded::{Next, Upgraded};
 use super::{Downstream, Listening, Serving, handshake};
 use crate::client::pool::ReplyError;
 use crate::config;
@@ -150,21 +151,28 @@ pub(super) async fn run<S, F>(
     let stream = Guarded::new(stream, &serving.limits, Arc::clone(&activity));
     let streams = serving.telemetry.metrics.http2_streams(serving.name);
     // one count for a request to take, on a line of memory that no other worker writes
-    let local = Arc::new((Arc::clone(&listening), downstream, Arc::clone(&activity)));
-    let answer = service_fn(move |request: Request<Incoming>| {
-        let local = Arc::clone(&local);
-        let (listening, downstream, activity) = &*local;
+    let local = Arc::new(Local {
+        listening: Arc::clone(&listening),
+        downstream,
+        activity: Arc::clone(&activity),
+        next: Next::default(),
+    });
+    let shared = Arc::clone(&local);
+    let answer = service_fn(move |mut request: Request<Incoming>| {
+        let local = Arc::clone(&shared);
+        let serving = &local.listening.serving;
         let closable = request.version() <= http::Version::HTTP_11;
-        let in_flight = InFlight::new(activity, (!closable).then_some(&streams));
-        let answer = match excess(&request, &listening.serving.limits) {
+        let in_flight = InFlight::new(&local.activity, (!closable).then_some(&streams));
+        let client = hyper::upgrade::on(&mut request);
+        let answer = match excess(&request, &serving.limits) {
             Some(denial) => Err(denial),
             // a panic before the future exists is caught too; boxed, since hyper moves it about
             None => Ok(std::panic::catch_unwind(AssertUnwindSafe(|| {
-                Box::pin(service(request, Arc::clone(downstream)))
+                Box::pin(service(request, Arc::clone(&local.downstream)))
             }))),
         };
         async move {
-            let serving = &local.0.serving;
+            let serving = &local.listening.serving;
             let answered = match answer {
                 Ok(Ok(answer)) => AssertUnwindSafe(answer).catch_unwind().await,
                 Ok(Err(panic)) => Err(panic),
@@ -177,6 +185,15 @@ pub(super) async fn run<S, F>(
                 serving.telemetry.metrics.panicked();
                 respond::panicked()
             });
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                let body = std::mem::replace(response.body_mut(), Body::empty());
+                local.next.set(Upgraded {
+                    client,
+                    body,
+                    _in_flight: in_flight,
+                });
+                return Ok(response.map(Counted::uncounted));
+            }
             // after a timeout nobody knows where the next request begins (RFC 9110 15.5.9)
             let late = response.status() == StatusCode::REQUEST_TIMEOUT;
             if closable && (late || serving.leaving.load(Ordering::Relaxed)) {
@@ -185,11 +202,12 @@ pub(super) async fn run<S, F>(
             }
             Ok::<_, std::convert::Infallible>(response.map(|body| Counted {
                 body,
-                _in_flight: in_flight,
+                _in_flight: Some(in_flight),
             }))
         }
     });
-    let mut connection = pin!(protocols.serve_connection(TokioIo::new(stream), answer));
+    let mut connection =
+        pin!(protocols.serve_connection_with_upgrades(TokioIo::new(stream), answer));
     // polled only when they woke us: looking at a token takes a lock that all workers share
     let (stop, cut) = (serving.stop.cancelled(), serving.cut.cancelled());
     let mut told = FuturesUnordered::from_iter([
@@ -241,6 +259,18 @@ pub(super) async fn run<S, F>(
         }
         tracing::debug!(listener = serving.name, %peer, error, "connection ended");
     }
+    tokio::select! {
+        () = local.next.run() => {}
+        () = serving.cut.cancelled() => {}
+    }
+}
+
+/// What the requests of one connection share.
+struct Local {
+    listening: Arc<Listening>,
+    downstream: Arc<Downstream>,
+    activity: Arc<Activity>,
+    next: Next,
 }
 
 /// What is too large about a request's head. hyper has counted the fields of HTTP/1 already, and
@@ -292,7 +322,16 @@ where
 /// A response body during which its connection is not idle.
 struct Counted {
     body: Body,
-    _in_flight: InFlight,
+    _in_flight: Option<InFlight>,
+}
+
+impl Counted {
+    fn uncounted(body: Body) -> Self {
+        Self {
+            body,
+            _in_flight: None,
+        }
+    }
 }
 
 impl HttpBody for Counted {

@@ -10,23 +10,26 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use self::find::Found;
-use crate::client::pool::{Limits, Payload, Reply, SendError};
+use crate::client::pool::{Limits, Payload, SendError};
 use crate::client::token::Attached;
-use crate::reason::{Denial, Failure};
+use crate::reason::Denial;
+use crate::request::RequestTrailers;
 use crate::request::headers::single;
 use crate::server::World;
 use crate::server::accept::Downstream;
 use crate::server::account::Account;
 use crate::server::body::Body;
 use crate::server::handles::HANDLE;
+use crate::server::hop::{Hop, Terms};
 use crate::server::respond::{Refusal, Responder, X_AUTH_REASON};
+use crate::telemetry::Plane;
 
 /// What a client that wants a tunnel is told.
 const NO_TUNNEL: &str = "Egress opens no tunnels: ask this listener for /<target>/<path> in plain \
@@ -83,12 +86,19 @@ async fn carry(
     let user = single(&head.headers, &HANDLE)?.and_then(|handle| world.handles.find(handle));
     account.directed(&definition.name, user.as_ref());
 
+    let hop = Hop::of(head, &body, target.pool());
+    let trailers = RequestTrailers {
+        owned: world.owned.clone(),
+        strip: Arc::default(),
+        credential: None,
+    };
     let limits = Limits {
         max_bytes: egress.listener.max_body_bytes,
         stall: egress.listener.idle_timeout,
-        owned: world.owned.clone(),
+        trailers: trailers.clone(),
     };
-    let (first, again) = keep(body, limits, egress.replay_body_bytes).await?;
+    let announced = head.headers.contains_key(header::TRAILER);
+    let (first, again) = keep(body, limits, egress.replay_body_bytes, announced).await?;
     let attached = world
         .credentials
         .attach(&definition.credentials, &head.headers)
@@ -102,6 +112,8 @@ async fn carry(
     }
     let id_name = world.config.identity.request_id.as_ref();
     rewrite::state_id(&mut headers, id_name, account.request_id());
+    rewrite::announce(&mut headers, &head.headers, &trailers);
+    hop.ask(&mut headers);
 
     let mut send = async |attached: &Attached, body: Payload| {
         let mut headers = headers.clone();
@@ -127,22 +139,26 @@ async fn carry(
             response = send(&attached, whole(bytes)).await?;
         }
     }
-    if response.status().is_informational() {
-        // a switch of protocols nobody asked for
-        return Err(Failure::UpstreamProtocol.into());
-    }
-    Ok(passed_on(response))
+    let terms = Terms {
+        lifetime: None,
+        idle_timeout: egress.listener.idle_timeout,
+        plane: Plane::Egress,
+        telemetry: &world.telemetry,
+    };
+    Ok(hop.pass_on(response, &terms, |headers| rewrite::response(&headers))?)
 }
 
-/// The app's body, and the same once more if it is small enough to be kept.
+/// The app's body, and the same once more if it is small enough to be kept, and no trailers are
+/// announced.
 async fn keep(
     body: Incoming,
     limits: Limits,
     most: usize,
+    announced: bool,
 ) -> Result<(Payload, Option<Bytes>), SendError> {
     let length = body.size_hint().exact();
     let payload = Payload::streamed(body, limits);
-    if length.is_none_or(|length| length > most as u64) {
+    if announced || length.is_none_or(|length| length > most as u64) {
         return Ok((payload, None));
     }
     let bytes = payload.collect().await.map_err(SendError::Body)?.to_bytes();
@@ -155,12 +171,4 @@ fn whole(bytes: Bytes) -> Payload {
     } else {
         Payload::Full(bytes)
     }
-}
-
-fn passed_on(response: Response<Reply>) -> Response<Body> {
-    let (head, body) = response.into_parts();
-    let mut response = Response::new(Body::streamed(body));
-    *response.status_mut() = head.status;
-    *response.headers_mut() = rewrite::response(&head.headers);
-    response
 }

@@ -4,9 +4,10 @@ use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
 use crate::authz::decision::Proven;
-use crate::request::OwnedHeaders;
 use crate::request::headers::{connection_listed, is_hop_by_hop, same_folded};
 use crate::request::id::RequestId;
+use crate::request::trailers::announced;
+use crate::request::{OwnedHeaders, RequestTrailers};
 use crate::server::handles::HANDLE;
 use crate::server::respond::X_AUTH_REASON;
 
@@ -35,6 +36,15 @@ pub(super) fn state_user(headers: &mut HeaderMap, user: &Proven) {
 pub(super) fn state_id(headers: &mut HeaderMap, name: Option<&HeaderName>, id: &RequestId) {
     if let Some(name) = name {
         headers.insert(name, id.value().clone());
+    }
+}
+
+/// Announces the trailers of the app's request that pass.
+pub(super) fn announce(headers: &mut HeaderMap, original: &HeaderMap, rule: &RequestTrailers) {
+    for value in original.get_all(header::TRAILER) {
+        if let Some(value) = announced(value, |name| rule.passes(name)) {
+            headers.append(header::TRAILER, value);
+        }
     }
 }
 

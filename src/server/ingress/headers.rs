@@ -14,21 +14,25 @@ use crate::authz::route::{Authorization, Forward, HostRewrite};
 use crate::client::pool::Pool;
 use crate::client::token::Attached;
 use crate::reason::Denial;
-use crate::request::OwnedHeaders;
+use crate::request::RequestTrailers;
 use crate::request::forwarded::{
     X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, states_origin,
 };
-use crate::request::headers::{connection_listed, is_hop_by_hop, same_folded, trailer_passes};
+use crate::request::headers::{connection_listed, is_hop_by_hop, same_folded};
+use crate::request::trailers::announced;
 use crate::server::accept::Downstream;
 use crate::server::handles::HANDLE;
+use crate::server::hop::Hop;
 
 /// What becomes of one request's headers.
 #[derive(Debug)]
 pub(super) struct Plan<'r> {
-    /// Headers no client may set here.
-    pub(super) owned: &'r OwnedHeaders,
+    /// Headers no client may set here, and trailers none may.
+    pub(super) trailers: &'r RequestTrailers,
     /// Host, `Authorization`, further headers to strip.
     pub(super) forward: &'r Forward,
+    /// What the client asks of this hop.
+    pub(super) hop: &'r Hop,
     /// Where the client's token may stand: not passed on where `Authorization` is not.
     pub(super) token_from: &'r [TokenSource],
     /// Whose identity headers are written.
@@ -54,7 +58,6 @@ pub(super) struct Plan<'r> {
 struct Merged {
     forwarded_for: String,
     forwarded: String,
-    trailers: bool,
 }
 
 /// What becomes of one header.
@@ -66,7 +69,6 @@ enum Fate {
     Cookie,
     ForwardedFor,
     Forwarded,
-    Te,
     Trailer,
 }
 
@@ -111,9 +113,8 @@ impl Plan<'_> {
                 }
                 Fate::ForwardedFor => push(&mut merged.forwarded_for, &value),
                 Fate::Forwarded => push(&mut merged.forwarded, &value),
-                Fate::Te => merged.trailers |= wants_trailers(&value),
                 Fate::Trailer => {
-                    if let Some(value) = self.trailer(&value) {
+                    if let Some(value) = announced(&value, |name| self.trailers.passes(name)) {
                         out.append(header::TRAILER, value);
                     }
                 }
@@ -127,16 +128,13 @@ impl Plan<'_> {
         if *name == HOST {
             return Fate::Host;
         }
-        if *name == header::TE {
-            return Fate::Te;
-        }
         if *name == header::TRAILER {
             return Fate::Trailer;
         }
         // `Expect` is answered on this hop, when the body is read
         if *name == header::EXPECT
             || is_hop_by_hop(name)
-            || self.owned.owns(name)
+            || self.trailers.owned.owns(name)
             || listed.contains(name)
         {
             return Fate::Drop;
@@ -236,22 +234,6 @@ impl Plan<'_> {
         }
     }
 
-    /// The names a `Trailer` header announces, those that may pass.
-    fn trailer(&self, value: &HeaderValue) -> Option<HeaderValue> {
-        let names: Vec<HeaderName> = value
-            .to_str()
-            .ok()?
-            .split(',')
-            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
-            .filter(|name| trailer_passes(name, self.owned))
-            .collect();
-        if names.is_empty() {
-            return None;
-        }
-        let names: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
-        HeaderValue::from_str(&names.join(", ")).ok()
-    }
-
     /// Our own headers, after the client's.
     fn add(
         &self,
@@ -262,11 +244,8 @@ impl Plan<'_> {
         let Merged {
             mut forwarded_for,
             mut forwarded,
-            trailers,
         } = merged;
-        if trailers && self.upstream.may_be_http2() {
-            out.append(header::TE, HeaderValue::from_static("trailers"));
-        }
+        self.hop.ask(out);
         let peer = self.downstream.peer.ip().to_canonical();
         let proto = match self.downstream.tls {
             Some(_) => "https",
@@ -322,13 +301,6 @@ fn original_host(headers: &HeaderMap, uri: &Uri) -> Result<HeaderValue, Denial> 
     }
     let authority = uri.authority().ok_or(Denial::HostInvalid)?;
     HeaderValue::from_str(authority.as_str()).map_err(|_opaque| Denial::HostInvalid)
-}
-
-fn wants_trailers(value: &HeaderValue) -> bool {
-    value
-        .as_bytes()
-        .split(|byte| *byte == b',')
-        .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 fn push(list: &mut String, value: &HeaderValue) {

@@ -6,26 +6,29 @@ mod headers;
 mod target;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderName, Method, Request, Response, Uri, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::authz::Decision;
 use crate::authz::decision::Proven;
 use crate::authz::route::{Access, Authorization};
-use crate::client::pool::{Limits, Payload, Reply};
+use crate::client::pool::{Limits, Payload};
 use crate::client::token::Attached;
+use crate::clock::UnixTime;
 use crate::config;
 use crate::reason::{Denial, Failure};
 use crate::request::headers::{connection_listed, is_hop_by_hop, same_folded};
-use crate::request::{Host, Path, RequestFacts};
+use crate::request::{Host, Path, RequestFacts, RequestTrailers};
 use crate::server::World;
 use crate::server::accept::Downstream;
 use crate::server::account::Account;
 use crate::server::body::Body;
 use crate::server::handles::{HANDLE, HandleGuard};
+use crate::server::hop::{Hop, Terms};
 use crate::server::respond::{Refusal, Responder};
 use crate::telemetry::Plane;
 
@@ -119,17 +122,25 @@ async fn carry(
     } else {
         &world.owned
     };
+    let trailers = RequestTrailers {
+        owned: owned.clone(),
+        strip: Arc::clone(&forward.strip),
+        credential: attached.as_ref().map(|attached| attached.name.clone()),
+    };
+    let hop = Hop::of(&head, &body, upstream.pool());
+    let good_until = permit.proven().map(|proven| proven.until);
     let payload = Payload::streamed(
         body,
         Limits {
             max_bytes: max_body_bytes,
             stall: ingress.listener.idle_timeout,
-            owned: owned.clone(),
+            trailers: trailers.clone(),
         },
     );
     let plan = headers::Plan {
-        owned,
+        trailers: &trailers,
         forward,
+        hop: &hop,
         token_from: match &route.access {
             Access::Protected(asked) => &asked.token_from,
             Access::Public => &[],
@@ -159,11 +170,30 @@ async fn carry(
         .forward(permit, downstream.worker, request)
         .await?;
     account.answered(asked);
-    // we never pass `Upgrade` on, so nobody asked for this
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(Failure::UpstreamProtocol.into());
-    }
-    Ok((answered(response), handle.map(|(_value, guard)| guard)))
+    let terms = Terms {
+        lifetime: hop
+            .offer
+            .as_ref()
+            .and_then(|_offer| lifetime(world, forward.upgrade_lifetime, good_until)),
+        idle_timeout: ingress.listener.idle_timeout,
+        plane: Plane::Ingress,
+        telemetry: &world.telemetry,
+    };
+    let response = hop.pass_on(response, &terms, answered)?;
+    Ok((response, handle.map(|(_value, guard)| guard)))
+}
+
+/// How long a connection upgraded now may live: as the route says, else for as long as the
+/// credential is good.
+fn lifetime(
+    world: &World,
+    configured: Option<Duration>,
+    good_until: Option<UnixTime>,
+) -> Option<Duration> {
+    configured.or_else(|| {
+        let until = Duration::from_secs(good_until?.0);
+        Some(until.saturating_sub(world.clock.since_epoch()))
+    })
 }
 
 /// `Content-Length`; hyper has refused malformed and contradicting ones.
@@ -190,13 +220,10 @@ fn handle(world: &World, proven: &Proven) -> Option<(http::HeaderValue, HandleGu
     needed.then(|| world.handles.issue(proven)).flatten()
 }
 
-/// The upstream's response, less what ends at this hop and what is never the upstream's to say.
-fn answered(response: Response<Reply>) -> Response<Body> {
-    let mut response = response.map(Body::streamed);
-    *response.version_mut() = Version::HTTP_11;
-    let headers = response.headers_mut();
+/// The upstream's headers, less what ends at this hop and what is never the upstream's to say.
+fn answered(mut headers: HeaderMap) -> HeaderMap {
     if headers.contains_key(header::CONNECTION) {
-        for name in connection_listed(headers) {
+        for name in connection_listed(&headers) {
             headers.remove(name);
         }
     }
@@ -208,5 +235,5 @@ fn answered(response: Response<Reply>) -> Response<Body> {
     for name in ours {
         headers.remove(name);
     }
-    response
+    headers
 }

@@ -9,6 +9,7 @@ use crate::telemetry::Plane;
 
 pub(super) struct Connections {
     open: IntGaugeVec,
+    upgraded: IntGaugeVec,
     limit: IntGaugeVec,
     refused: IntCounterVec,
     http2_streams: IntGaugeVec,
@@ -70,6 +71,11 @@ impl Connections {
                 "Open connections from clients.",
                 &["listener"],
             ),
+            upgraded: declare.gauges(
+                "gatepost_upgraded_connections",
+                "Open connections from clients that speak another protocol since a 101.",
+                &["plane"],
+            ),
             limit: declare.gauges(
                 "gatepost_connection_limit",
                 "Most connections at once, as configured.",
@@ -100,6 +106,14 @@ impl Metrics {
         self.connections
             .open
             .with_label_values(&[listener])
+            .add(change);
+    }
+
+    /// A connection switched protocols (`1`), or such a one ended (`-1`).
+    pub fn upgraded_connections(&self, plane: Plane, change: i64) {
+        self.connections
+            .upgraded
+            .with_label_values(&[plane.as_str()])
             .add(change);
     }
 

@@ -186,8 +186,12 @@ fn framing(head: &Heard) -> Result<Framing, String> {
     if said("host").len() != 1 {
         return Err(format!("not one Host: {head:?}"));
     }
-    if !said("expect").is_empty() || !said("upgrade").is_empty() {
+    if !said("expect").is_empty() {
         return Err(format!("a question for this hop: {head:?}"));
+    }
+    let offered = said("upgrade").join(",").to_ascii_lowercase();
+    if !offered.is_empty() && (said("connection") != ["upgrade"] || offered.contains("h2c")) {
+        return Err(format!("an offer that is not judged: {head:?}"));
     }
     match (&said("content-length")[..], &said("transfer-encoding")[..]) {
         ([], []) => Ok(Framing::Length(0)),

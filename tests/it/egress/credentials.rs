@@ -233,6 +233,7 @@ fn ada() -> Proven {
             scopes: vec![],
             claims: Claims::default(),
         }),
+        until: gatepost::clock::UnixTime(0),
         headers: Arc::from([(
             HeaderName::from_static("x-user-id"),
             HeaderValue::from_static("ada"),

@@ -2,6 +2,7 @@
 
 mod credentials;
 mod places;
+mod upgrade;
 
 use std::io;
 use std::net::SocketAddr;

@@ -313,7 +313,7 @@ async fn headers_and_body_pass_both_ways() {
             ("x-user-id", "app's own"),
             ("x-auth-handle", ""),
             ("x_auth_handle", ""),
-            ("te", ""),
+            ("te", "trailers"),
             ("expect", ""),
             ("x-forwarded-for", ""),
             ("via", ""),

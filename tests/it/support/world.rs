@@ -162,7 +162,8 @@ pub(crate) fn forward() -> Forward {
         authorization: Authorization::Forward,
         strip_prefix: None,
         timeout: None,
-        strip: vec![],
+        upgrade_lifetime: None,
+        strip: Arc::default(),
     }
 }
 
