@@ -1,6 +1,7 @@
 //! Raw → resolved: names are looked up, rules that span keys are checked, and everything that is
 //! wrong is noted before giving up.
 
+mod accepts;
 mod egress;
 mod issuers;
 mod kinds;

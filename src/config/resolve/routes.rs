@@ -155,64 +155,6 @@ impl Resolver<'_> {
         })))
     }
 
-    /// The accepted kinds of credential.
-    fn accepts(&mut self, raw: &raw::Route, path: &KeyPath) -> Vec<Kind> {
-        let Some(Auth::Kinds(stated)) = &raw.auth else {
-            return vec![Kind::Bearer];
-        };
-        let mut accepts = Vec::new();
-        for (number, kind) in stated.0.iter().enumerate() {
-            let kind = match kind {
-                raw::AuthKind::Bearer => Kind::Bearer,
-                raw::AuthKind::Mtls => Kind::Mtls,
-            };
-            if accepts.contains(&kind) {
-                self.mistakes.push(
-                    &path.key("auth").index(number),
-                    format!("{:?} is named twice", kind.as_str()),
-                    "name each kind once",
-                );
-            } else {
-                accepts.push(kind);
-            }
-        }
-        accepts
-    }
-
-    /// What only a token can answer makes no sense where none is read.
-    fn no_token(&mut self, raw: &raw::Route, path: &KeyPath) {
-        let require = raw.require.as_ref();
-        let asks = |asks: fn(&raw::Require) -> bool| require.is_some_and(asks);
-        for (keys, given) in [
-            (&["issuers"][..], raw.issuers.is_some()),
-            (&["token_from"], raw.token_from.is_some()),
-            (&["require", "groups"], asks(|rule| rule.groups.is_some())),
-            (&["require", "roles"], asks(|rule| rule.roles.is_some())),
-            (
-                &["require", "permissions"],
-                asks(|rule| rule.permissions.is_some()),
-            ),
-            (&["require", "scopes"], asks(|rule| rule.scopes.is_some())),
-            (&["require", "claims"], asks(|rule| !rule.claims.is_empty())),
-        ] {
-            if given {
-                let at = keys.iter().fold(path.clone(), |path, key| path.key(key));
-                self.mistakes.push(
-                    &at,
-                    "this route reads no token, and a certificate has names only",
-                    "remove it and require clients = [\"spiffe://…\"], or add \"bearer\" to auth",
-                );
-            }
-        }
-        if require.is_some_and(|rule| matches!(rule.principal, Some(raw::Principal::User))) {
-            self.mistakes.push(
-                &path.key("require").key("principal"),
-                "a certificate names a service: nobody could pass",
-                "write \"service\", or add \"bearer\" to auth",
-            );
-        }
-    }
-
     /// Indices of the accepted issuers.
     fn route_issuers(&mut self, raw: &raw::Route, path: &KeyPath) -> Option<Vec<usize>> {
         let at = path.key("issuers");

@@ -6,11 +6,7 @@ use zeroize::Zeroizing;
 use super::super::error::KeyPath;
 use super::super::raw;
 use super::super::{ClientCa, Tls, TlsVersion};
-use super::{Planes, Resolver};
-use crate::authn::certificate::ISSUER;
-use crate::authn::credential::Kind;
-use crate::authz::Route;
-use crate::authz::route::Access;
+use super::Resolver;
 use crate::certificate::{self, Certificate};
 
 /// How long before a certificate runs out `check` begins to warn.
@@ -84,53 +80,6 @@ impl Resolver<'_> {
             if now < read.not_before {
                 self.warn(path, format!("{what} is valid from {}", read.not_before));
             }
-        }
-    }
-
-    /// A route that accepts client certificates needs a listener that asks for them, and their
-    /// issuer's name for itself.
-    pub(super) fn client_certificates(
-        &mut self,
-        routes: &[Route],
-        keys: &[KeyPath],
-        planes: &Planes,
-    ) {
-        let asks = planes
-            .ingress
-            .as_ref()
-            .and_then(|ingress| ingress.listener.tls.as_ref())
-            .is_some_and(|tls| tls.client_ca.is_some());
-        let tls = KeyPath::of(&["ingress", "tls"]);
-        let mut accepted = false;
-        for (route, key) in routes.iter().zip(keys) {
-            let accepts = match &route.access {
-                Access::Public => false,
-                Access::Protected(asked) => asked.accepts.contains(&Kind::Mtls),
-            };
-            accepted |= accepts;
-            if !accepts || self.mistakes.within(&tls) {
-                continue;
-            }
-            if route.forward.is_none() {
-                self.mistakes.push(
-                    &key.key("auth"),
-                    "without an upstream no client certificate is ever seen: forward auth is asked by a proxy, with the proxy's own",
-                    "add upstream = \"…\", or remove \"mtls\"",
-                );
-            } else if !asks {
-                self.mistakes.push(
-                    &key.key("auth"),
-                    "no client can show a certificate: ingress does not ask for any",
-                    "add client_ca_file to [ingress] tls, or remove \"mtls\"",
-                );
-            }
-        }
-        if accepted && self.names.issuers.iter().any(|name| name == ISSUER) {
-            self.mistakes.push(
-                &KeyPath::of(&["issuers", ISSUER]),
-                "the name stands for client certificates, which a route accepts",
-                "give this issuer another name",
-            );
         }
     }
 }

@@ -1,0 +1,116 @@
+//! Which kinds of credential a route accepts, and what that rules out.
+
+use super::super::error::KeyPath;
+use super::super::raw::{self, Auth};
+use super::{Planes, Resolver};
+use crate::authn::certificate::ISSUER;
+use crate::authn::credential::Kind;
+use crate::authz::Route;
+use crate::authz::route::Access;
+
+impl Resolver<'_> {
+    /// The accepted kinds of credential.
+    pub(super) fn accepts(&mut self, raw: &raw::Route, path: &KeyPath) -> Vec<Kind> {
+        let Some(Auth::Kinds(stated)) = &raw.auth else {
+            return vec![Kind::Bearer];
+        };
+        let mut accepts = Vec::new();
+        for (number, kind) in stated.0.iter().enumerate() {
+            let kind = match kind {
+                raw::AuthKind::Bearer => Kind::Bearer,
+                raw::AuthKind::Mtls => Kind::Mtls,
+            };
+            if accepts.contains(&kind) {
+                self.mistakes.push(
+                    &path.key("auth").index(number),
+                    format!("{:?} is named twice", kind.as_str()),
+                    "name each kind once",
+                );
+            } else {
+                accepts.push(kind);
+            }
+        }
+        accepts
+    }
+
+    /// What only a token can answer makes no sense where none is read.
+    pub(super) fn no_token(&mut self, raw: &raw::Route, path: &KeyPath) {
+        let require = raw.require.as_ref();
+        let asks = |asks: fn(&raw::Require) -> bool| require.is_some_and(asks);
+        for (keys, given) in [
+            (&["issuers"][..], raw.issuers.is_some()),
+            (&["token_from"], raw.token_from.is_some()),
+            (&["require", "groups"], asks(|rule| rule.groups.is_some())),
+            (&["require", "roles"], asks(|rule| rule.roles.is_some())),
+            (
+                &["require", "permissions"],
+                asks(|rule| rule.permissions.is_some()),
+            ),
+            (&["require", "scopes"], asks(|rule| rule.scopes.is_some())),
+            (&["require", "claims"], asks(|rule| !rule.claims.is_empty())),
+        ] {
+            if given {
+                let at = keys.iter().fold(path.clone(), |path, key| path.key(key));
+                self.mistakes.push(
+                    &at,
+                    "this route reads no token, and a certificate has names only",
+                    "remove it and require clients = [\"spiffe://…\"], or add \"bearer\" to auth",
+                );
+            }
+        }
+        if require.is_some_and(|rule| matches!(rule.principal, Some(raw::Principal::User))) {
+            self.mistakes.push(
+                &path.key("require").key("principal"),
+                "a certificate names a service: nobody could pass",
+                "write \"service\", or add \"bearer\" to auth",
+            );
+        }
+    }
+
+    /// A route that accepts client certificates needs a listener that asks for them, and their
+    /// issuer's name for itself.
+    pub(super) fn client_certificates(
+        &mut self,
+        routes: &[Route],
+        keys: &[KeyPath],
+        planes: &Planes,
+    ) {
+        let asks = planes
+            .ingress
+            .as_ref()
+            .and_then(|ingress| ingress.listener.tls.as_ref())
+            .is_some_and(|tls| tls.client_ca.is_some());
+        let tls = KeyPath::of(&["ingress", "tls"]);
+        let mut accepted = false;
+        for (route, key) in routes.iter().zip(keys) {
+            let accepts = match &route.access {
+                Access::Public => false,
+                Access::Protected(asked) => asked.accepts.contains(&Kind::Mtls),
+            };
+            accepted |= accepts;
+            if !accepts || self.mistakes.within(&tls) {
+                continue;
+            }
+            if route.forward.is_none() {
+                self.mistakes.push(
+                    &key.key("auth"),
+                    "without an upstream no client certificate is ever seen: forward auth is asked by a proxy, with the proxy's own",
+                    "add upstream = \"…\", or remove \"mtls\"",
+                );
+            } else if !asks {
+                self.mistakes.push(
+                    &key.key("auth"),
+                    "no client can show a certificate: ingress does not ask for any",
+                    "add client_ca_file to [ingress] tls, or remove \"mtls\"",
+                );
+            }
+        }
+        if accepted && self.names.issuers.iter().any(|name| name == ISSUER) {
+            self.mistakes.push(
+                &KeyPath::of(&["issuers", ISSUER]),
+                "the name stands for client certificates, which a route accepts",
+                "give this issuer another name",
+            );
+        }
+    }
+}
