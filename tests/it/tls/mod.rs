@@ -1,6 +1,7 @@
 //! TLS on the running binary's listeners: what is spoken, and certificates that change.
 
 mod clients;
+mod grpc;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
