@@ -120,8 +120,8 @@ impl Target {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// Sends a request with this whole path by the connections of `worker` and waits for the response's head. `headers` are sent
-    /// as they are; `Host` is overwritten. Redirects come back as they are.
+    /// Sends a request with this whole path by the connections of `worker` and waits for the
+    /// response's head. `headers` are sent as they are; `Host` is overwritten. Redirects come back as they are.
     pub async fn send(
         &self,
         worker: usize,
@@ -134,9 +134,10 @@ impl Target {
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = Uri::from(path_and_query);
-        *request.headers_mut() = headers;
+        *request.headers_mut() = headers.clone();
+        let timeout = self.definition.server.timeout;
         self.pool
-            .send(worker, request, self.definition.server.timeout)
+            .send(worker, request, timeout, || Some(headers.clone()))
             .await
     }
 }

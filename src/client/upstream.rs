@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use serde_json::{Map, Value};
 
 use crate::authz::{Permit, Route};
@@ -70,18 +70,25 @@ impl Upstreams {
     }
 
     /// Carries a request to the upstream of the route it was permitted for, and spends the permit.
-    /// Waits for the response head as long as the route, or else the upstream, says.
-    pub async fn forward(
+    /// Waits for the response head as long as the route, or else the upstream, says. `headers`
+    /// writes the request's headers for this permit.
+    pub async fn forward<E>(
         &self,
         permit: Permit,
         worker: usize,
-        request: Request<Payload>,
-    ) -> Result<Response<Reply>, SendError> {
+        mut request: Request<Payload>,
+        headers: impl Fn(&Permit) -> Result<HeaderMap, E> + Send + Sync,
+    ) -> Result<Response<Reply>, E>
+    where
+        E: From<SendError>,
+    {
         let route = permit.route();
         let Some((forward, upstream)) = route.forward.as_ref().zip(self.of(route)) else {
-            return Err(SendError::Unreachable);
+            return Err(SendError::Unreachable.into());
         };
         let timeout = forward.timeout.unwrap_or(upstream.timeout);
-        upstream.pool.send(worker, request, timeout).await
+        *request.headers_mut() = headers(&permit)?;
+        let again = || headers(&permit).ok();
+        Ok(upstream.pool.send(worker, request, timeout, again).await?)
     }
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -140,6 +140,9 @@ impl Pool {
     /// there is another address; and only if nothing of it was sent, or it is idempotent and without a
     /// streamed body (RFC 9110 §9.2.2).
     ///
+    /// `headers` makes the request's headers once more for that, so that none are copied for the
+    /// rare case.
+    ///
     /// A request with `Upgrade` goes by HTTP/1.1; whether a `101` was asked for is the caller's to
     /// judge before it takes [`Reply::into_switched`].
     pub async fn send(
@@ -147,6 +150,7 @@ impl Pool {
         worker: usize,
         mut request: Request<Payload>,
         timeout: Duration,
+        headers: impl Fn() -> Option<HeaderMap> + Send,
     ) -> Result<Response<Reply>, SendError> {
         let shared = &self.0;
         let lane = shared
@@ -155,7 +159,7 @@ impl Pool {
             .ok_or(SendError::Unreachable)?;
         frame(&mut request);
         let patience = Patience::new(timeout, request.body());
-        let mut spare = copy(&request);
+        let mut spare = repeatable(&request);
         let mut attempts = Attempts::default();
         attempts.http1 = request.headers().contains_key(UPGRADE);
         let (response, connection) = loop {
@@ -190,9 +194,11 @@ impl Pool {
                 return Err(SendError::Body(broken));
             }
             let closed = unsent.is_some() || closed_unanswered(&error);
-            let again = unsent
-                .map(|unsent| *unsent)
-                .or_else(|| spare.take().filter(|_| closed));
+            let again = unsent.map(|unsent| *unsent).or_else(|| {
+                let mut again = spare.take().filter(|_| closed)?;
+                *again.headers_mut() = headers()?;
+                Some(again)
+            });
             let stale = kept && closed && attempts.fresh.is_none();
             if stale {
                 attempts.fresh = Some(Instant::now());
@@ -305,8 +311,9 @@ fn frame(request: &mut Request<Payload>) {
     }
 }
 
-/// The same request once more, if sending it twice does what sending it once does.
-fn copy(request: &Request<Payload>) -> Option<Request<Payload>> {
+/// The same request once more but for its headers, if sending it twice does what sending it once
+/// does.
+fn repeatable(request: &Request<Payload>) -> Option<Request<Payload>> {
     let body = match request.body() {
         Payload::Empty => Payload::Empty,
         Payload::Full(bytes) => Payload::Full(bytes.clone()),
@@ -319,7 +326,6 @@ fn copy(request: &Request<Payload>) -> Option<Request<Payload>> {
     *copied.method_mut() = request.method().clone();
     *copied.uri_mut() = request.uri().clone();
     *copied.version_mut() = request.version();
-    *copied.headers_mut() = request.headers().clone();
     Some(copied)
 }
 

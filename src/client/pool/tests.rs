@@ -86,6 +86,16 @@ fn pool_of(server: &config::Server) -> Pool {
     means.pool(Plane::Ingress, "app", server, None).unwrap()
 }
 
+async fn send(
+    pool: &Pool,
+    request: Request<Payload>,
+    timeout: Duration,
+) -> Result<Response<Reply>, SendError> {
+    let headers = request.headers().clone();
+    let again = || Some(headers.clone());
+    pool.send(0, request, timeout, again).await
+}
+
 fn get(pool: &Pool) -> Request<Payload> {
     Request::get("/a?b=c")
         .header(HOST, pool.host())
@@ -107,14 +117,14 @@ async fn each_way_to_get_no_response_has_its_name() {
     for (answer, error) in cases {
         let (address, _connections) = server(answer).await;
         let pool = pool(&format!("http://{address}"));
-        let sent = pool.send(0, get(&pool), Duration::from_millis(100)).await;
+        let sent = send(&pool, get(&pool), Duration::from_millis(100)).await;
         assert_eq!(sent.unwrap_err(), error);
     }
     // a port that was free a moment ago
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let pool = pool(&format!("http://{}", free.local_addr().unwrap()));
     drop(free);
-    let sent = pool.send(0, get(&pool), SECOND).await;
+    let sent = send(&pool, get(&pool), SECOND).await;
     assert_eq!(sent.unwrap_err(), SendError::Unreachable);
 }
 
@@ -134,7 +144,7 @@ async fn a_connection_is_reused_and_a_closed_one_replaced() {
             .header(HOST, pool.host())
             .body(Payload::Full(Bytes::from_static(b"x")))
             .unwrap();
-        let response = pool.send(0, request, SECOND).await.unwrap();
+        let response = send(&pool, request, SECOND).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         response.into_body().collect().await.unwrap();
         assert_eq!(connections.load(Ordering::SeqCst), expected);
@@ -151,7 +161,7 @@ async fn a_kept_connection_that_closes_unanswered_is_retried_where_that_is_safe(
         // request 1 is heard and not answered: the server closed as we wrote
         let (address, connections) = server(|n| Some(if n == 1 { "" } else { OK })).await;
         let pool = pool(&format!("http://{address}"));
-        let response = pool.send(0, get(&pool), SECOND).await.unwrap();
+        let response = send(&pool, get(&pool), SECOND).await.unwrap();
         response.into_body().collect().await.unwrap();
         let request = Request::builder()
             .method(method)
@@ -159,7 +169,7 @@ async fn a_kept_connection_that_closes_unanswered_is_retried_where_that_is_safe(
             .header(HOST, pool.host())
             .body(body)
             .unwrap();
-        let sent = pool.send(0, request, SECOND).await;
+        let sent = send(&pool, request, SECOND).await;
         assert_eq!(sent.is_ok(), safe, "{method}");
         let expected = if safe { 2 } else { 1 };
         assert_eq!(connections.load(Ordering::SeqCst), expected, "{method}");
@@ -167,7 +177,7 @@ async fn a_kept_connection_that_closes_unanswered_is_retried_where_that_is_safe(
     // a server that closes even a new connection is asked once
     let (address, connections) = server(|_| Some("")).await;
     let pool = pool(&format!("http://{address}"));
-    let sent = pool.send(0, get(&pool), SECOND).await;
+    let sent = send(&pool, get(&pool), SECOND).await;
     assert_eq!(sent.unwrap_err(), SendError::Protocol);
     assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
@@ -211,7 +221,7 @@ async fn a_refused_address_makes_room_for_the_next_whatever_the_request() {
     let (address, connections) = server(|_| Some(OK)).await;
     let pool = pool_of(&server_of(&[nobody().await, address]));
     for _ in 0..6 {
-        assert_eq!(read(pool.send(0, post(&pool), SECOND).await).await, "ok");
+        assert_eq!(read(send(&pool, post(&pool), SECOND).await).await, "ok");
     }
     assert_eq!(connections.load(Ordering::SeqCst), 1);
     let report = pool.report();
@@ -226,7 +236,7 @@ async fn requests_take_turns_among_addresses_and_reuse_their_connections() {
     let (two, at_two) = server(|_| Some(OK)).await;
     let pool = pool_of(&server_of(&[one, two]));
     for _ in 0..6 {
-        read(pool.send(0, get(&pool), SECOND).await).await;
+        read(send(&pool, get(&pool), SECOND).await).await;
     }
     assert_eq!(at_one.load(Ordering::SeqCst), 1);
     assert_eq!(at_two.load(Ordering::SeqCst), 1);
@@ -240,7 +250,7 @@ async fn a_new_connection_that_breaks_is_followed_by_another_address_if_that_is_
         let (sound, _connections) = server(|_| Some(OK)).await;
         let pool = pool_of(&server_of(&[broken, sound]));
         let request = if safe { get(&pool) } else { post(&pool) };
-        let sent = pool.send(0, request, SECOND).await;
+        let sent = send(&pool, request, SECOND).await;
         assert_eq!(sent.map(drop), expected);
         assert_eq!(asked.load(Ordering::SeqCst), 1);
     }
@@ -250,13 +260,13 @@ async fn a_new_connection_that_breaks_is_followed_by_another_address_if_that_is_
 async fn an_address_that_is_gone_is_not_used_again() {
     let (address, connections) = server(|_| Some(OK)).await;
     let pool = pool_of(&server_of(&[address]));
-    read(pool.send(0, get(&pool), SECOND).await).await;
+    read(send(&pool, get(&pool), SECOND).await).await;
     // as when DNS stops naming it, and names it again
     for answer in ["127.0.0.2", "127.0.0.1"] {
         let answer = vec![answer.parse().unwrap()];
         assert!(pool.0.addresses.learn(0, Ok(answer)));
     }
-    read(pool.send(0, get(&pool), SECOND).await).await;
+    read(send(&pool, get(&pool), SECOND).await).await;
     assert_eq!(connections.load(Ordering::SeqCst), 2);
     let lane = &pool.0.lanes[0];
     lane.sweep();
@@ -273,19 +283,22 @@ async fn no_more_connections_than_allowed_and_one_that_comes_back_is_passed_on()
     };
     let pool = pool_of(&server);
     // its body is not read yet, so its connection is in use
-    let first = pool.send(0, get(&pool), SECOND).await.unwrap();
-    let full = pool.send(0, get(&pool), SECOND).await;
+    let first = send(&pool, get(&pool), SECOND).await.unwrap();
+    let full = send(&pool, get(&pool), SECOND).await;
     assert_eq!(full.unwrap_err(), SendError::Overloaded);
-    let (second, _read) = tokio::join!(pool.send(0, get(&pool), SECOND), read(Ok(first)));
+    let (second, _read) = tokio::join!(send(&pool, get(&pool), SECOND), read(Ok(first)));
     assert_eq!(read(second).await, "ok");
     assert_eq!(connections.load(Ordering::SeqCst), 1);
     // another worker's idle connection gives way
-    assert_eq!(read(pool.send(1, get(&pool), SECOND).await).await, "ok");
+    assert_eq!(
+        read(pool.send(1, get(&pool), SECOND, || None).await).await,
+        "ok"
+    );
     assert_eq!(connections.load(Ordering::SeqCst), 2);
     assert_eq!(pool.report()["connections"], 1);
     // and so does one that another worker gives back
-    let third = pool.send(0, get(&pool), SECOND).await.unwrap();
-    let (fourth, _read) = tokio::join!(pool.send(1, get(&pool), SECOND), read(Ok(third)));
+    let third = send(&pool, get(&pool), SECOND).await.unwrap();
+    let (fourth, _read) = tokio::join!(pool.send(1, get(&pool), SECOND, || None), read(Ok(third)));
     assert_eq!(read(fourth).await, "ok");
 }
 
@@ -298,7 +311,7 @@ async fn a_body_may_be_slow_but_not_silent_for_longer_than_allowed() {
             read_timeout,
             ..server_of(&[address])
         });
-        let reply = pool.send(0, get(&pool), SECOND).await.unwrap();
+        let reply = send(&pool, get(&pool), SECOND).await.unwrap();
         let mut body = reply.into_body();
         assert!(body.frame().await.unwrap().is_ok());
         // a reader that is slow to ask is not the server's silence

@@ -75,33 +75,28 @@ enum Fate {
 impl Plan<'_> {
     /// The headers for the upstream. `uri` is the request's: HTTP/2 and the absolute form name the
     /// host there.
-    pub(super) fn rewrite(&self, client: HeaderMap, uri: &Uri) -> Result<HeaderMap, Denial> {
+    pub(super) fn rewrite(&self, client: &HeaderMap, uri: &Uri) -> Result<HeaderMap, Denial> {
         let listed = if client.contains_key(header::CONNECTION) {
-            connection_listed(&client)
+            connection_listed(client)
         } else {
             Vec::new()
         };
-        let original_host = original_host(&client, uri)?;
+        let original_host = original_host(client, uri)?;
         let mut out = HeaderMap::with_capacity(client.len() + 16);
         if !client.contains_key(HOST) {
             out.append(HOST, self.host(&original_host));
         }
-        let mut cookie = self.crumbs(&client);
+        let mut cookie = self.crumbs(client);
         let mut merged = Merged::default();
-        let mut name = HOST;
-        let mut fate = Fate::Drop;
-        for (next, mut value) in client {
-            if let Some(next) = next {
-                fate = self.fate(&next, &listed);
-                name = next;
-            }
-            match fate {
+        for (name, value) in client {
+            match self.fate(name, &listed) {
                 Fate::Drop => {}
                 Fate::Keep => {
-                    if name == header::AUTHORIZATION {
+                    let mut value = value.clone();
+                    if *name == header::AUTHORIZATION {
                         value.set_sensitive(true);
                     }
-                    out.append(&name, value);
+                    out.append(name, value);
                 }
                 Fate::Host => {
                     out.append(HOST, self.host(&original_host));
@@ -111,10 +106,10 @@ impl Plan<'_> {
                         out.append(header::COOKIE, cookie);
                     }
                 }
-                Fate::ForwardedFor => push(&mut merged.forwarded_for, &value),
-                Fate::Forwarded => push(&mut merged.forwarded, &value),
+                Fate::ForwardedFor => push(&mut merged.forwarded_for, value),
+                Fate::Forwarded => push(&mut merged.forwarded, value),
                 Fate::Trailer => {
-                    if let Some(value) = announced(&value, |name| self.trailers.passes(name)) {
+                    if let Some(value) = announced(value, |name| self.trailers.passes(name)) {
                         out.append(header::TRAILER, value);
                     }
                 }

@@ -13,9 +13,9 @@ use http::{HeaderMap, HeaderName, Method, Request, Response, Uri, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use crate::authz::Decision;
 use crate::authz::decision::Proven;
 use crate::authz::route::{Access, Authorization};
+use crate::authz::{Decision, Permit};
 use crate::client::pool::{Limits, Payload};
 use crate::client::token::Attached;
 use crate::clock::UnixTime;
@@ -137,37 +137,38 @@ async fn carry(
             trailers: trailers.clone(),
         },
     );
-    let plan = headers::Plan {
-        trailers: &trailers,
-        forward,
-        hop: &hop,
-        token_from: match &route.access {
-            Access::Protected(asked) => &asked.token_from,
-            Access::Public => &[],
-        },
-        proven: permit.proven(),
-        attached: attached.as_ref(),
-        handle: handle.as_ref().map(|(value, _guard)| value),
-        request_id: world
-            .config
-            .identity
-            .request_id
-            .as_ref()
-            .map(|name| (name, account.request_id().value())),
-        upstream: upstream.pool(),
-        downstream,
-        trusted: ingress.trusted_proxies.trusts(downstream.peer.ip()),
-        forwarded_header: ingress.forwarded_header,
-    };
     let mut request = Request::new(payload);
-    *request.headers_mut() = plan.rewrite(head.headers, &head.uri)?;
     *request.method_mut() = head.method;
     *request.uri_mut() = Uri::from(target);
+    let request_id = world.config.identity.request_id.as_ref();
+    let request_id = request_id.map(|name| (name, account.request_id().value().clone()));
+    let trusted = ingress.trusted_proxies.trusts(downstream.peer.ip());
+    let write = |permit: &Permit| {
+        let plan = headers::Plan {
+            trailers: &trailers,
+            forward,
+            hop: &hop,
+            token_from: match &route.access {
+                Access::Protected(asked) => &asked.token_from,
+                Access::Public => &[],
+            },
+            proven: permit.proven(),
+            attached: attached.as_ref(),
+            handle: handle.as_ref().map(|(value, _guard)| value),
+            request_id: request_id.as_ref().map(|(name, id)| (*name, id)),
+            upstream: upstream.pool(),
+            downstream,
+            trusted,
+            forwarded_header: ingress.forwarded_header,
+        };
+        plan.rewrite(&head.headers, &head.uri)
+            .map_err(Refusal::from)
+    };
 
     let asked = Instant::now();
     let response = world
         .upstreams
-        .forward(permit, downstream.worker, request)
+        .forward(permit, downstream.worker, request, write)
         .await?;
     account.answered(asked);
     let terms = Terms {
