@@ -51,7 +51,7 @@ fn serve(args: &ServeArgs, config: Config) -> Result<(), Box<dyn std::error::Err
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let mut signals = Signals::listen()?;
         // read again after the files' contents were noted: a change in between is then either in
         // this config, or seen as a change
@@ -65,7 +65,10 @@ fn serve(args: &ServeArgs, config: Config) -> Result<(), Box<dyn std::error::Err
         let app = App::start(config, clock, telemetry).await?;
         app.run(signals, read).await;
         Ok(())
-    })
+    });
+    // a resolver that hangs cannot be interrupted, and holds up no stop
+    runtime.shutdown_background();
+    served
 }
 
 fn read(file: Option<&Path>) -> Result<Config, String> {

@@ -83,4 +83,6 @@ mod upstream_faults;
 #[cfg(test)]
 mod upstreams;
 #[cfg(test)]
+mod upstreams_tls;
+#[cfg(test)]
 mod websocket;

@@ -1,5 +1,5 @@
-//! Upstreams of several addresses: one that dies, all that die, names that move, TLS both ways,
-//! connections that are bounded, HTTP/2 without TLS.
+//! Upstreams of several addresses: one that dies, all that die, names that move; connections that
+//! are bounded, HTTP/2 without TLS.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -13,7 +13,6 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -24,7 +23,6 @@ use crate::support::counterparts::or_skip;
 use crate::support::eventually;
 use crate::support::gatepost::Gatepost;
 use crate::support::http::{Call, Reply};
-use crate::support::secure::{Secure, authority};
 use crate::support::upstream::{Upstream, json as answer};
 
 /// An upstream that says its name.
@@ -35,7 +33,7 @@ async fn named(name: &'static str, address: impl Into<SocketAddr>) -> Upstream {
 const ANYWHERE: ([u8; 4], u16) = ([127, 0, 0, 1], 0);
 
 /// A public route `/**` to one upstream with these keys.
-fn config(upstream: &str) -> String {
+pub(crate) fn config(upstream: &str) -> String {
     format!(
         "[upstreams.app]\n{upstream}\n[[routes]]\npath = \"/**\"\nauth = \"none\"\nupstream = \"app\"\n"
     )
@@ -248,7 +246,7 @@ async fn a_name_nobody_knows_is_503_and_the_log_says_so() {
 }
 
 /// Waits for a warning with this in its error.
-async fn warned(gatepost: &Gatepost, why: &str) {
+pub(crate) async fn warned(gatepost: &Gatepost, why: &str) {
     eventually(why, || async {
         let mut events = gatepost.events("WARN").into_iter();
         events.find(|event| {
@@ -257,99 +255,6 @@ async fn warned(gatepost: &Gatepost, why: &str) {
         })
     })
     .await;
-}
-
-/// The files of one test.
-struct Files(TempDir);
-
-impl Files {
-    /// Writes a file: its path, quoted.
-    fn write(&self, name: &str, content: &str) -> String {
-        let path = self.0.path().join(name);
-        std::fs::write(&path, content).unwrap();
-        format!("{path:?}")
-    }
-}
-
-#[tokio::test]
-async fn tls_to_an_upstream_is_believed_and_shown_as_configured() {
-    let (ours, other) = (authority(), authority());
-    let asking = Secure::asking(&ours, &["h2", "http/1.1"]).await;
-    let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["client".to_owned()]).unwrap();
-    let certificate = params.signed_by(&key, &ours).unwrap();
-    let files = Files(tempfile::tempdir().unwrap());
-    let ca = files.write("ca.pem", &ours.pem());
-    let other = files.write("other.pem", &other.pem());
-    let shown = format!(
-        "client_certificate_file = {}, client_key_file = {}",
-        files.write("client.pem", &certificate.pem()),
-        files.write("key.pem", &key.serialize_pem()),
-    );
-    let port = asking.address.port();
-    let here = format!("url = \"https://localhost:{port}\"");
-    let alias = format!("url = \"https://app.internal:99\"\naddresses = [\"127.0.0.1:{port}\"]");
-    for (upstream, expected) in [
-        (
-            format!("{here}\ntls = {{ ca_file = {ca}, {shown} }}"),
-            Ok("h2"),
-        ),
-        (
-            format!("{here}\nprotocol = \"http1\"\ntls = {{ ca_file = {ca}, {shown} }}"),
-            Ok("h1"),
-        ),
-        (
-            format!("{alias}\ntls = {{ ca_file = {ca}, server_name = \"localhost\", {shown} }}"),
-            Ok("h2"),
-        ),
-        (
-            format!("{here}\ntls = {{ ca_file = {other}, {shown} }}"),
-            Err((503, "invalid peer certificate")),
-        ),
-        (
-            format!("{here}\ntls = {{ {shown} }}"),
-            Err((503, "invalid peer certificate")),
-        ),
-        (
-            format!("{alias}\ntls = {{ ca_file = {ca}, {shown} }}"),
-            Err((503, "not valid for name")),
-        ),
-        (
-            format!("{alias}\ntls = {{ ca_file = {ca}, server_name = \"localhost\" }}"),
-            // TLS 1.3 tells after the handshake, and the connection may break before we hear it
-            Err((502, "127.0.0.1:")),
-        ),
-    ] {
-        let gatepost = Gatepost::start(&config(&upstream)).await;
-        let reply = gatepost.get("/").await.header("x-a", "b").send().await;
-        match expected {
-            Ok(version) => {
-                assert_eq!(reply.status, 200, "{upstream}: {}", reply.text());
-                assert_eq!(reply.json()["version"], version);
-            }
-            Err((code, why)) => {
-                assert_eq!(reply.status, code, "{upstream}: {}", reply.text());
-                warned(&gatepost, why).await;
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_changed_ca_file_is_believed_without_a_restart() {
-    let (ours, other) = (authority(), authority());
-    let upstream = Secure::start(&ours, &["http/1.1"]).await;
-    let files = Files(tempfile::tempdir().unwrap());
-    let ca = files.write("ca.pem", &other.pem());
-    let gatepost = Gatepost::start(&config(&format!(
-        "url = {:?}\ntls = {{ ca_file = {ca} }}",
-        upstream.url()
-    )))
-    .await;
-    assert_eq!(gatepost.get("/").await.send().await.status, 503);
-    files.write("ca.pem", &ours.pem());
-    gatepost.reloads("accepted", 1).await;
-    assert_eq!(gatepost.get("/").await.send().await.status, 200);
 }
 
 /// An upstream whose answers wait until they are let go; counts what it holds.

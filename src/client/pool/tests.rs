@@ -304,15 +304,23 @@ async fn no_more_connections_than_allowed_and_one_that_comes_back_is_passed_on()
 
 #[tokio::test]
 async fn a_body_may_be_slow_but_not_silent_for_longer_than_allowed() {
-    const HALF: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok";
     for (read_timeout, silent) in [(Some(SECOND), true), (None, false)] {
-        let (address, _connections) = server(|_| Some(HALF)).await;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let pool = pool_of(&config::Server {
             read_timeout,
-            ..server_of(&[address])
+            ..server_of(&[listener.local_addr().unwrap()])
         });
-        let reply = send(&pool, get(&pool), SECOND).await.unwrap();
-        let mut body = reply.into_body();
+        let answer = async {
+            let (mut stream, _peer) = listener.accept().await.unwrap();
+            let head = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
+            stream.write_all(head).await.unwrap();
+            stream
+        };
+        let (mut stream, reply) = tokio::join!(answer, send(&pool, get(&pool), SECOND));
+        let mut body = reply.unwrap().into_body();
+        let early = tokio::time::timeout(Duration::from_millis(1), body.frame());
+        assert!(early.await.is_err());
+        stream.write_all(b"ok").await.unwrap();
         assert!(body.frame().await.unwrap().is_ok());
         // a reader that is slow to ask is not the server's silence
         tokio::time::pause();
