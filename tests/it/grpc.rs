@@ -7,6 +7,7 @@ use crate::support::eventually;
 use crate::support::gatepost::Gatepost;
 use crate::support::issuer::now;
 use crate::support::sidecar::{config, token};
+use crate::support::tls::{Authority, Files};
 
 /// Where a client finds `server` behind Gatepost.
 async fn before(server: &Counterpart) -> (Gatepost, String) {
@@ -124,4 +125,30 @@ async fn a_call_given_up_by_the_client_is_cancelled_at_the_server() {
         (outcomes[0]["messages"] == json!(["1"])).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn over_tls_every_kind_of_call_passes() {
+    let authority = Authority::new();
+    let files = Files::new(&authority.server(), &authority);
+    let server = or_skip!(counterparts::grpc_server().await);
+    let keys = "protocol = \"http2\"";
+    let gatepost = Gatepost::start(&format!(
+        "{}[ingress]\n{}",
+        config(&server.url, keys),
+        files.toml("")
+    ))
+    .await;
+    let port = gatepost.listener("ingress").await.port();
+    let order = json!({
+        "target": format!("localhost:{port}"),
+        "authority_certificate": authority.pem(),
+        "calls": [
+            call("Unary", "unary_unary", &["hello"]),
+            call("Both", "stream_stream", &["one", "two"]),
+        ],
+    });
+    let outcomes = or_skip!(counterparts::grpc_client(order).await);
+    assert_eq!(outcomes[0]["messages"], json!(["hello"]), "{outcomes}");
+    assert_eq!(outcomes[1]["messages"], json!(["one", "two"]), "{outcomes}");
 }

@@ -6,6 +6,7 @@ use crate::support::counterparts::{self, Counterpart, or_skip};
 use crate::support::gatepost::Gatepost;
 use crate::support::issuer::now;
 use crate::support::sidecar::{config, token};
+use crate::support::tls::{Authority, Files};
 
 /// Where a client finds `server` behind Gatepost.
 async fn before(server: &Counterpart) -> (Gatepost, String) {
@@ -109,6 +110,42 @@ async fn when_the_token_expires_the_connection_breaks_off() {
     let outcome = or_skip!(counterparts::websocket_client(order).await);
     assert_eq!(outcome["status"], 101, "{outcome}");
     assert_eq!(outcome["close"]["code"], 1006, "{outcome}");
+}
+
+#[tokio::test]
+async fn over_tls_on_both_sides_too() {
+    let authority = Authority::new();
+    let files = Files::new(&authority.server(), &authority);
+    let server = or_skip!(counterparts::websocket_server().await);
+    let behind = Gatepost::start(&format!(
+        "{}[ingress]\n{}",
+        config(&server.url, ""),
+        files.toml("")
+    ))
+    .await;
+    let url = format!(
+        "https://localhost:{}",
+        behind.listener("ingress").await.port()
+    );
+    // the one behind would choose HTTP/2, which has no `Upgrade`
+    let ca = files.path("clients-ca.pem");
+    let keys = format!("tls = {{ ca_file = {:?} }}", ca.to_str().unwrap());
+    let front = Gatepost::start(&format!(
+        "{}[ingress]\n{}",
+        config(&url, &keys),
+        files.toml("")
+    ))
+    .await;
+    let port = front.listener("ingress").await.port();
+    let order = json!({
+        "url": format!("wss://localhost:{port}/"),
+        "authority_certificate": authority.pem(),
+        "headers": bearer(&json!({})),
+        "messages": ["hello", 100_000],
+    });
+    let outcome = or_skip!(counterparts::websocket_client(order).await);
+    assert_eq!(outcome["messages"], json!(["hello", 100_000]), "{outcome}");
+    assert_eq!(outcome["close"]["code"], 1000);
 }
 
 fn merged(first: &Value, second: &Value) -> Value {
