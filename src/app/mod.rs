@@ -1,6 +1,7 @@
 //! Composition root: config → world → listeners. Reload builds a new world and swaps it.
 
 mod build;
+mod descriptors;
 mod inherited;
 mod listeners;
 
@@ -112,6 +113,7 @@ impl App {
         clock: Arc<dyn Clock>,
         telemetry: Arc<Telemetry>,
     ) -> Result<Self, StartError> {
+        descriptors::provide(&config);
         let listeners = Listeners::bind(&config).await?;
         let mut fingerprint_key = [0; 32];
         aws_lc_rs::rand::fill(&mut fingerprint_key).map_err(std::io::Error::other)?;

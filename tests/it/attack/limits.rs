@@ -233,3 +233,24 @@ async fn connections_are_limited_by_client_but_not_those_of_a_trusted_proxy() {
         .await;
     kept(ingress, &from("192.0.2.7")).await.unwrap();
 }
+
+#[tokio::test]
+async fn who_may_ask_forward_auth_is_whom_the_proxy_header_names() {
+    let config = r#"
+        [forward_auth]
+        listen = "127.0.0.1:0"
+        proxy_protocol = true
+        trusted_proxies = ["127.0.0.1/32", "10.0.0.0/8"]
+        [[routes]]
+        path = "/**"
+        auth = "none"
+        "#;
+    let gatepost = Gatepost::start(config).await;
+    let address = gatepost.listener("forward_auth").await;
+    let request = "GET /auth/nginx HTTP/1.1\r\nHost: a\r\nX-Original-URL: http://a/\r\nX-Original-Method: GET\r\nConnection: close\r\n\r\n";
+    for (client, expected) in [("10.0.0.1", 200), ("192.0.2.7", 403)] {
+        let header = format!("PROXY TCP4 {client} 198.51.100.1 56324 443\r\n");
+        let answer = talk(address, format!("{header}{request}").as_bytes()).await;
+        assert_eq!(first_status(&answer), Some(expected), "{client}: {answer}");
+    }
+}

@@ -51,6 +51,11 @@ async fn with(routes: Vec<Route>, change: impl FnOnce(&mut Config)) -> (World, R
 
 /// The real binary before an upstream, everything public, with these keys of `[ingress]`.
 async fn sidecar(keys: &str) -> (Gatepost, Upstream) {
+    sidecar_under(r#"exec "$@""#, keys).await
+}
+
+/// The same, run by this line of shell.
+async fn sidecar_under(line: &str, keys: &str) -> (Gatepost, Upstream) {
     let upstream = Upstream::start().await;
     let config = format!(
         r#"
@@ -65,7 +70,7 @@ async fn sidecar(keys: &str) -> (Gatepost, Upstream) {
         "#,
         upstream.url()
     );
-    (Gatepost::start(&config).await, upstream)
+    (Gatepost::start_under(line, &config, &[]).await, upstream)
 }
 
 fn ada() -> String {
