@@ -98,9 +98,14 @@ impl IdentityNames {
 /// `x-amzn-oidc-*`, and the route-independent `strip` list, each in every spelling that folds to
 /// it (case, `-`, `_`, `.`), because WSGI and CGI apps read them all as one. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct OwnedHeaders {
+pub struct OwnedHeaders(Arc<Owned>);
+
+#[derive(Debug)]
+struct Owned {
     /// Sorted: comparing with a few names is cheaper than hashing one.
-    folded: Arc<[Box<[u8]>]>,
+    folded: Box<[Box<[u8]>]>,
+    /// Their first bytes: most of a client's headers begin otherwise.
+    firsts: Box<[u8]>,
 }
 
 /// Prefixes owned whole.
@@ -135,9 +140,13 @@ impl OwnedHeaders {
             .collect();
         folded.sort_unstable();
         folded.dedup();
-        Self {
+        let firsts = folded.iter().filter_map(|name| name.first().copied());
+        let mut firsts: Vec<u8> = firsts.chain([b'x']).collect();
+        firsts.dedup();
+        Self(Arc::new(Owned {
             folded: folded.into(),
-        }
+            firsts: firsts.into(),
+        }))
     }
 
     /// Whether a client's header of this name is removed.
@@ -153,10 +162,17 @@ impl OwnedHeaders {
     }
 
     fn owns_folded(&self, folded: &[u8]) -> bool {
+        if !folded
+            .first()
+            .is_some_and(|first| self.0.firsts.contains(first))
+        {
+            return false;
+        }
         OWNED_PREFIXES
             .iter()
             .any(|prefix| folded.starts_with(prefix))
             || self
+                .0
                 .folded
                 .binary_search_by(|owned| owned.as_ref().cmp(folded))
                 .is_ok()
@@ -225,7 +241,10 @@ pub fn connection_listed(headers: &HeaderMap) -> Vec<HeaderName> {
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|list| list.split(','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .map(str::trim)
+        // the usual option names a header that ends here anyway
+        .filter(|name| !name.eq_ignore_ascii_case("keep-alive"))
+        .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
         .filter(|name| {
             !matches!(*name, header::HOST | header::AUTHORIZATION | header::COOKIE)
                 && !name.as_str().starts_with("content-")
