@@ -57,6 +57,16 @@ impl TrustedProxies {
         self.networks.iter().any(|network| network.contains(&peer))
     }
 
+    /// Whether a trusted proxy writes this header. The other one that names clients it passes on as
+    /// its own client sent it.
+    #[must_use]
+    pub fn writes(&self, name: &HeaderName) -> bool {
+        match self.client_address {
+            ClientAddress::XForwardedFor => *name != FORWARDED,
+            ClientAddress::Forwarded => *name != X_FORWARDED_FOR,
+        }
+    }
+
     /// The client's address: the right-most entry that is not one of ours, as each trusted proxy
     /// appends its peer. An entry that is no address ends the walk.
     #[must_use]
@@ -113,6 +123,10 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
     if nodes.next().is_some() {
         return None;
     }
+    // a quote its client left open swallows what the proxy wrote behind it
+    if ends_quoted(element) {
+        return None;
+    }
     let node = node.trim();
     // no address needs an escape, so one that has an escape is none
     let quoted = node
@@ -123,16 +137,35 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
 
 /// Splits at separators outside of quoted strings (RFC 9110 5.6.4).
 fn unquoted_split(text: &str, separator: char) -> impl Iterator<Item = &str> {
-    let (mut quoted, mut escaped) = (false, false);
+    let mut quotes = Quotes::default();
     text.split(move |character| {
-        let literal = std::mem::take(&mut escaped);
+        quotes.pass(character);
+        character == separator && !quotes.open
+    })
+}
+
+/// Whether a quoted string (RFC 9110 5.6.4) is still open at the end.
+fn ends_quoted(text: &str) -> bool {
+    let mut quotes = Quotes::default();
+    text.chars().for_each(|character| quotes.pass(character));
+    quotes.open
+}
+
+#[derive(Default)]
+struct Quotes {
+    open: bool,
+    escaped: bool,
+}
+
+impl Quotes {
+    fn pass(&mut self, character: char) {
+        let literal = std::mem::take(&mut self.escaped);
         match character {
-            '\\' if quoted && !literal => escaped = true,
-            '"' if !literal => quoted = !quoted,
+            '\\' if self.open && !literal => self.escaped = true,
+            '"' if !literal => self.open = !self.open,
             _other => {}
         }
-        character == separator && !quoted
-    })
+    }
 }
 
 /// An address as `X-Forwarded-For` writes it: `1.2.3.4`, `1.2.3.4:5`, `::1` or `[::1]:5`.
@@ -264,6 +297,16 @@ mod tests {
             ("10.0.0.1", &["for=6.6.6.6, for=_hidden"], "10.0.0.1"),
             ("10.0.0.1", &["for=6.6.6.6, proto=https"], "10.0.0.1"),
             ("10.0.0.1", &["for=6.6.6.6;for=2.2.2.2"], "10.0.0.1"),
+            (
+                "10.0.0.1",
+                &[r#"for=6.6.6.6;x=", for=2.2.2.2;proto=https"#],
+                "10.0.0.1",
+            ),
+            (
+                "10.0.0.1",
+                &[r#"for=6.6.6.6;x=", for="[2001:db8::1]""#],
+                "10.0.0.1",
+            ),
             (
                 "10.0.0.1",
                 &[r#"for=6.6.6.6, for=", for=7.7.7.7"#],

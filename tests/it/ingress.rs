@@ -177,7 +177,8 @@ async fn a_trusted_proxy_is_believed_about_where_a_request_came_from() {
             "x_forwarded_for: 6.6.6.6",
             "X-Forwarded-Proto: https",
             "X-Forwarded-Port: 443",
-            "Forwarded: for=9.9.9.9",
+            // the proxy writes the other one: this is its client's
+            "Forwarded: for=9.9.9.9;host=evil",
             "X-Request-ID: from-the-edge",
         ],
     )
@@ -188,7 +189,7 @@ async fn a_trusted_proxy_is_believed_about_where_a_request_came_from() {
         [
             "x-forwarded-proto: https",
             "x-forwarded-port: 443",
-            "forwarded: for=9.9.9.9, for=127.0.0.1;host=\"a.test\";proto=http",
+            "forwarded: for=127.0.0.1;host=\"a.test\";proto=http",
             "x-forwarded-for: 6.6.6.6, 9.9.9.9, 127.0.0.1",
             "x-forwarded-host: a.test",
             "x-request-id: from-the-edge",

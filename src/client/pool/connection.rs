@@ -77,8 +77,12 @@ impl Patience {
         self.progress.as_deref()
     }
 
-    /// A long upload is not a late answer.
+    /// A long upload is not a late answer, nor is one that waits for its client: how long that may
+    /// take is the body's own to say.
     fn deadline(&self) -> Instant {
+        if self.progress().is_some_and(Progress::waiting) {
+            return Instant::now() + self.timeout;
+        }
         let latest = self.progress().and_then(Progress::latest);
         latest.map_or(self.deadline, |at| self.deadline.max(at + self.timeout))
     }
@@ -133,6 +137,8 @@ pub(super) struct Http1 {
     driven: Option<Driven>,
     /// It has ended with HTTP, by a `101`, and is no longer driven.
     switched: bool,
+    /// It takes no further request.
+    last: bool,
     alarm: Pin<Box<Sleep>>,
     slot: Slot,
     /// Since when it has been idle.
@@ -146,6 +152,7 @@ impl Http1 {
             sender,
             driven: Some(driven),
             switched: false,
+            last: false,
             alarm: Box::pin(sleep_until(now + UNSET)),
             slot,
             idle_since: now,
@@ -229,7 +236,13 @@ impl Http1 {
         if !self.sender.is_ready() {
             self.drive(cx);
         }
-        self.driven.is_some() && self.sender.is_ready()
+        !self.last && self.driven.is_some() && self.sender.is_ready()
+    }
+
+    /// The response it brings is its last: hyper would speak HTTP/1.0 on it from now on, which has
+    /// no way to send a body of unknown length.
+    pub(super) fn ends(&mut self) {
+        self.last = true;
     }
 
     /// Whether the server has not closed it meanwhile, as far as the runtime has been told.
@@ -359,9 +372,22 @@ pub(super) fn closed_unanswered(error: &hyper::Error) -> bool {
     let reset = |io: &io::Error| {
         matches!(
             io.kind(),
-            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+            io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+                // TLS without a goodbye
+                | io::ErrorKind::UnexpectedEof
         )
     };
+    // RFC 9113 6.8 and 8.7: the server has not looked at it
+    let untouched = |http2: &h2::Error| {
+        let refused = http2.reason() == Some(h2::Reason::REFUSED_STREAM);
+        http2.is_remote() && (http2.is_go_away() || refused)
+    };
     let io = error.source().and_then(|cause| cause.downcast_ref());
-    error.is_incomplete_message() || error.is_canceled() || io.is_some_and(reset)
+    let http2 = error.source().and_then(|cause| cause.downcast_ref());
+    error.is_incomplete_message()
+        || error.is_canceled()
+        || io.is_some_and(reset)
+        || http2.is_some_and(untouched)
 }

@@ -43,6 +43,9 @@ pub(super) enum DialError {
     /// `connect_timeout`, or this address's share of it, passed.
     #[error("connect timeout passed")]
     Late,
+    /// Another request's connection to this address was not open in time.
+    #[error("no turn to connect")]
+    NoTurn,
     /// HTTP's handshake.
     #[error(transparent)]
     Http(#[from] hyper::Error),

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::addresses::Address;
 use super::connection::{Connection, Http1, Http2};
@@ -24,8 +24,6 @@ pub(super) struct Lane {
     idle: Mutex<Vec<Box<Http1>>>,
     /// HTTP/2, shared by all requests.
     shared: Mutex<Vec<Http2>>,
-    /// Held while a connection that may become a shared one is opened.
-    opening: Semaphore,
     idle_timeout: Duration,
     limit: Arc<Limit>,
     /// How many requests have begun: addresses take turns.
@@ -40,7 +38,6 @@ impl Lane {
         Self {
             idle: Mutex::default(),
             shared: Mutex::default(),
-            opening: Semaphore::new(1),
             idle_timeout,
             limit,
             turn: AtomicUsize::new(0),
@@ -52,14 +49,6 @@ impl Lane {
     /// The number of the next request.
     pub(super) fn turn(&self) -> usize {
         self.turn.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Waits for the turn to open a connection that others may share.
-    pub(super) async fn opening(&self, deadline: Instant) -> Option<SemaphorePermit<'_>> {
-        timeout_at(deadline, self.opening.acquire())
-            .await
-            .ok()?
-            .ok()
     }
 
     /// A kept connection to this address.
@@ -155,9 +144,13 @@ impl Lane {
         oldest.is_some()
     }
 
-    /// Closes a shared connection, once its streams have ended: whether there was one.
+    /// Closes a shared connection that carries no stream: whether there was one.
     pub(super) fn evict_shared(&self) -> bool {
-        lock(&self.shared).pop().is_some()
+        let mut shared = lock(&self.shared);
+        let unused = shared.iter().position(|http2| http2.streams() == 0);
+        let evicted = unused.map(|place| shared.swap_remove(place));
+        drop(shared);
+        evicted.is_some()
     }
 
     fn keeps(&self, http1: &Http1, now: Instant) -> bool {

@@ -162,7 +162,7 @@ impl Pool {
         let mut spare = repeatable(&request);
         let mut attempts = Attempts::default();
         attempts.http1 = request.headers().contains_key(UPGRADE);
-        let (response, connection) = loop {
+        let (response, mut connection) = loop {
             let Taken {
                 mut connection,
                 kept,
@@ -177,6 +177,7 @@ impl Pool {
                     | DialError::NoAddress
                     | DialError::Io(_)
                     | DialError::Late
+                    | DialError::NoTurn
                     | DialError::Http(_)
                     | DialError::NotHttp2 => SendError::Unreachable,
                 }
@@ -227,6 +228,11 @@ impl Pool {
         // chunks overrule a length (RFC 9112 6.3), which would frame what is passed on
         if head.headers.contains_key(TRANSFER_ENCODING) {
             head.headers.remove(CONTENT_LENGTH);
+        }
+        if let Connection::Http1(http1) = &mut connection
+            && head.version < Version::HTTP_11
+        {
+            http1.ends();
         }
         let reply = match connection {
             Connection::Http1(http1) if head.status == StatusCode::SWITCHING_PROTOCOLS => {

@@ -69,6 +69,8 @@ pub(super) struct Progress {
     /// Milliseconds after `since` of the latest part.
     latest: AtomicU64,
     broken: AtomicU8,
+    /// The client is awaited.
+    waiting: AtomicBool,
     /// The response has begun.
     answered: AtomicBool,
 }
@@ -78,6 +80,11 @@ impl Progress {
     /// halves under way (gRPC) it may only be listening.
     pub(super) fn answered(&self) {
         self.answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the client's next part is awaited: then the server is not to blame for silence.
+    pub(super) fn waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// When the latest part was sent on; `None` before the first.
@@ -129,6 +136,7 @@ impl Payload {
                 since: Instant::now(),
                 latest: AtomicU64::new(0),
                 broken: AtomicU8::new(0),
+                waiting: AtomicBool::new(false),
                 answered: AtomicBool::new(false),
             }),
             timer: None,
@@ -182,6 +190,7 @@ impl Streamed {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
             let stall = self.limits.stall;
+            self.progress.waiting.store(true, Ordering::Relaxed);
             let timer = self
                 .timer
                 .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + stall)));
@@ -195,6 +204,7 @@ impl Streamed {
             return Poll::Pending;
         };
         self.timer = None;
+        self.progress.waiting.store(false, Ordering::Relaxed);
         self.progress.note();
         let frame = match frame {
             None => return Poll::Ready(None),

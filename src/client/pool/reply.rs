@@ -151,7 +151,10 @@ impl Body for Reply {
             polled = Pin::new(&mut this.incoming).poll_frame(cx);
         }
         match &polled {
-            Poll::Ready(Some(Ok(_frame))) if !this.incoming.is_end_stream() => {
+            // nobody asks again after trailers
+            Poll::Ready(Some(Ok(frame)))
+                if !frame.is_trailers() && !this.incoming.is_end_stream() =>
+            {
                 if let Some(silence) = &mut this.silence {
                     silence.since = None;
                 }

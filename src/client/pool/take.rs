@@ -36,6 +36,11 @@ impl Attempts {
     /// Counts a failure of this address, which is not tried again.
     pub(super) fn failed(&mut self, address: &Arc<Address>, error: &dyn Error) {
         address.failed();
+        self.passed_by(address, error);
+    }
+
+    /// This address is not tried again, and is not to blame.
+    fn passed_by(&mut self, address: &Arc<Address>, error: &dyn Error) {
         let before = if self.failures.is_empty() { "" } else { "; " };
         let failure = format!("{before}{}: {}", address.at(), Chain(error));
         self.failures.push_str(&failure);
@@ -116,6 +121,7 @@ impl Pool {
             match opened {
                 Ok(taken) => return Ok(taken),
                 Err(DialError::Full) => return Err(DialError::Full),
+                Err(DialError::NoTurn) => attempts.passed_by(&address, &DialError::NoTurn),
                 Err(error) => attempts.failed(&address, &error),
             }
             if self.has_another(attempts) {
@@ -139,13 +145,16 @@ impl Pool {
         };
         let mut turn = None;
         if !http1 && shared.dial.expects_http2() {
-            turn = Some(lane.opening(give_up).await.ok_or(DialError::Late)?);
+            turn = Some(address.opening(give_up).await.ok_or(DialError::NoTurn)?);
             if let Some(http2) = lane.shared(address, fresh, MOST_STREAMS) {
                 return Ok(kept(http2));
             }
         }
         // a stream can wait on a connection that has too many, if it cannot have one of its own
-        let crowded = lane.shared(address, fresh, usize::MAX);
+        let crowded = lane.shared(address, fresh, usize::MAX).or_else(|| {
+            let mut lanes = shared.lanes.iter();
+            lanes.find_map(|lane| lane.shared(address, fresh, usize::MAX))
+        });
         let crowded = crowded.filter(|_http2| !http1);
         let patience = crowded.as_ref().map_or(deadline, |_crowded| Instant::now());
         let room = shared.limit.room(address, lane, &shared.lanes, patience);

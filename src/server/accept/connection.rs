@@ -46,6 +46,8 @@ const USUAL_HEADERS: usize = 100;
 const MAX_PENDING_RESETS: usize = 20;
 /// Most HTTP/2 streams of one connection that are ended for a mistake of the client.
 const MAX_ERROR_RESETS: usize = 1024;
+/// Bytes of a response kept for one HTTP/2 stream whose client does not read (hyper: 400 KiB).
+const MAX_SEND_BUFFER: usize = 64 << 10;
 /// HTTP/2 pings find clients that vanished without a FIN.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a connection is still read from once the process stops.
@@ -87,6 +89,7 @@ pub(super) fn protocols(serving: &Serving) -> Protocols {
         .max_concurrent_streams(limits.http2.max_streams)
         .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
         .max_local_error_reset_streams(MAX_ERROR_RESETS)
+        .max_send_buf_size(MAX_SEND_BUFFER)
         .max_header_list_size(u32::try_from(limits.max_header_bytes).unwrap_or(u32::MAX))
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_INTERVAL);

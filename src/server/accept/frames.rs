@@ -13,6 +13,8 @@ use crate::config::Http2Limits;
 /// and bandwidth probes are in proportion to what is downloaded. An acknowledged PING (17 bytes)
 /// earns less than it costs.
 const BYTES_PER_FRAME: u64 = 32;
+/// How many times `max_resets` a connection may cancel if it lets most of its requests finish.
+const EXCUSED: u32 = 10;
 
 /// Length of a frame's header (RFC 9113 4.1).
 const HEADER: usize = 9;
@@ -68,10 +70,17 @@ impl Window {
         }
     }
 
+    /// Whether a limit is passed, before anything that excuses it.
+    fn is_busy(&self, limits: &Http2Limits) -> bool {
+        self.resets > limits.max_resets || self.control > limits.max_control_frames
+    }
+
     fn flood(&self, limits: &Http2Limits) -> Option<Flood> {
         // a proxy that carries many clients cancels for each of them; one that cancels most of what
-        // it asks for is an attack
-        if self.resets > limits.max_resets && self.resets > self.requests / 2 {
+        // it asks for is an attack, and so is one that cancels without end
+        let excused = self.resets <= self.requests / 2
+            && self.resets <= limits.max_resets.saturating_mul(EXCUSED);
+        if self.resets > limits.max_resets && !excused {
             return Some(Flood::Resets);
         }
         let earned = self.sent / BYTES_PER_FRAME;
@@ -146,15 +155,16 @@ impl Frames {
             RST_STREAM => self.window.resets = self.window.resets.saturating_add(1),
             _control => self.window.control = self.window.control.saturating_add(1),
         }
-        let Some(flood) = self.window.flood(&self.limits) else {
+        if !self.window.is_busy(&self.limits) {
             return Ok(());
-        };
-        let now = now();
-        if now.saturating_duration_since(self.window.since) < Http2Limits::WINDOW {
-            return Err(flood);
         }
-        self.window = Window::new(now);
-        Ok(())
+        // what was earned long ago excuses nothing now
+        let now = now();
+        if now.saturating_duration_since(self.window.since) >= Http2Limits::WINDOW {
+            self.window = Window::new(now);
+            return Ok(());
+        }
+        self.window.flood(&self.limits).map_or(Ok(()), Err)
     }
 }
 
@@ -236,6 +246,24 @@ mod tests {
             bytes.extend(frame(RST_STREAM, 0, stream, 4));
         }
         assert_eq!(outcome(&bytes), Some(Flood::Resets));
+    }
+
+    #[test]
+    fn what_excuses_has_an_end_in_number_and_time() {
+        let mut bytes = requests(0, 400, 0);
+        bytes.extend(requests(400, 100, 100));
+        assert_eq!(outcome(&bytes), None);
+        bytes.extend(requests(500, 1, 1));
+        assert_eq!(outcome(&bytes), Some(Flood::Resets));
+
+        // requests of the window before excuse nothing
+        let begun = Instant::now();
+        let mut frames = Frames::new(LIMITS, begun);
+        assert_eq!(frames.read(&requests(0, 400, 0), || begun), Ok(()));
+        let later = begun + Http2Limits::WINDOW;
+        assert_eq!(frames.read(&requests(400, 11, 11), || later), Ok(()));
+        let again = frames.read(&requests(411, 11, 11), || later);
+        assert_eq!(again, Err(Flood::Resets));
     }
 
     #[test]

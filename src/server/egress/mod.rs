@@ -136,6 +136,8 @@ async fn carry(
         // even if this request cannot be replayed, the next one needs another credential
         let replaced = world.credentials.replace(&attached).await;
         if let (Some(attached), Some(bytes)) = (replaced, again) {
+            // its connection may be the only one
+            drop(response);
             response = send(&attached, whole(bytes)).await?;
         }
     }

@@ -16,7 +16,7 @@ use crate::client::token::Attached;
 use crate::reason::Denial;
 use crate::request::RequestTrailers;
 use crate::request::forwarded::{
-    X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, states_origin,
+    TrustedProxies, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, states_origin,
 };
 use crate::request::headers::{connection_listed, is_hop_by_hop, same_folded};
 use crate::request::trailers::announced;
@@ -49,6 +49,8 @@ pub(super) struct Plan<'r> {
     pub(super) downstream: &'r Downstream,
     /// Whether `peer` is believed about where it came from.
     pub(super) trusted: bool,
+    /// And about what.
+    pub(super) proxies: &'r TrustedProxies,
     /// Whether `Forwarded` is written too.
     pub(super) forwarded_header: bool,
 }
@@ -157,7 +159,7 @@ impl Plan<'_> {
         if states_origin(name) {
             // a trusted proxy speaks for itself in the usual spelling; `x_forwarded_for` beside it
             // is its client's
-            if !self.trusted || name.as_str().contains(['_', '.']) {
+            if !self.trusted || !self.proxies.writes(name) || name.as_str().contains(['_', '.']) {
                 return Fate::Drop;
             }
             if *name == X_FORWARDED_FOR {

@@ -159,6 +159,7 @@ async fn carry(
             upstream: upstream.pool(),
             downstream,
             trusted,
+            proxies: &ingress.trusted_proxies,
             forwarded_header: ingress.forwarded_header,
         };
         plan.rewrite(&head.headers, &head.uri)

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout_at};
 
 use crate::client::jitter;
 use crate::telemetry::metrics::ServerMetrics;
@@ -39,6 +40,8 @@ pub(in crate::client::pool) struct Address {
     /// Whether there is anything to forget at the next success.
     troubled: AtomicBool,
     trouble: Mutex<Trouble>,
+    /// Held while a connection that may be shared is opened.
+    opening: Semaphore,
     policy: Arc<Policy>,
 }
 
@@ -60,8 +63,20 @@ impl Address {
             until: AtomicU64::new(0),
             troubled: AtomicBool::new(false),
             trouble: Mutex::default(),
+            opening: Semaphore::new(1),
             policy: Arc::clone(policy),
         }
+    }
+
+    /// Waits for the turn to open a connection that others may share.
+    pub(in crate::client::pool) async fn opening(
+        &self,
+        deadline: Instant,
+    ) -> Option<SemaphorePermit<'_>> {
+        timeout_at(deadline, self.opening.acquire())
+            .await
+            .ok()?
+            .ok()
     }
 
     /// Where to connect.
