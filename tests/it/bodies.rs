@@ -136,3 +136,19 @@ async fn both_halves_go_on_at_once_and_a_listening_client_may_be_silent() {
     write(&mut upstream, "5\r\nthird\r\n0\r\n\r\n").await;
     until(&mut client, "third\r\n0\r\n\r\n").await;
 }
+
+#[tokio::test]
+async fn an_upload_that_pauses_is_its_clients_fault_and_no_timeout_of_the_upstream() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let routes = vec![public("open", "/**")];
+    let world = World::with(listener.local_addr().unwrap(), routes, |config| {
+        config.ingress.as_mut().unwrap().listener.idle_timeout = Duration::from_millis(600);
+        config.upstreams[0].server.timeout = Duration::from_millis(100);
+    })
+    .await;
+    let mut client = TcpStream::connect(world.ingress()).await.unwrap();
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf";
+    write(&mut client, head).await;
+    let _upstream = asked(&listener).await;
+    assert_eq!(status(&rest(&mut client).await), 408);
+}

@@ -352,3 +352,5 @@ impl std::fmt::Display for Chain<'_> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_http2;

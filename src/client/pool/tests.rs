@@ -16,7 +16,7 @@ use crate::client::tls;
 use crate::config;
 use crate::telemetry::{Plane, Telemetry};
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// What the n-th request gets.
@@ -63,7 +63,7 @@ fn pool(url: &str) -> Pool {
     pool_of(&server_at(url))
 }
 
-fn server_at(url: &str) -> config::Server {
+pub(super) fn server_at(url: &str) -> config::Server {
     config::Server {
         connect_timeout: SECOND,
         idle_timeout: SECOND,
@@ -71,7 +71,7 @@ fn server_at(url: &str) -> config::Server {
     }
 }
 
-fn pool_of(server: &config::Server) -> Pool {
+pub(super) fn pool_of(server: &config::Server) -> Pool {
     tls::install_crypto_provider();
     let telemetry = Telemetry::quiet();
     let means = Means {
@@ -86,7 +86,7 @@ fn pool_of(server: &config::Server) -> Pool {
     means.pool(Plane::Ingress, "app", server, None).unwrap()
 }
 
-async fn send(
+pub(super) async fn send(
     pool: &Pool,
     request: Request<Payload>,
     timeout: Duration,
@@ -96,7 +96,7 @@ async fn send(
     pool.send(0, request, timeout, again).await
 }
 
-fn get(pool: &Pool) -> Request<Payload> {
+pub(super) fn get(pool: &Pool) -> Request<Payload> {
     Request::get("/a?b=c")
         .header(HOST, pool.host())
         .body(Payload::Empty)
