@@ -17,7 +17,7 @@ mod validate;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use crate::authz::Decision;
@@ -136,15 +136,20 @@ async fn judge(
 /// Exactly 200, no body, and every configured identity header: an empty one makes the proxy
 /// overwrite what its client sent.
 fn allow(world: &World, proven: Option<&Proven>) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    let headers = response.headers_mut();
+    let written: &[_] = proven.map_or(&[], |proven| &proven.headers);
+    // one allocation: what the account and hyper add has room too
+    let mut headers = HeaderMap::with_capacity(24);
     for name in world.config.identity.iter() {
-        headers.insert(name, HeaderValue::from_static(""));
+        if !written.iter().any(|(known, _value)| known == name) {
+            headers.append(name, HeaderValue::from_static(""));
+        }
     }
-    for (name, value) in proven.iter().flat_map(|proven| proven.headers.iter()) {
-        headers.insert(name, value.clone());
+    for (name, value) in written {
+        headers.append(name, value.clone());
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let mut response = Response::new(Body::empty());
+    *response.headers_mut() = headers;
     response
 }
 
@@ -188,15 +193,12 @@ fn asks(call: Option<Call<'_>>) -> bool {
 }
 
 /// A header that states a part of the original request: exactly one, ASCII, not empty.
-fn stated<'h>(headers: &'h http::HeaderMap, name: &HeaderName) -> Result<&'h str, Denial> {
+fn stated<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h str, Denial> {
     optional(headers, name)?.ok_or(Denial::RequestMalformed)
 }
 
 /// The same, where it may be absent.
-fn optional<'h>(
-    headers: &'h http::HeaderMap,
-    name: &HeaderName,
-) -> Result<Option<&'h str>, Denial> {
+fn optional<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Denial> {
     match crate::request::headers::single(headers, name)? {
         None => Ok(None),
         Some(value) => match value.to_str() {
