@@ -1,8 +1,8 @@
 //! Pooled connections to one server, shared by ingress and egress: HTTP/1.1, or HTTP/2 where TLS
-//! negotiates it. Bodies stream both ways with back-pressure; dropping the future or the response
+//! negotiates it or `protocol` asks for it. Bodies stream both ways with back-pressure; dropping the future or the response
 //! ends the request.
 //!
-//! hyper-util's pooled client is not used: it has neither a maximum age nor a bound, does not say
+//! hyper-util's pooled client is not used: it has no bound, does not say
 //! which address a connection goes to, and wakes a task of its own for each step of a response.
 
 mod addresses;
