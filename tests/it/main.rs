@@ -57,6 +57,8 @@ mod planes_together;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod proxies;
+#[cfg(test)]
 mod readme;
 #[cfg(test)]
 mod reload;

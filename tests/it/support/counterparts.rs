@@ -119,7 +119,7 @@ fn installed(name: &str, path: &str) -> Option<PathBuf> {
 }
 
 /// Says that `name` is not there, or fails under `GATEPOST_TESTS=all`.
-pub(super) fn skipped<T>(name: &str) -> Option<T> {
+pub(crate) fn skipped<T>(name: &str) -> Option<T> {
     let all = std::env::var_os("GATEPOST_TESTS").is_some_and(|which| which == "all");
     assert!(!all, "GATEPOST_TESTS=all, but {name} is not installed");
     eprintln!("skipped: {name} is not installed (scripts/counterparts)");
@@ -127,7 +127,7 @@ pub(super) fn skipped<T>(name: &str) -> Option<T> {
 }
 
 /// A script of `tests/counterparts`, run by the Python installed there.
-pub(super) fn python(name: &str) -> Option<Command> {
+pub(crate) fn python(name: &str) -> Option<Command> {
     let mut command = Command::new(installed("py", "bin/python")?);
     command.arg(script(name));
     Some(command)

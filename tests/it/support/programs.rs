@@ -37,7 +37,8 @@ pub(crate) async fn text(mut command: Command) -> String {
     ran.await.expect("the program's output")
 }
 
-fn find(name: &str) -> Option<PathBuf> {
+/// The file of a program, on the `PATH` or in `/usr/sbin`.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         // not on everyone's PATH
