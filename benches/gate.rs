@@ -20,7 +20,7 @@ use gatepost::authn::issuer::{Accepted, Algorithm, ClaimMap, Preset};
 use gatepost::authn::jws::Jws;
 use gatepost::authn::{Issuer, KeySet, jwt};
 use gatepost::authz::identity::ListFormat;
-use gatepost::authz::route::{Access, HostPattern, PathPattern, Protected};
+use gatepost::authz::route::{Access, HostPattern, Mode, PathPattern, Protected};
 use gatepost::authz::rule::{Rule, SetRule};
 use gatepost::authz::{Decision, Route, RouteTable};
 use gatepost::clock::UnixTime;
@@ -145,6 +145,7 @@ fn route(number: usize) -> Route {
             token_from: vec![TokenSource::Authorization],
             optional: false,
             require,
+            mode: Mode::Enforce,
             on_behalf_of: None,
         })),
         allow_encoded_slashes: false,

@@ -1,7 +1,8 @@
 //! Why a request was refused: the stable reason codes of log, metric, audit and `explain`.
 //!
 //! [`Denial`]: policy said no (4xx). [`Failure`]: we could not tell or could not carry the request
-//! (5xx). They are two types so that an outage can never be written as a denial.
+//! (5xx). They are two types so that an outage can never be written as a denial. [`Refusal`] is where
+//! both may stand.
 
 use std::fmt;
 use std::time::Duration;
@@ -180,5 +181,37 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.reason())
+    }
+}
+
+/// Why a request is not carried on: policy, or trouble.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Policy said no.
+    Denied(Denial),
+    /// We could not tell, or not carry it.
+    Failed(Failure),
+}
+
+impl Refusal {
+    /// The stable reason code.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Denied(denial) => denial.reason(),
+            Self::Failed(failure) => failure.reason(),
+        }
+    }
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(denial)
+    }
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
     }
 }

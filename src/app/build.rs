@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::Shared;
+use crate::authz::Route;
+use crate::authz::route::Mode;
 use crate::client::egress::Targets;
 use crate::client::jwks::{Background, KeyEngine};
 use crate::client::outgoing::Outgoing;
@@ -51,6 +53,11 @@ pub(super) fn build(
     )?;
     let terminations = Terminations::load(&config, previous.map(|old| &old.tls))?;
     telemetry.metrics.tls_certificates(terminations.expiries());
+    let shadow = |route: &&Arc<Route>| route.mode() == Mode::Shadow;
+    let routes = config.routes.routes().iter();
+    telemetry
+        .metrics
+        .shadow_routes(routes.filter(shadow).count());
     let keys = Arc::new(KeyEngine::start(
         &config.issuers,
         &config.jwks,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 use crate::authn::principal::Principal;
-use crate::authz::route::{Access, Route};
+use crate::authz::route::{Access, Mode, Protected, Route};
 use crate::clock::UnixTime;
-use crate::reason::Denial;
+use crate::reason::{Denial, Failure, Refusal};
 use crate::steps::Steps;
 
 /// A principal together with its identity headers, rendered once per token.
@@ -21,12 +21,13 @@ pub struct Proven {
     pub until: UnixTime,
 }
 
-/// Permission to carry one request to one route. Only [`permit`] makes one, and
+/// Permission to carry one request to one route. Only [`decide`] makes one, and
 /// `client::upstream::forward` consumes it: an unjudged request has nowhere to go.
 #[derive(Debug)]
 pub struct Permit {
     route: Arc<Route>,
     proven: Option<Proven>,
+    shadowed: Option<Refusal>,
 }
 
 impl Permit {
@@ -36,10 +37,17 @@ impl Permit {
         &self.route
     }
 
-    /// Who may; `None` on a public route or for an anonymous caller of an optional one.
+    /// Who may; `None` on a public route, for an anonymous caller of an optional one, and for a
+    /// caller whom shadow mode let through without a verified credential.
     #[must_use]
     pub fn proven(&self) -> Option<&Proven> {
         self.proven.as_ref()
+    }
+
+    /// Why the request would not have passed, if only shadow mode let it through.
+    #[must_use]
+    pub fn shadowed(&self) -> Option<&Refusal> {
+        self.shadowed.as_ref()
     }
 
     /// The same permit with other identity headers: `on_behalf_of` states a user for a service.
@@ -61,35 +69,216 @@ pub enum Decision {
     Deny(Denial),
 }
 
-/// Gives a permit if the route's access rule holds for what was proven. `proven` is `None` if no
-/// credential was presented; a presented but invalid one never comes here.
-pub fn permit(
+impl Decision {
+    /// What it would be if the route enforced its rule.
+    pub fn enforced(self) -> Result<Self, Failure> {
+        match self {
+            Self::Allow(Permit {
+                shadowed: Some(refusal),
+                ..
+            }) => Self::refused(refusal),
+            decided @ (Self::Allow(_) | Self::Deny(_)) => Ok(decided),
+        }
+    }
+
+    fn refused(refusal: Refusal) -> Result<Self, Failure> {
+        match refusal {
+            Refusal::Denied(denial) => Ok(Self::Deny(denial)),
+            Refusal::Failed(failure) => Err(failure),
+        }
+    }
+}
+
+/// Gives a permit if the route's access rule holds for what was proven: `Ok(None)` if no credential
+/// was presented, `Err` if one was that proves nothing. In shadow mode the permit is given in any
+/// case, and remembers why it would not have been; a principal stands in it only if its credential was
+/// verified.
+pub fn decide(
     route: &Arc<Route>,
-    proven: Option<Proven>,
+    proven: Result<Option<Proven>, Refusal>,
     steps: &mut impl Steps,
-) -> Result<Permit, Denial> {
-    match (&route.access, &proven) {
+) -> Result<Decision, Failure> {
+    let (proven, refusal) = match (&route.access, proven) {
         (Access::Public, _) => {
             steps.step("access", || "public route".to_owned());
-            Ok(Permit {
-                route: Arc::clone(route),
-                proven: None,
-            })
+            (None, None)
         }
-        (Access::Protected(protected), None) if protected.optional => {
+        (Access::Protected(asked), Ok(proven)) => {
+            let refused = admit(asked, proven.as_ref(), steps).err();
+            (proven, refused.map(Refusal::Denied))
+        }
+        (Access::Protected(_), Err(refusal)) => (None, Some(refusal)),
+    };
+    let shadowed = match (refusal, route.mode()) {
+        (Some(refusal), Mode::Enforce) => return Decision::refused(refusal),
+        (Some(refusal), Mode::Shadow) => {
+            let reason = refusal.reason();
+            steps.step("mode", || {
+                format!("shadow: {reason} is noted, not enforced")
+            });
+            Some(refusal)
+        }
+        (None, Mode::Enforce | Mode::Shadow) => None,
+    };
+    Ok(Decision::Allow(Permit {
+        route: Arc::clone(route),
+        proven,
+        shadowed,
+    }))
+}
+
+/// Whether a protected route is for this principal, or for nobody in particular.
+fn admit(asked: &Protected, proven: Option<&Proven>, steps: &mut impl Steps) -> Result<(), Denial> {
+    match proven {
+        Some(proven) => asked.require.evaluate(&proven.principal, steps),
+        None if asked.optional => {
             steps.step("access", || "optional route, anonymous".to_owned());
-            Ok(Permit {
-                route: Arc::clone(route),
-                proven: None,
-            })
+            Ok(())
         }
-        (Access::Protected(_), None) => Err(Denial::CredentialMissing),
-        (Access::Protected(protected), Some(known)) => {
-            protected.require.evaluate(&known.principal, steps)?;
-            Ok(Permit {
-                route: Arc::clone(route),
-                proven,
-            })
+        None => Err(Denial::CredentialMissing),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::authn::PrincipalKind;
+    use crate::authn::claims::Claims;
+    use crate::authn::credential::{Kind, TokenSource};
+    use crate::authn::principal::Names;
+    use crate::authz::route::{HostPattern, PathPattern};
+    use crate::authz::rule::Rule;
+
+    fn route(access: Access) -> Arc<Route> {
+        Arc::new(Route {
+            name: Arc::from("r"),
+            hosts: vec![HostPattern::Any],
+            pattern: PathPattern::parse("/**").unwrap(),
+            methods: vec![],
+            access,
+            allow_encoded_slashes: false,
+            pass_overrides: false,
+            forward: None,
+        })
+    }
+
+    /// A route for services.
+    fn protected(mode: Mode, optional: bool) -> Arc<Route> {
+        route(Access::Protected(Box::new(Protected {
+            accepts: vec![Kind::Bearer],
+            issuers: vec![0],
+            token_from: vec![TokenSource::Authorization],
+            optional,
+            require: Rule {
+                principal: Some(PrincipalKind::Service),
+                ..Rule::default()
+            },
+            mode,
+            on_behalf_of: None,
+        })))
+    }
+
+    fn proven(kind: PrincipalKind) -> Proven {
+        Proven {
+            principal: Arc::new(Principal {
+                kind,
+                issuer: Arc::from("users"),
+                user_id: "ada".to_owned(),
+                tenant_id: None,
+                client_id: None,
+                name: None,
+                email: None,
+                groups: Names::Unresolved,
+                roles: Names::Unresolved,
+                permissions: Names::Unresolved,
+                scopes: vec![],
+                claims: Claims::default(),
+            }),
+            headers: Arc::default(),
+            until: UnixTime(9),
         }
+    }
+
+    type Presented<'f> = &'f dyn Fn() -> Result<Option<Proven>, Refusal>;
+
+    /// What was decided, for whom, and what shadow mode did not enforce.
+    fn shown(decided: &Result<Decision, Failure>) -> String {
+        match decided {
+            Ok(Decision::Allow(permit)) => {
+                let who = permit.proven().map(|proven| &*proven.principal.user_id);
+                let shadowed = permit.shadowed().map(Refusal::reason);
+                format!(
+                    "allow {} {}",
+                    who.unwrap_or("anonymous"),
+                    shadowed.unwrap_or_default()
+                )
+                .trim_end()
+                .to_owned()
+            }
+            Ok(Decision::Deny(denial)) => format!("deny {denial}"),
+            Err(failure) => format!("fail {failure}"),
+        }
+    }
+
+    #[test]
+    fn shadow_mode_notes_what_enforcing_refuses_and_names_only_the_proven() {
+        let service = || Ok(Some(proven(PrincipalKind::Service)));
+        let user = || Ok(Some(proven(PrincipalKind::User)));
+        let none = || Ok(None);
+        let expired = || Err(Refusal::Denied(Denial::TokenExpired));
+        let outage = || {
+            Err(Refusal::Failed(Failure::KeysUnavailable {
+                retry_after: Duration::from_secs(1),
+            }))
+        };
+        let cases: [(Presented<'_>, bool, &str, &str); 6] = [
+            (&service, false, "allow ada", "allow ada"),
+            (
+                &user,
+                false,
+                "deny principal_kind_refused",
+                "allow ada principal_kind_refused",
+            ),
+            (
+                &none,
+                false,
+                "deny credential_missing",
+                "allow anonymous credential_missing",
+            ),
+            (&none, true, "allow anonymous", "allow anonymous"),
+            (
+                &expired,
+                true,
+                "deny token_expired",
+                "allow anonymous token_expired",
+            ),
+            (
+                &outage,
+                false,
+                "fail keys_unavailable",
+                "allow anonymous keys_unavailable",
+            ),
+        ];
+        for (presented, optional, enforced, shadow) in cases {
+            let decide = |mode| decide(&protected(mode, optional), presented(), &mut ());
+            assert_eq!(shown(&decide(Mode::Enforce)), enforced);
+            assert_eq!(shown(&decide(Mode::Shadow)), shadow);
+            for mode in [Mode::Enforce, Mode::Shadow] {
+                let strict = decide(mode).and_then(Decision::enforced);
+                assert_eq!(shown(&strict), enforced, "{mode:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_public_route_names_nobody() {
+        let decided = decide(
+            &route(Access::Public),
+            Ok(Some(proven(PrincipalKind::User))),
+            &mut (),
+        );
+        assert_eq!(shown(&decided), "allow anonymous");
     }
 }

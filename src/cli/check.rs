@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use crate::authz::route::Mode;
 use crate::config::{self, Config, ConfigErrors, Sources};
 
 /// Arguments of `gatepost check`.
@@ -86,7 +87,7 @@ fn text(
         let methods: Vec<&str> = route.methods.iter().map(http::Method::as_str).collect();
         writeln!(
             out,
-            "  {}: {} {}{} -> {}",
+            "  {}: {} {}{} -> {}{}",
             route.name,
             if methods.is_empty() {
                 "*".to_owned()
@@ -99,6 +100,10 @@ fn text(
                 .forward
                 .as_ref()
                 .map_or("(forward auth only)", |forward| &forward.upstream),
+            match route.mode() {
+                Mode::Enforce => "",
+                Mode::Shadow => " (shadow: refuses nobody)",
+            },
         )?;
     }
     match config.warnings.len() {

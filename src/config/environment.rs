@@ -81,7 +81,7 @@ impl<'r> Reader<'r> {
                 &[NAME],
                 NAME,
                 "authentication cannot be switched off",
-                "remove it; to try things out use `gatepost dev`, to make a path public write a route with auth = \"none\"",
+                "remove it; to try things out use `gatepost dev`, to refuse nobody yet write a file whose route has mode = \"shadow\"",
             );
         }
     }

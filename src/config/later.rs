@@ -42,7 +42,6 @@ const LATER: &[(&str, Option<&str>, &str)] = &[
     ("routes.[].auth.[]", Some("basic"), "passwords"),
     ("routes.[].auth.[]", Some("alb"), "ALB user claims"),
     ("routes.[].auth.all", None, "several credentials at once"),
-    ("routes.[].mode", Some("shadow"), "shadow mode"),
     ("routes.[].memberships", None, "memberships kept elsewhere"),
     ("routes.[].forward_api_key", None, "API keys"),
     ("routes.[].cors", None, "CORS"),

@@ -4,7 +4,7 @@ use super::error::KeyPath;
 use super::resolve::Planes;
 use super::settings::Warning;
 use crate::authz::Route;
-use crate::authz::route::{Access, Segment, common_method};
+use crate::authz::route::{Access, Mode, Segment, common_method};
 
 /// Warnings about the routes together; `keys` are theirs in the file.
 pub(super) fn routes(
@@ -33,6 +33,11 @@ pub(super) fn routes(
             let why = format!("route {} is more specific and matches", first.name);
             let message = format!("route {name} is unreachable: {why} every path of it");
             warn(key, message);
+        }
+        if route.mode() == Mode::Shadow {
+            let why = "who would be refused is let through and noted";
+            let message = format!("route {name} is in shadow mode and protects nothing: {why}");
+            warn(&key.key("mode"), message);
         }
         for (open, key) in routes.iter().zip(keys) {
             if !is_weaker(&open.access, &route.access)
@@ -112,7 +117,8 @@ fn is_weaker(open: &Access, than: &Access) -> bool {
         (Access::Public, Access::Protected(_)) => true,
         (Access::Protected(open), Access::Protected(than)) => {
             let nothing = crate::authz::Rule::default();
-            (open.optional && !than.optional)
+            (open.mode == Mode::Shadow && than.mode == Mode::Enforce)
+                || (open.optional && !than.optional)
                 || (open.require == nothing && than.require != nothing)
                 || open.accepts.iter().any(|kind| !than.accepts.contains(kind))
                 || open

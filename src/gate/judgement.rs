@@ -7,7 +7,7 @@ use crate::authz::decision::Proven;
 use crate::authz::{Decision, Route};
 use crate::certificate::Fingerprint;
 use crate::clock::UnixTime;
-use crate::reason::{Denial, Failure};
+use crate::reason::{Denial, Failure, Refusal};
 
 /// What came to light while deciding, for the log; whatever the outcome.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +26,8 @@ pub struct Evidence {
     pub expires_at: Option<UnixTime>,
     /// Whether the token was found verified; `None` if none was looked for.
     pub cached: Option<bool>,
+    /// Why the request would not have passed, where shadow mode let it through.
+    pub shadowed: Option<Refusal>,
 }
 
 impl Evidence {

@@ -17,7 +17,7 @@ use http::HeaderMap;
 use self::cache::TokenCache;
 pub use self::judgement::{Evidence, Judgement, Validation};
 pub use self::keys::{Boxed, FixedKeys, KeySource, KeysNow, Sought};
-use self::prove::{Presented, Unproven};
+use self::prove::Presented;
 use crate::authn::Issuer;
 use crate::authn::credential::TokenSource;
 use crate::authz::decision;
@@ -25,7 +25,7 @@ use crate::authz::identity::ListFormat;
 use crate::authz::route::Access;
 use crate::authz::{Decision, Route, RouteTable};
 use crate::clock::UnixTime;
-use crate::reason::Denial;
+use crate::reason::{Denial, Refusal};
 use crate::request::{IdentityNames, RequestFacts};
 use crate::steps::Steps;
 
@@ -151,7 +151,11 @@ impl Gate {
                     headers: facts.headers,
                     certificate: facts.certificate,
                 };
-                self.judge(route, presented, now, steps).await
+                let mut judgement = self.judge(route, presented, now, steps).await;
+                if let Ok(Decision::Allow(permit)) = &judgement.outcome {
+                    judgement.evidence.shadowed = permit.shadowed().cloned();
+                }
+                judgement
             }
             Err(denial) => {
                 steps.step("route", || "none".to_owned());
@@ -163,8 +167,8 @@ impl Gate {
         }
     }
 
-    /// Decides on the credentials in `headers` as if `route` had been found
-    /// (`/api/v1/validate?route=NAME`).
+    /// Decides on the credentials in `headers` as if `route` had been found, and as if it enforced its
+    /// rule: nothing is let through here (`/api/v1/validate?route=NAME`).
     pub async fn check_route(
         &self,
         route: &Arc<Route>,
@@ -176,7 +180,11 @@ impl Gate {
             headers,
             certificate: None,
         };
-        self.judge(route, presented, now, steps).await
+        let Judgement { outcome, evidence } = self.judge(route, presented, now, steps).await;
+        Judgement {
+            outcome: outcome.and_then(Decision::enforced),
+            evidence,
+        }
     }
 
     /// Decides on what was presented for a route.
@@ -201,20 +209,7 @@ impl Gate {
                     .await
             }
         };
-        let permit = match proven {
-            Ok(proven) => decision::permit(route, proven, steps),
-            Err(Unproven::Denied(denial)) => Err(denial),
-            Err(Unproven::Failed(failure)) => {
-                return Judgement {
-                    outcome: Err(failure),
-                    evidence,
-                };
-            }
-        };
-        let outcome = Ok(match permit {
-            Ok(permit) => Decision::Allow(permit),
-            Err(denial) => Decision::Deny(denial),
-        });
+        let outcome = decision::decide(route, proven, steps);
         Judgement { outcome, evidence }
     }
 
@@ -241,8 +236,8 @@ impl Gate {
         let outcome = match proven {
             Ok(Some(proven)) => Ok(Ok(proven)),
             Ok(None) => Ok(Err(Denial::CredentialMissing)),
-            Err(Unproven::Denied(denial)) => Ok(Err(denial)),
-            Err(Unproven::Failed(failure)) => Err(failure),
+            Err(Refusal::Denied(denial)) => Ok(Err(denial)),
+            Err(Refusal::Failed(failure)) => Err(failure),
         };
         Validation { outcome, evidence }
     }

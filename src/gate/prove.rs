@@ -14,26 +14,8 @@ use crate::authz::identity;
 use crate::authz::route::Protected;
 use crate::certificate::Certificate;
 use crate::clock::UnixTime;
-use crate::reason::{Denial, Failure};
+use crate::reason::{Denial, Failure, Refusal};
 use crate::steps::Steps;
-
-/// Why a credential proves nothing: policy, or our trouble.
-pub(super) enum Unproven {
-    Denied(Denial),
-    Failed(Failure),
-}
-
-impl From<Denial> for Unproven {
-    fn from(denial: Denial) -> Self {
-        Self::Denied(denial)
-    }
-}
-
-impl From<Failure> for Unproven {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
 
 /// Where the credentials of a request are looked for.
 #[derive(Clone, Copy)]
@@ -52,7 +34,7 @@ impl Gate {
         now: UnixTime,
         steps: &mut (impl Steps + Send),
         evidence: &mut Evidence,
-    ) -> Result<Option<Proven>, Unproven> {
+    ) -> Result<Option<Proven>, Refusal> {
         let mut first: Option<Proven> = None;
         for kind in &asked.accepts {
             let proven = match kind {
@@ -126,7 +108,7 @@ impl Gate {
         now: UnixTime,
         steps: &mut (impl Steps + Send),
         evidence: &mut Evidence,
-    ) -> Result<Option<Proven>, Unproven> {
+    ) -> Result<Option<Proven>, Refusal> {
         let Some(token) = credential::bearer(headers, sources)? else {
             steps.step("credential", || "no bearer token".to_owned());
             return Ok(None);
@@ -202,7 +184,7 @@ impl Gate {
         accepted: &[usize],
         now: UnixTime,
         steps: &mut (impl Steps + Send),
-    ) -> Result<(&Issuer, Arc<Entry>), Unproven> {
+    ) -> Result<(&Issuer, Arc<Entry>), Refusal> {
         let jws = Jws::parse(token)?;
         let named = jws.unverified_issuer()?;
         // several tables may describe one issuer, for different audiences: the first whose judgement
@@ -215,14 +197,14 @@ impl Gate {
             .filter(|(_, known)| known.issuer.accepted_iss.iter().any(|iss| *iss == *named))
             .collect();
         let mut left = candidates.len();
-        let mut refused = Unproven::Denied(Denial::IssuerUnknown);
+        let mut refused = Refusal::Denied(Denial::IssuerUnknown);
         for (number, known) in candidates {
             left -= 1;
             steps.step("issuer", || format!("{:?}", known.issuer.name));
             match self.verify_by(number, &jws, &known.issuer, steps).await {
                 Ok((verified, keys))
                     if verified.judge(&known.issuer, now, &mut ()).is_ok()
-                        || (left == 0 && matches!(refused, Unproven::Denied(_))) =>
+                        || (left == 0 && matches!(refused, Refusal::Denied(_))) =>
                 {
                     let headers = identity::render(&self.identity, self.lists, &verified.principal);
                     let fingerprint = self.cache.fingerprint(&digest);
@@ -240,7 +222,7 @@ impl Gate {
                 }
                 Ok(_not_here) => {}
                 Err(unproven) => {
-                    if matches!(refused, Unproven::Denied(_)) {
+                    if matches!(refused, Refusal::Denied(_)) {
                         refused = unproven;
                     }
                 }
@@ -255,7 +237,7 @@ impl Gate {
         jws: &Jws<'_>,
         issuer: &Issuer,
         steps: &mut (impl Steps + Send),
-    ) -> Result<(VerifiedToken, Arc<KeySet>), Unproven> {
+    ) -> Result<(VerifiedToken, Arc<KeySet>), Refusal> {
         let keys = match self.keys.find(number) {
             KeysNow::Usable(keys) => keys,
             KeysNow::Unavailable { retry_after } => {

@@ -14,11 +14,11 @@ use tokio::time::Instant;
 use crate::authz::decision::Proven;
 use crate::config::RequestIdTrust;
 use crate::gate::Evidence;
+use crate::reason::Refusal;
 use crate::request::forwarded::TrustedProxies;
 use crate::request::id::RequestId;
 use crate::server::World;
 use crate::server::body::Body;
-use crate::server::respond::Refusal;
 use crate::telemetry::{Outcome, Plane, RequestLine, Telemetry};
 
 /// `traceparent` (W3C Trace Context).
@@ -77,6 +77,7 @@ impl Account {
                 status: StatusCode::from_u16(CLIENT_GONE)
                     .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
                 outcome: Outcome::Allow,
+                shadowed: None,
                 principal: None,
                 on_behalf_of: None,
                 key_id: None,
@@ -121,6 +122,7 @@ impl Account {
             token,
             certificate,
             cached,
+            shadowed,
             ..
         } = evidence;
         if let Some(hit) = cached {
@@ -134,6 +136,7 @@ impl Account {
             line.key_id = key_id;
             line.token = token;
             line.certificate = certificate;
+            line.shadowed = shadowed.as_ref().map(Outcome::from);
         });
     }
 
@@ -169,11 +172,7 @@ impl Account {
 
     /// It was refused.
     pub(crate) fn refused(&mut self, refusal: &Refusal) {
-        let outcome = match refusal {
-            Refusal::Denied(denial) => Outcome::Deny(denial.reason()),
-            Refusal::Failed(failure) => Outcome::Fail(failure.reason()),
-        };
-        self.note(|line| line.outcome = outcome);
+        self.note(|line| line.outcome = Outcome::from(refusal));
     }
 
     /// Closes the account when `response`, which now tells the request's id, has been sent. `held`

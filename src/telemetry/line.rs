@@ -56,6 +56,10 @@ impl Scratch {
         number(out, u64::from(line.status.as_u16()));
         literal(out, "decision", line.outcome.as_str());
         some(out, "reason", line.outcome.reason(), 64);
+        if let Some(shadowed) = line.shadowed {
+            literal(out, "shadow_decision", shadowed.as_str());
+            some(out, "shadow_reason", shadowed.reason(), 64);
+        }
         if let Some(principal) = &line.principal {
             text(out, "user_id", &principal.user_id, 256);
             some(out, "client_id", principal.client_id.as_deref(), 256);

@@ -28,6 +28,7 @@ use crate::authn::principal::Principal;
 use crate::certificate::Fingerprint;
 use crate::clock::{Clock, SystemClock};
 use crate::config;
+use crate::reason::Refusal;
 use crate::request::id::RequestId;
 
 /// Where a request came in.
@@ -88,6 +89,15 @@ impl Outcome {
     }
 }
 
+impl From<&Refusal> for Outcome {
+    fn from(refusal: &Refusal) -> Self {
+        match refusal {
+            Refusal::Denied(denial) => Self::Deny(denial.reason()),
+            Refusal::Failed(failure) => Self::Fail(failure.reason()),
+        }
+    }
+}
+
 /// One request, as the log tells it (docs/request-log.md). No token, cookie, key or query.
 #[derive(Clone, Debug)]
 pub struct RequestLine {
@@ -107,6 +117,8 @@ pub struct RequestLine {
     pub status: StatusCode,
     /// Allowed, denied, failed.
     pub outcome: Outcome,
+    /// What the decision would have been, where shadow mode let the request through.
+    pub shadowed: Option<Outcome>,
     /// Who, if proven.
     pub principal: Option<Arc<Principal>>,
     /// The user a service acted for.
@@ -136,9 +148,12 @@ pub struct Telemetry {
     log: Option<log::Log>,
     /// Whether lines of allowed requests are written.
     allowed: AtomicBool,
-    /// Whether lines of denied requests are written; failures always are.
+    /// Whether lines of requests that were denied, or would have been but for shadow mode, are
+    /// written; failures always are.
     denied: AtomicBool,
     recent: recent::Recent,
+    /// The same, of what shadow mode let through.
+    shadowed: recent::Recent,
     started: Duration,
     clock: Arc<dyn Clock>,
 }
@@ -163,6 +178,7 @@ impl Telemetry {
             allowed: AtomicBool::new(true),
             denied: AtomicBool::new(true),
             recent: recent::Recent::default(),
+            shadowed: recent::Recent::default(),
             started: clock.since_epoch(),
             clock,
         })
@@ -177,6 +193,7 @@ impl Telemetry {
             allowed: AtomicBool::new(false),
             denied: AtomicBool::new(false),
             recent: recent::Recent::default(),
+            shadowed: recent::Recent::default(),
             started: SystemClock.since_epoch(),
             clock: Arc::new(SystemClock),
         })
@@ -203,10 +220,13 @@ impl Telemetry {
         if let Some(reason) = line.outcome.reason() {
             self.recent.note(reason, now);
         }
+        if let Some(reason) = line.shadowed.and_then(Outcome::reason) {
+            self.shadowed.note(reason, now);
+        }
         let Some(log) = &self.log else { return };
         let left_out = match line.outcome {
-            Outcome::Allow => !self.allowed.load(Ordering::Relaxed),
-            Outcome::Deny(_) => !self.denied.load(Ordering::Relaxed),
+            Outcome::Allow if line.shadowed.is_none() => !self.allowed.load(Ordering::Relaxed),
+            Outcome::Allow | Outcome::Deny(_) => !self.denied.load(Ordering::Relaxed),
             Outcome::Fail(_) => false,
         };
         if left_out {
@@ -227,6 +247,12 @@ impl Telemetry {
     #[must_use]
     pub fn recent_refusals(&self) -> Vec<(&'static str, u64)> {
         self.recent.counts(self.clock.since_epoch())
+    }
+
+    /// The same of requests that shadow mode let through, by why they would not have passed.
+    #[must_use]
+    pub fn recent_shadowed(&self) -> Vec<(&'static str, u64)> {
+        self.shadowed.counts(self.clock.since_epoch())
     }
 
     /// Wall time since this was made.

@@ -59,6 +59,7 @@ pub(super) fn line() -> RequestLine {
         path: "/orders/42/items".to_owned(),
         status: StatusCode::FORBIDDEN,
         outcome: Outcome::Deny("group_missing"),
+        shadowed: Some(Outcome::Deny("group_missing")),
         principal: Some(Arc::new(principal())),
         on_behalf_of: Some("ada".to_owned()),
         key_id: Some(Arc::from("cognito-2026-11")),
@@ -78,6 +79,7 @@ fn bare() -> RequestLine {
         trace_id: None,
         route: None,
         outcome: Outcome::Allow,
+        shadowed: None,
         principal: None,
         on_behalf_of: None,
         key_id: None,
@@ -277,7 +279,7 @@ proptest! {
 }
 
 #[test]
-fn without_request_lines_denials_and_failures_are_still_written() {
+fn without_request_lines_denials_failures_and_what_shadow_mode_let_through_are_still_written() {
     let captured = Captured::default();
     let clock = Arc::new(ManualClock::new(NOW));
     let telemetry = Telemetry::to_writer(Box::new(captured.clone()), clock);
@@ -286,20 +288,37 @@ fn without_request_lines_denials_and_failures_are_still_written() {
         json: true,
         requests: false,
     });
-    for outcome in [
-        Outcome::Allow,
-        Outcome::Deny("no_route"),
-        Outcome::Fail("internal_error"),
+    let shadowed = Some(Outcome::Deny("role_missing"));
+    for (outcome, shadowed) in [
+        (Outcome::Allow, None),
+        (Outcome::Deny("no_route"), None),
+        (Outcome::Fail("internal_error"), None),
+        (Outcome::Allow, shadowed),
     ] {
-        telemetry.record(RequestLine { outcome, ..line() });
+        telemetry.record(RequestLine {
+            outcome,
+            shadowed,
+            ..line()
+        });
     }
     assert!(telemetry.flush());
-    let reasons: Vec<_> = captured
+    let reasons: Vec<String> = captured
         .text()
         .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["reason"].clone())
+        .map(|line| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            format!("{} {}", line["reason"], line["shadow_reason"])
+        })
         .collect();
-    assert_eq!(reasons, ["no_route", "internal_error"]);
+    assert_eq!(
+        reasons,
+        [
+            r#""no_route" null"#,
+            r#""internal_error" null"#,
+            r#"null "role_missing""#
+        ]
+    );
+    assert_eq!(telemetry.recent_shadowed(), [("role_missing", 1)]);
     assert_eq!(
         telemetry.recent_refusals(),
         [("internal_error", 1), ("no_route", 1)]

@@ -65,6 +65,8 @@ mod reload;
 #[cfg(test)]
 mod rotation;
 #[cfg(test)]
+mod shadow;
+#[cfg(test)]
 mod shutdown;
 #[cfg(test)]
 mod support;

@@ -36,6 +36,17 @@ pub struct Route {
     pub forward: Option<Forward>,
 }
 
+impl Route {
+    /// Whether its rule is enforced; a public route has none that is not.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        match &self.access {
+            Access::Public => Mode::Enforce,
+            Access::Protected(protected) => protected.mode,
+        }
+    }
+}
+
 /// Who may use a route.
 #[derive(Clone, Debug)]
 pub enum Access {
@@ -59,8 +70,31 @@ pub struct Protected {
     pub optional: bool,
     /// What the principal must also be.
     pub require: Rule,
+    /// Whether who may not is refused.
+    pub mode: Mode,
     /// Which services may state the user they act for (ingress only).
     pub on_behalf_of: Option<OnBehalfOf>,
+}
+
+/// `mode`: what becomes of a request whose credential or principal the route does not accept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It is refused.
+    #[default]
+    Enforce,
+    /// It is let through, and the refusal noted. Routing, normalisation and limits still refuse.
+    Shadow,
+}
+
+impl Mode {
+    /// As in the config.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Shadow => "shadow",
+        }
+    }
 }
 
 /// `on_behalf_of`: the service principals that may pass on `X-User-ID`.

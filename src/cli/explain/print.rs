@@ -11,6 +11,7 @@ use crate::authz::{Decision, Route, RouteTable};
 use crate::clock::UnixTime;
 use crate::config::Config;
 use crate::gate::Judgement;
+use crate::reason::Refusal;
 use crate::request::{OwnedHeaders, Path, RequestFacts};
 use crate::server::respond;
 use crate::steps::Transcript;
@@ -35,14 +36,51 @@ enum Outcome {
     /// What the upstream would be told.
     Allow {
         headers: Vec<(String, String)>,
+        /// Why not, but for shadow mode.
+        shadowed: Option<Refused>,
     },
-    Deny {
-        reason: &'static str,
-        status: u16,
-    },
-    Fail {
-        reason: &'static str,
-    },
+    Refused(Refused),
+}
+
+#[derive(Debug)]
+enum Refused {
+    Deny { reason: &'static str, status: u16 },
+    Fail { reason: &'static str },
+}
+
+impl Refused {
+    fn decision(&self) -> &'static str {
+        match self {
+            Self::Deny { .. } => "deny",
+            Self::Fail { .. } => "fail",
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Deny { reason, .. } | Self::Fail { reason } => reason,
+        }
+    }
+
+    fn status(&self) -> Option<u16> {
+        match self {
+            Self::Deny { status, .. } => Some(*status),
+            Self::Fail { .. } => None,
+        }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let reason = refusal.reason();
+        match refusal {
+            Refusal::Denied(denial) => Self::Deny {
+                reason,
+                status: respond::status_of(&denial).as_u16(),
+            },
+            Refusal::Failed(_) => Self::Fail { reason },
+        }
+    }
 }
 
 impl Explanation {
@@ -57,6 +95,7 @@ impl Explanation {
         let forward = route.and_then(|route| route.forward.as_ref());
         let outcome = match judgement.outcome {
             Ok(Decision::Allow(permit)) => Outcome::Allow {
+                shadowed: permit.shadowed().cloned().map(Refused::from),
                 headers: permit
                     .proven()
                     .map(|proven| {
@@ -71,13 +110,8 @@ impl Explanation {
                     })
                     .unwrap_or_default(),
             },
-            Ok(Decision::Deny(denial)) => Outcome::Deny {
-                reason: denial.reason(),
-                status: respond::status_of(&denial).as_u16(),
-            },
-            Err(failure) => Outcome::Fail {
-                reason: failure.reason(),
-            },
+            Ok(Decision::Deny(denial)) => Outcome::Refused(Refusal::from(denial).into()),
+            Err(failure) => Outcome::Refused(Refusal::from(failure).into()),
         };
         Self {
             now,
@@ -93,8 +127,8 @@ impl Explanation {
     pub(super) fn exit_code(&self) -> u8 {
         match self.outcome {
             Outcome::Allow { .. } => 0,
-            Outcome::Deny { .. } => 1,
-            Outcome::Fail { .. } => 2,
+            Outcome::Refused(Refused::Deny { .. }) => 1,
+            Outcome::Refused(Refused::Fail { .. }) => 2,
         }
     }
 
@@ -110,8 +144,12 @@ impl Explanation {
             line("removed", &format!("{name}: a client may not set it"))?;
         }
         match &self.outcome {
-            Outcome::Allow { headers } => {
+            Outcome::Allow { headers, shadowed } => {
                 line("decision", "allow")?;
+                if let Some(refused) = shadowed {
+                    let (decision, reason) = (refused.decision(), refused.reason());
+                    line("shadow", &format!("not enforced: {decision}, {reason}"))?;
+                }
                 if let Some(upstream) = &self.upstream {
                     line("upstream", &format!("{upstream:?}"))?;
                 }
@@ -119,14 +157,16 @@ impl Explanation {
                     line("header", &format!("{name}: {value}"))?;
                 }
             }
-            Outcome::Deny { reason, status } => {
-                line("decision", "deny")?;
-                line("reason", reason)?;
-                line("status", &status.to_string())?;
-            }
-            Outcome::Fail { reason } => {
-                line("decision", "none: could not tell")?;
-                line("reason", reason)?;
+            Outcome::Refused(refused) => {
+                let decision = match refused {
+                    Refused::Deny { .. } => "deny",
+                    Refused::Fail { .. } => "none: could not tell",
+                };
+                line("decision", decision)?;
+                line("reason", refused.reason())?;
+                if let Some(status) = refused.status() {
+                    line("status", &status.to_string())?;
+                }
             }
         }
         Ok(())
@@ -137,11 +177,17 @@ impl Explanation {
     }
 
     fn to_json(&self) -> Value {
-        let (decision, reason, status, headers) = match &self.outcome {
-            Outcome::Allow { headers } => ("allow", None, None, headers.as_slice()),
-            Outcome::Deny { reason, status } => ("deny", Some(*reason), Some(*status), &[][..]),
-            Outcome::Fail { reason } => ("fail", Some(*reason), None, &[][..]),
+        let (headers, shadowed, refused) = match &self.outcome {
+            Outcome::Allow { headers, shadowed } => (headers.as_slice(), shadowed.as_ref(), None),
+            Outcome::Refused(refused) => (&[][..], None, Some(refused)),
         };
+        let shadow = shadowed.map(|refused| {
+            json!({
+                "decision": refused.decision(),
+                "reason": refused.reason(),
+                "status": refused.status(),
+            })
+        });
         let pairs = |list: &[(String, String)]| -> Vec<Value> {
             list.iter()
                 .map(|(name, value)| json!({ "name": name, "value": value }))
@@ -154,9 +200,10 @@ impl Explanation {
             .map(|(name, found)| json!({ "step": name, "found": found }))
             .collect();
         json!({
-            "decision": decision,
-            "reason": reason,
-            "status": status,
+            "decision": refused.map_or("allow", Refused::decision),
+            "reason": refused.map(Refused::reason),
+            "status": refused.and_then(Refused::status),
+            "shadow": shadow,
             "route": self.route,
             "upstream": self.upstream,
             "headers": pairs(headers),

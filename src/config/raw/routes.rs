@@ -27,8 +27,7 @@ pub(in crate::config) struct Route {
     /// Whether a request without any credential passes as anonymous.
     #[serde(default)]
     pub(in crate::config) optional: bool,
-    /// Whether the rule is enforced.
-    #[expect(dead_code, reason = "one value only: it states what happens")]
+    /// Whether who may not is refused (`enforce`), or let through and noted (`shadow`).
     pub(in crate::config) mode: Option<Mode>,
     /// Whose tokens are accepted. Required once there are two issuers.
     pub(in crate::config) issuers: Option<List<Text<NonEmpty>>>,
@@ -92,6 +91,7 @@ pub(in crate::config) enum AuthKind {
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum Mode {
     Enforce,
+    Shadow,
 }
 
 /// `require`

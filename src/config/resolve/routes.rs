@@ -10,8 +10,8 @@ use crate::authn::PrincipalKind;
 use crate::authn::claims::ClaimPath;
 use crate::authn::credential::{Kind, TokenSource};
 use crate::authz::route::{
-    Access, Authorization, Forward, HostPattern, HostRewrite, OnBehalfOf, PathPattern, Protected,
-    Segment,
+    Access, Authorization, Forward, HostPattern, HostRewrite, Mode, OnBehalfOf, PathPattern,
+    Protected, Segment,
 };
 use crate::authz::rule::SetRule;
 use crate::authz::{Route, RouteTable, Rule};
@@ -109,6 +109,7 @@ impl Resolver<'_> {
                 ("issuers", raw.issuers.is_some()),
                 ("token_from", raw.token_from.is_some()),
                 ("on_behalf_of", raw.on_behalf_of.is_some()),
+                ("mode", matches!(raw.mode, Some(raw::Mode::Shadow))),
             ] {
                 if given {
                     self.mistakes.push(
@@ -151,6 +152,10 @@ impl Resolver<'_> {
             ),
             optional: raw.optional,
             require,
+            mode: match raw.mode {
+                None | Some(raw::Mode::Enforce) => Mode::Enforce,
+                Some(raw::Mode::Shadow) => Mode::Shadow,
+            },
             on_behalf_of,
         })))
     }

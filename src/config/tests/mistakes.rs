@@ -208,6 +208,10 @@ fn routes_that_cannot_be_meant_are_refused() {
             "routes[1].require: a public route (auth = \"none\") looks at no credential",
         ),
         (
+            "auth = \"none\"\nmode = \"shadow\"\n",
+            "routes[1].mode: a public route (auth = \"none\") looks at no credential",
+        ),
+        (
             "optional = true\nrequire = { groups = [\"a\"] }\n",
             "routes[1].require: an optional route lets anonymous callers pass, whom no rule can judge",
         ),

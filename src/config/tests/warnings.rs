@@ -155,6 +155,25 @@ fn another_host_or_prefix_to_the_same_paths_is_warned_of() {
 }
 
 #[test]
+fn shadow_mode_is_warned_of_and_weaker_than_any_rule() {
+    let loud = "routes[1].mode: route open is in shadow mode and protects nothing: who would be refused is let through and noted";
+    let shadow = &format!("{ADMINS}\nmode = \"shadow\"");
+    assert_eq!(
+        warned(&[("all", "/**", ""), ("open", "/admin/**", shadow)]),
+        [loud]
+    );
+    let on_a = &format!("hosts = [\"a.example\"]\n{ADMINS}");
+    let beside = "routes[1]: route open reaches the same upstream paths as route admin under a weaker rule, by another host or prefix (clients choose Host)";
+    let mut both = warned(&[("admin", "/admin/**", on_a), ("open", "/admin/**", shadow)]);
+    both.sort();
+    assert_eq!(both, [loud, beside]);
+    assert_eq!(
+        warned(&[("all", "/**", "mode = \"enforce\"")]),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
 fn a_route_that_answers_nobody_is_warned_of() {
     let text = format!("{SMALLEST}[[routes]]\npath = \"/x\"\n");
     let keys: Vec<_> = good(&text, &[])

@@ -1,6 +1,7 @@
 //! The order of the steps, seen from outside: what is remembered, what is judged each time.
 
 mod certificates;
+mod shadow;
 mod tables;
 
 use std::sync::Mutex;
@@ -14,7 +15,7 @@ use crate::authn::KeySet;
 use crate::authn::credential::Kind;
 use crate::authn::issuer::{Accepted, Algorithm, ClaimMap, Preset};
 use crate::authn::jws::MAX_TOKEN_BYTES;
-use crate::authz::route::{HostPattern, PathPattern, Protected};
+use crate::authz::route::{HostPattern, Mode, PathPattern, Protected};
 use crate::authz::rule::{Rule, SetRule};
 use crate::reason::Failure;
 use crate::request::{Host, Path};
@@ -76,6 +77,7 @@ fn route(path: &str, issuers: Vec<usize>, groups: &[&str], optional: bool) -> Ro
                 groups,
                 ..Rule::default()
             },
+            mode: Mode::Enforce,
             on_behalf_of: None,
         })),
         allow_encoded_slashes: false,

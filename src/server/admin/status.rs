@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::authn::credential::TokenSource;
-use crate::authz::route::{Access, Protected, Route};
+use crate::authz::route::{Access, Mode, Protected, Route};
 use crate::authz::rule::{Rule, SetRule};
 use crate::config::IssuerConfig;
 use crate::server::World;
@@ -30,10 +30,12 @@ pub(super) fn report(world: &World) -> Value {
         .into_iter()
         .map(|(listener, open)| (listener, Value::from(open)))
         .collect();
-    let refusals: Vec<Value> = telemetry
-        .recent_refusals()
-        .into_iter()
-        .map(|(reason, count)| json!({ "reason": reason, "count": count }))
+    let refusals = counts(telemetry.recent_refusals());
+    let shadowed = counts(telemetry.recent_shadowed());
+    let all = world.gate.routes().routes().iter();
+    let shadow: Vec<&str> = all
+        .filter(|route| route.mode() == Mode::Shadow)
+        .map(|route| &*route.name)
         .collect();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -50,7 +52,16 @@ pub(super) fn report(world: &World) -> Value {
         "connections": connections,
         "cached_tokens": world.gate.cached_tokens(),
         "refusals_last_15_minutes": refusals,
+        "shadow_routes": shadow,
+        "shadowed_last_15_minutes": shadowed,
     })
+}
+
+fn counts(by_reason: Vec<(&'static str, u64)>) -> Vec<Value> {
+    by_reason
+        .into_iter()
+        .map(|(reason, count)| json!({ "reason": reason, "count": count }))
+        .collect()
 }
 
 fn describe_route(route: &Route, issuers: &[IssuerConfig]) -> Value {
@@ -74,6 +85,7 @@ fn describe_access(access: &Access, issuers: &[IssuerConfig]) -> Value {
         token_from,
         optional,
         require,
+        mode,
         on_behalf_of,
     } = match access {
         Access::Public => return Value::from("none"),
@@ -99,6 +111,7 @@ fn describe_access(access: &Access, issuers: &[IssuerConfig]) -> Value {
         "token_from": sources,
         "optional": optional,
         "require": describe_rule(require),
+        "mode": mode.as_str(),
         "on_behalf_of": on_behalf_of.is_some(),
     })
 }
@@ -191,6 +204,7 @@ mod tests {
             ],
             optional: true,
             require: Rule::default(),
+            mode: Mode::Shadow,
             on_behalf_of: None,
         };
         assert_eq!(
@@ -201,6 +215,7 @@ mod tests {
                 "token_from": ["header:authorization", "cookie:session"],
                 "optional": true,
                 "require": {},
+                "mode": "shadow",
                 "on_behalf_of": false,
             })
         );

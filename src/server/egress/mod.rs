@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use self::find::Found;
 use crate::client::pool::{Limits, Payload, SendError};
 use crate::client::token::Attached;
-use crate::reason::Denial;
+use crate::reason::{Denial, Refusal};
 use crate::request::RequestTrailers;
 use crate::request::headers::single;
 use crate::server::World;
@@ -28,7 +28,7 @@ use crate::server::account::Account;
 use crate::server::body::Body;
 use crate::server::handles::HANDLE;
 use crate::server::hop::{Hop, Terms};
-use crate::server::respond::{Refusal, Responder, X_AUTH_REASON};
+use crate::server::respond::{Responder, X_AUTH_REASON};
 use crate::telemetry::Plane;
 
 /// What a client that wants a tunnel is told.

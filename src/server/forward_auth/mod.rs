@@ -23,13 +23,13 @@ use hyper::body::Incoming;
 use crate::authz::Decision;
 use crate::authz::decision::Proven;
 use crate::config;
-use crate::reason::{Denial, Failure};
+use crate::reason::{Denial, Failure, Refusal};
 use crate::request::{Host, Path, RequestFacts};
 use crate::server::World;
 use crate::server::accept::Downstream;
 use crate::server::account::Account;
 use crate::server::body::Body;
-use crate::server::respond::{Refusal, Responder, X_AUTH_REASON, status_of};
+use crate::server::respond::{Responder, X_AUTH_REASON, status_of};
 use crate::telemetry::Plane;
 
 /// The original request, as its dialect states it.

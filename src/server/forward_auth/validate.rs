@@ -10,11 +10,10 @@ use serde::Serialize;
 use crate::authn::principal::{Names, Principal};
 use crate::authz::Decision;
 use crate::gate::{Judgement, Validation};
-use crate::reason::{Denial, Failure};
+use crate::reason::{Denial, Failure, Refusal};
 use crate::server::World;
 use crate::server::account::Account;
 use crate::server::body::Body;
-use crate::server::respond::Refusal;
 
 /// Who it is. A part that the token does not carry is `null`.
 #[derive(Debug, Default, Serialize)]

@@ -34,6 +34,10 @@ pub(super) fn stated(
     let (Some(rule), Some(proven)) = (&protected.on_behalf_of, permit.proven()) else {
         return Ok(None);
     };
+    // whom the rule refused acts for nobody
+    if permit.shadowed().is_some() {
+        return Ok(None);
+    }
     let Some(user_id) = &names.user_id else {
         return Ok(None);
     };

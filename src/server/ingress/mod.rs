@@ -20,7 +20,7 @@ use crate::client::pool::{Limits, Payload};
 use crate::client::token::Attached;
 use crate::clock::UnixTime;
 use crate::config;
-use crate::reason::{Denial, Failure};
+use crate::reason::{Denial, Failure, Refusal};
 use crate::request::headers::{connection_listed, is_hop_by_hop, same_folded};
 use crate::request::{Host, Path, RequestFacts, RequestTrailers};
 use crate::server::World;
@@ -29,7 +29,7 @@ use crate::server::account::Account;
 use crate::server::body::Body;
 use crate::server::handles::{HANDLE, HandleGuard};
 use crate::server::hop::{Hop, Terms};
-use crate::server::respond::{Refusal, Responder};
+use crate::server::respond::Responder;
 use crate::telemetry::Plane;
 
 /// Answers one request that came by `downstream`.

@@ -14,7 +14,7 @@ pub(super) use self::early::{early, early_bytes, panicked};
 use self::format::{Told, accepted, body, told};
 use crate::client::pool::SendError;
 use crate::config::{ErrorFormat, Errors};
-use crate::reason::{Denial, Failure};
+use crate::reason::{Denial, Failure, Refusal};
 use crate::server::body::Body;
 
 /// The reason code, where the status alone does not tell it: to a proxy that maps every other status,
@@ -29,38 +29,6 @@ pub struct Responder<'w> {
     format: ErrorFormat,
     head: bool,
     message: Option<&'static str>,
-}
-
-/// Why a request is not carried on: policy, or trouble.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// Policy said no.
-    Denied(Denial),
-    /// We could not tell, or not carry it.
-    Failed(Failure),
-}
-
-impl Refusal {
-    /// The stable reason code.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Denied(denial) => denial.reason(),
-            Self::Failed(failure) => failure.reason(),
-        }
-    }
-}
-
-impl From<Denial> for Refusal {
-    fn from(denial: Denial) -> Self {
-        Self::Denied(denial)
-    }
-}
-
-impl From<Failure> for Refusal {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
 }
 
 impl From<SendError> for Refusal {

@@ -33,6 +33,8 @@ use crate::telemetry::{Outcome, Plane, RequestLine};
 pub struct Metrics {
     registry: Registry,
     decisions: IntCounterVec,
+    shadowed: IntCounterVec,
+    shadow_routes: IntGauge,
     requests: IntCounterVec,
     upstream_seconds: HistogramVec,
     planes: [PlaneMetrics; 3],
@@ -63,6 +65,16 @@ impl Metrics {
             "gatepost_decisions_total",
             "Decisions by outcome (allow, deny, fail) and reason code; no reason on allow.",
             &["plane", "route", "outcome", "reason"],
+        );
+        let shadowed = declare.counters(
+            "gatepost_shadow_decisions_total",
+            "Requests let through by shadow mode, by what they would have got (deny, fail) and why.",
+            &["plane", "route", "outcome", "reason"],
+        );
+        let shadow_routes = declare.gauges(
+            "gatepost_shadow_routes",
+            "Routes in shadow mode: they refuse nobody.",
+            &[],
         );
         let requests = declare.counters(
             "gatepost_requests_total",
@@ -158,6 +170,8 @@ impl Metrics {
         });
         let metrics = Self {
             decisions,
+            shadowed,
+            shadow_routes: shadow_routes.with_label_values::<&str>(&[]),
             requests,
             upstream_seconds,
             planes,
@@ -214,15 +228,12 @@ impl Metrics {
         }
         match line.outcome {
             Outcome::Allow => route.allowed.inc(),
-            Outcome::Deny(reason) | Outcome::Fail(reason) => self
-                .decisions
-                .with_label_values(&[
-                    line.plane.as_str(),
-                    line.route.as_deref().unwrap_or_default(),
-                    line.outcome.as_str(),
-                    reason,
-                ])
-                .inc(),
+            refused @ (Outcome::Deny(_) | Outcome::Fail(_)) => {
+                count_refusal(&self.decisions, line, refused);
+            }
+        }
+        if let Some(shadowed) = line.shadowed {
+            count_refusal(&self.shadowed, line, shadowed);
         }
     }
 
@@ -242,6 +253,12 @@ impl Metrics {
             routes
         });
         resolved
+    }
+
+    /// How many routes of the config in force are in shadow mode.
+    pub fn shadow_routes(&self, count: usize) {
+        self.shadow_routes
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// A fetch of an issuer's keys ended.
@@ -358,6 +375,18 @@ impl RouteMetrics {
             upstream_seconds: upstream_seconds.with_label_values(&[plane, route]),
         }
     }
+}
+
+/// One more with this outcome and its reason.
+fn count_refusal(counters: &IntCounterVec, line: &RequestLine, outcome: Outcome) {
+    counters
+        .with_label_values(&[
+            line.plane.as_str(),
+            line.route.as_deref().unwrap_or_default(),
+            outcome.as_str(),
+            outcome.reason().unwrap_or_default(),
+        ])
+        .inc();
 }
 
 fn result(succeeded: bool) -> &'static str {

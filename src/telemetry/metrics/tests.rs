@@ -33,29 +33,42 @@ fn a_request_is_counted_under_its_plane_route_outcome_and_reason() {
     for _ in 0..3 {
         let mut allowed = line();
         allowed.outcome = Outcome::Allow;
+        allowed.shadowed = None;
         allowed.status = StatusCode::OK;
         telemetry.record(allowed);
     }
-    telemetry.record(line());
+    let mut denied = line();
+    denied.shadowed = None;
+    telemetry.record(denied);
     let mut unrouted = line();
     unrouted.route = None;
+    unrouted.shadowed = None;
     unrouted.plane = Plane::ForwardAuth;
     unrouted.outcome = Outcome::Fail("keys_unavailable");
     unrouted.status = StatusCode::SERVICE_UNAVAILABLE;
     unrouted.decision_time = Duration::from_secs(9);
     telemetry.record(unrouted);
 
+    let mut shadowed = line();
+    shadowed.outcome = Outcome::Allow;
+    shadowed.status = StatusCode::NO_CONTENT;
+    shadowed.shadowed = Some(Outcome::Fail("keys_unavailable"));
+    telemetry.record(shadowed);
+    metrics.shadow_routes(2);
+
     let text = metrics.render();
     for expected in [
-        r#"gatepost_decisions_total{outcome="allow",plane="ingress",reason="",route="orders-write"} 3"#,
+        "gatepost_shadow_routes 2",
+        r#"gatepost_shadow_decisions_total{outcome="fail",plane="ingress",reason="keys_unavailable",route="orders-write"} 1"#,
+        r#"gatepost_decisions_total{outcome="allow",plane="ingress",reason="",route="orders-write"} 4"#,
         r#"gatepost_decisions_total{outcome="deny",plane="ingress",reason="group_missing",route="orders-write"} 1"#,
         r#"gatepost_decisions_total{outcome="fail",plane="forward_auth",reason="keys_unavailable",route=""} 1"#,
-        r#"gatepost_requests_total{plane="ingress",route="orders-write",status_class="2xx"} 3"#,
+        r#"gatepost_requests_total{plane="ingress",route="orders-write",status_class="2xx"} 4"#,
         r#"gatepost_requests_total{plane="ingress",route="orders-write",status_class="4xx"} 1"#,
         r#"gatepost_requests_total{plane="forward_auth",route="",status_class="5xx"} 1"#,
-        r#"gatepost_decision_seconds_count{plane="ingress"} 4"#,
+        r#"gatepost_decision_seconds_count{plane="ingress"} 5"#,
         r#"gatepost_decision_seconds_bucket{plane="forward_auth",le="5"} 0"#,
-        r#"gatepost_upstream_seconds_count{plane="ingress",route="orders-write"} 4"#,
+        r#"gatepost_upstream_seconds_count{plane="ingress",route="orders-write"} 5"#,
     ] {
         assert!(
             text.lines().any(|line| line == expected),

@@ -13,7 +13,7 @@ use gatepost::authn::credential::{Kind, TokenSource};
 use gatepost::authn::issuer::{Accepted, Algorithm, ClaimMap, Preset};
 use gatepost::authz::identity::ListFormat;
 use gatepost::authz::route::{
-    Access, Authorization, Forward, HostPattern, HostRewrite, PathPattern, Protected,
+    Access, Authorization, Forward, HostPattern, HostRewrite, Mode, PathPattern, Protected,
 };
 use gatepost::authz::{Route, RouteTable, Rule};
 use gatepost::client::tls::install_crypto_provider;
@@ -151,6 +151,7 @@ pub(crate) fn protected() -> Protected {
         token_from: vec![TokenSource::Authorization],
         optional: false,
         require: Rule::default(),
+        mode: Mode::Enforce,
         on_behalf_of: None,
     }
 }
