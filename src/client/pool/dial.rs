@@ -1,19 +1,17 @@
 //! Opening a connection: TCP, TLS and HTTP's own handshake.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 
 use super::Means;
 use super::addresses::Unresolved;
@@ -56,6 +54,9 @@ pub(super) enum DialError {
     #[error("max_connections are in use")]
     Full,
 }
+
+/// The bytes of a connection: TCP alone, or TLS over it.
+pub type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// Opens connections to one server.
 #[derive(Debug)]
@@ -134,7 +135,7 @@ impl Dial {
         let tcp = TcpStream::connect(slot.address().at()).await?;
         tcp.set_nodelay(true)?;
         let Some((tls, name)) = &self.tls else {
-            let stream = Stream::Plain(tcp);
+            let stream = Stream::Left(tcp);
             return match self.protocol {
                 Protocol::Auto | Protocol::Http1 => self.http1(stream, slot).await,
                 Protocol::Http2 => self.http2(stream, slot).await,
@@ -143,11 +144,11 @@ impl Dial {
         if http1 {
             let only = tls.0.with_alpn(vec![HTTP1_1.to_vec()]);
             let tls = only.connect(name.clone(), tcp).await?;
-            return self.http1(Stream::Tls(Box::new(tls)), slot).await;
+            return self.http1(Stream::Right(Box::new(tls)), slot).await;
         }
         let tls = tls.0.connect(name.clone(), tcp).await?;
         let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-        let stream = Stream::Tls(Box::new(tls));
+        let stream = Stream::Right(Box::new(tls));
         match (self.protocol, http2) {
             (Protocol::Auto | Protocol::Http2, true) => {
                 self.chose_http1.store(false, Ordering::Relaxed);
@@ -189,72 +190,5 @@ impl Dial {
             drop(slot);
         });
         Ok(Connection::Http2(http2))
-    }
-}
-
-/// The bytes of a connection.
-#[derive(Debug)]
-pub enum Stream {
-    /// TCP alone.
-    Plain(TcpStream),
-    /// TLS over it.
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
-            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
-            Self::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
-            Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(tcp) => tcp.is_write_vectored(),
-            Self::Tls(tls) => tls.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
-            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
-        }
     }
 }
