@@ -9,7 +9,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,7 +23,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::addresses::Address;
 use super::dial::Stream;
 use super::limit::Slot;
-use super::payload::{Payload, Progress};
+use super::patience::Patience;
+use super::payload::Payload;
 
 /// How long an idle connection's alarm is set for before a request sets it.
 const UNSET: Duration = Duration::from_secs(3600);
@@ -52,54 +53,6 @@ impl Lost {
         Self::Broken {
             unsent: lost.take_message().map(Box::new),
             error: reason.unwrap_or_else(|| lost.into_error()),
-        }
-    }
-}
-
-/// How long a response head is awaited: `timeout` after the last byte of the request's body.
-pub(super) struct Patience {
-    timeout: Duration,
-    deadline: Instant,
-    progress: Option<Arc<Progress>>,
-}
-
-impl Patience {
-    pub(super) fn new(timeout: Duration, body: &Payload) -> Self {
-        Self {
-            timeout,
-            deadline: Instant::now() + timeout,
-            progress: body.progress(),
-        }
-    }
-
-    /// How far the request's body has come, if it is streamed.
-    pub(super) fn progress(&self) -> Option<&Progress> {
-        self.progress.as_deref()
-    }
-
-    /// A long upload is not a late answer, nor is one that waits for its client: how long that may
-    /// take is the body's own to say.
-    fn deadline(&self) -> Instant {
-        if self.progress().is_some_and(Progress::waiting) {
-            return Instant::now() + self.timeout;
-        }
-        let latest = self.progress().and_then(Progress::latest);
-        latest.map_or(self.deadline, |at| self.deadline.max(at + self.timeout))
-    }
-
-    /// Ready once the deadline has passed. `alarm` may ring early: it is then set again, and a
-    /// request that is answered in time never touches the timers of the runtime.
-    fn poll_late(&self, alarm: &mut Pin<Box<Sleep>>, cx: &mut Context<'_>) -> Poll<()> {
-        if alarm.deadline() > self.deadline {
-            alarm.as_mut().reset(self.deadline);
-        }
-        loop {
-            ready!(alarm.as_mut().poll(cx));
-            let deadline = self.deadline();
-            if deadline <= Instant::now() {
-                return Poll::Ready(());
-            }
-            alarm.as_mut().reset(deadline);
         }
     }
 }
@@ -226,8 +179,12 @@ impl Http1 {
 
     /// Moves bytes. What comes of it is told to whoever awaits the response or its body.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Some(error) = drive(&mut self.driven, cx) {
-            tracing::debug!(%error, "connection ended");
+        if let Poll::Ready(error) = poll_driven(&mut self.driven, cx) {
+            // whoever still waits for it is told that it is gone, and not why
+            self.driven = None;
+            if let Some(error) = error {
+                tracing::debug!(%error, "connection ended");
+            }
         }
     }
 
@@ -258,18 +215,6 @@ impl fmt::Debug for Http1 {
             .field("slot", &self.slot)
             .field("idle_since", &self.idle_since)
             .finish_non_exhaustive()
-    }
-}
-
-/// A connection that has ended is dropped, which tells whoever still waits for it: that it is gone,
-/// and not why.
-fn drive(driven: &mut Option<Driven>, cx: &mut Context<'_>) -> Option<hyper::Error> {
-    match poll_driven(driven, cx) {
-        Poll::Ready(error) => {
-            *driven = None;
-            error
-        }
-        Poll::Pending => None,
     }
 }
 
@@ -354,7 +299,7 @@ impl Http2 {
         };
         async move {
             let mut answer = pin!(answer);
-            let mut alarm = Box::pin(sleep_until(patience.deadline));
+            let mut alarm = Box::pin(sleep_until(patience.first_deadline()));
             poll_fn(|cx| {
                 if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
                     return Poll::Ready(answer.map_err(|lost| Lost::because(reason(), lost)));

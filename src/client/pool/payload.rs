@@ -76,6 +76,16 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    pub(super) fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            latest: AtomicU64::new(0),
+            broken: AtomicU8::new(0),
+            waiting: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
+        }
+    }
+
     /// The response has begun: from now on the client may be as silent as it likes, since with both
     /// halves under way (gRPC) it may only be listening.
     pub(super) fn answered(&self) {
@@ -105,7 +115,7 @@ impl Progress {
         }
     }
 
-    fn note(&self) {
+    pub(super) fn note(&self) {
         let elapsed = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.latest.store(elapsed.max(1), Ordering::Relaxed);
     }
@@ -132,13 +142,7 @@ impl Payload {
             left: limits.max_bytes.unwrap_or(u64::MAX),
             incoming,
             limits,
-            progress: Arc::new(Progress {
-                since: Instant::now(),
-                latest: AtomicU64::new(0),
-                broken: AtomicU8::new(0),
-                waiting: AtomicBool::new(false),
-                answered: AtomicBool::new(false),
-            }),
+            progress: Arc::new(Progress::new()),
             timer: None,
         })
     }
