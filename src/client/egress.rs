@@ -121,23 +121,27 @@ impl Target {
     }
 
     /// Sends a request with this whole path by the connections of `worker` and waits for the
-    /// response's head. `headers` are sent as they are; `Host` is overwritten. Redirects come back as they are.
+    /// response's head. `headers` writes the request's headers, which are sent as they are but for
+    /// `Host`. Redirects come back as they are.
     pub async fn send(
         &self,
         worker: usize,
         method: Method,
         path_and_query: PathAndQuery,
-        mut headers: HeaderMap,
+        headers: impl Fn() -> HeaderMap + Send + Sync,
         body: Payload,
     ) -> Result<Response<Reply>, SendError> {
-        headers.insert(http::header::HOST, self.host().clone());
+        let headers = || {
+            let mut headers = headers();
+            headers.insert(http::header::HOST, self.host().clone());
+            headers
+        };
         let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = Uri::from(path_and_query);
-        *request.headers_mut() = headers.clone();
+        *request.headers_mut() = headers();
         let timeout = self.definition.server.timeout;
-        self.pool
-            .send(worker, request, timeout, || Some(headers.clone()))
-            .await
+        let again = || Some(headers());
+        self.pool.send(worker, request, timeout, again).await
     }
 }

@@ -106,25 +106,28 @@ async fn carry(
     account.attached();
 
     let stripped = definition.forward_user.then_some(&world.owned);
-    let mut headers = rewrite::request(&head.headers, stripped);
-    if let (true, Some(user)) = (definition.forward_user, &user) {
-        rewrite::state_user(&mut headers, user);
-    }
+    let stated = user.as_ref().filter(|_user| definition.forward_user);
     let id_name = world.config.identity.request_id.as_ref();
-    rewrite::state_id(&mut headers, id_name, account.request_id());
-    rewrite::announce(&mut headers, &head.headers, &trailers);
-    hop.ask(&mut headers);
-
-    let mut send = async |attached: &Attached, body: Payload| {
-        let mut headers = headers.clone();
+    let request_id = account.request_id().clone();
+    let headers = |attached: &Attached| {
+        let mut headers = rewrite::request(&head.headers, stripped);
+        if let Some(user) = stated {
+            rewrite::state_user(&mut headers, user);
+        }
+        rewrite::state_id(&mut headers, id_name, &request_id);
+        rewrite::announce(&mut headers, &head.headers, &trailers);
+        hop.ask(&mut headers);
         rewrite::attach(&mut headers, &attached.name, &attached.value);
+        headers
+    };
+    let mut send = async |attached: &Attached, body: Payload| {
         let asked = Instant::now();
         let response = target
             .send(
                 downstream.worker,
                 head.method.clone(),
                 path_and_query.clone(),
-                headers,
+                || headers(attached),
                 body,
             )
             .await;
