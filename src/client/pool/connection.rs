@@ -8,7 +8,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,12 +16,13 @@ use bytes::Bytes;
 use futures_util::future::Either;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::addresses::Address;
 use super::dial::Stream;
+use super::http2::Http2;
 use super::limit::Slot;
 use super::patience::Patience;
 use super::payload::Payload;
@@ -49,7 +50,10 @@ pub(super) enum Lost {
 
 impl Lost {
     /// What the connection says is the reason, if it says one; else the request's own error.
-    fn because(reason: Option<hyper::Error>, mut lost: TrySendError<Request<Payload>>) -> Self {
+    pub(super) fn because(
+        reason: Option<hyper::Error>,
+        mut lost: TrySendError<Request<Payload>>,
+    ) -> Self {
         Self::Broken {
             unsent: lost.take_message().map(Box::new),
             error: reason.unwrap_or_else(|| lost.into_error()),
@@ -238,77 +242,6 @@ pub struct Switched {
     /// The first of them, read already.
     pub early: Bytes,
     _slot: Slot,
-}
-
-/// Why an HTTP/2 connection ended: its first stream to fail is told.
-pub(super) type End = Mutex<Option<hyper::Error>>;
-
-/// A share of an HTTP/2 connection.
-#[derive(Clone, Debug)]
-pub(super) struct Http2 {
-    sender: http2::SendRequest<Payload>,
-    address: Arc<Address>,
-    /// Why the connection ended, once it has. One is held by the lane and one by each stream.
-    end: Arc<End>,
-    /// When the connection was opened.
-    pub(super) opened: Instant,
-    /// When a stream was last begun; known to the lane.
-    pub(super) used: Instant,
-}
-
-impl Http2 {
-    pub(super) fn new(sender: http2::SendRequest<Payload>, address: Arc<Address>) -> Self {
-        let now = Instant::now();
-        Self {
-            sender,
-            address,
-            end: Arc::default(),
-            opened: now,
-            used: now,
-        }
-    }
-
-    /// Where it leads.
-    pub(super) fn address(&self) -> &Arc<Address> {
-        &self.address
-    }
-
-    pub(super) fn is_open(&self) -> bool {
-        !self.sender.is_closed()
-    }
-
-    /// Where whoever drives it says why it ended.
-    pub(super) fn end(&self) -> Weak<End> {
-        Arc::downgrade(&self.end)
-    }
-
-    /// How many streams there are.
-    pub(super) fn streams(&self) -> usize {
-        Arc::strong_count(&self.end).saturating_sub(1)
-    }
-
-    fn exchange(
-        &mut self,
-        request: Request<Payload>,
-        patience: &Patience,
-    ) -> impl Future<Output = Result<Response<Incoming>, Lost>> {
-        let answer = self.sender.try_send_request(request);
-        let reason = || {
-            let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-            end.take()
-        };
-        async move {
-            let mut answer = pin!(answer);
-            let mut alarm = Box::pin(sleep_until(patience.first_deadline()));
-            poll_fn(|cx| {
-                if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-                    return Poll::Ready(answer.map_err(|lost| Lost::because(reason(), lost)));
-                }
-                patience.poll_late(&mut alarm, cx).map(|()| Err(Lost::Late))
-            })
-            .await
-        }
-    }
 }
 
 /// Whether a kept connection ended without answering: the server may have closed it just as we wrote.

@@ -1,12 +1,12 @@
 //! Opening a connection: TCP, TLS and HTTP's own handshake.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -15,7 +15,8 @@ use tokio_util::either::Either;
 
 use super::Means;
 use super::addresses::Unresolved;
-use super::connection::{Connection, Http1, Http2};
+use super::connection::{Connection, Http1};
+use super::http2::{Holding, Http2};
 use super::limit::Slot;
 use crate::client::jwks::Background;
 use crate::config::{self, Protocol};
@@ -171,23 +172,18 @@ impl Dial {
     }
 
     async fn http2(&self, stream: Stream, slot: Slot) -> Result<Connection, DialError> {
-        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        let address = Arc::clone(slot.address());
+        let (sender, connection) = http2::Builder::new(Holding::new(slot))
             .timer(TokioTimer::new())
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_INTERVAL)
             .handshake(TokioIo::new(stream))
             .await?;
-        let http2 = Http2::new(sender, Arc::clone(slot.address()));
+        let http2 = Http2::new(sender, address);
+        let driven = http2.drive(connection);
         let stop = self.background.stop.clone();
-        let end = http2.end();
         self.background.tasks.spawn(async move {
-            if let Some(Err(error)) = stop.run_until_cancelled(connection).await {
-                tracing::debug!(%error, "HTTP/2 connection ended");
-                if let Some(end) = end.upgrade() {
-                    *end.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                }
-            }
-            drop(slot);
+            stop.run_until_cancelled(driven).await;
         });
         Ok(Connection::Http2(http2))
     }

@@ -8,12 +8,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::addresses::Address;
-use super::connection::{Connection, Http1, Http2};
+use super::connection::{Connection, Http1};
+use super::http2::Http2;
 use super::limit::Limit;
-
-/// Streams of one HTTP/2 connection after which another is opened: what every server should allow
-/// (RFC 9113 6.5.2).
-pub(super) const MOST_STREAMS: usize = 100;
 
 /// Connections kept for reuse. Only their own worker takes them; the locks are free but for the
 /// moment in which [`Lane::sweep`] or a request that finds no room looks.
@@ -53,7 +50,7 @@ impl Lane {
 
     /// A kept connection to this address.
     pub(super) fn kept(&self, address: &Arc<Address>) -> Option<Connection> {
-        if let Some(http2) = self.shared(address, None, MOST_STREAMS) {
+        if let Some(http2) = self.shared(address, None, Http2::has_room) {
             return Some(Connection::Http2(http2));
         }
         self.kept_http1(address)
@@ -87,19 +84,19 @@ impl Lane {
         None
     }
 
-    /// A shared connection to this address with fewer than `most` streams, opened `after` then.
+    /// A shared connection to this address that `fits`, opened `after` then.
     pub(super) fn shared(
         &self,
         address: &Arc<Address>,
         after: Option<Instant>,
-        most: usize,
+        fits: fn(&Http2) -> bool,
     ) -> Option<Http2> {
         let mut shared = lock(&self.shared);
         let http2 = shared.iter_mut().find(|http2| {
             Arc::ptr_eq(http2.address(), address)
                 && http2.is_open()
                 && after.is_none_or(|after| http2.opened > after)
-                && http2.streams() < most
+                && fits(http2)
         })?;
         http2.used = Instant::now();
         Some(http2.clone())
@@ -117,10 +114,17 @@ impl Lane {
             return;
         }
         lock(&self.idle).push(http1);
+        if self.wanted.load(Ordering::SeqCst) > 0 {
+            self.returned.notify_one();
+        }
+        self.give_way();
+    }
+
+    /// Where connections are wanted, closes an idle one that no request of this worker waits for.
+    pub(super) fn give_way(&self) {
         if self.limit.is_wanted() {
-            if self.wanted.load(Ordering::SeqCst) > 0 {
-                self.returned.notify_one();
-            } else {
+            let wanted = self.wanted.load(Ordering::SeqCst);
+            if lock(&self.idle).len() > wanted {
                 self.evict_idle();
             }
         }
@@ -162,7 +166,8 @@ impl Lane {
     pub(super) fn sweep(&self) {
         let now = Instant::now();
         lock(&self.shared).retain(|http2| {
-            let in_use = http2.streams() > 0 || now < http2.used + self.idle_timeout;
+            let waits = now < http2.used + self.idle_timeout && !http2.is_late();
+            let in_use = http2.streams() > 0 || waits;
             http2.is_open() && in_use && !http2.address().is_gone()
         });
         let mut idle = lock(&self.idle);

@@ -52,12 +52,14 @@ impl Limit {
     }
 
     /// Room for a connection to `address`. Where there is none, an idle connection of another worker
-    /// (or to another address) gives way; else it is awaited. `None` if the deadline passes.
+    /// (or to another address) gives way; else it is awaited, or one that `fits`. `None` if the
+    /// deadline passes.
     pub(super) async fn room(
         &self,
         address: &Arc<Address>,
-        own: &Arc<Lane>,
+        own: &Lane,
         lanes: &[Arc<Lane>],
+        fits: impl Fn(&Arc<Address>) -> bool,
         deadline: Instant,
     ) -> Option<Room> {
         let slot = |permit| Room::Open(self.slot(address, permit));
@@ -65,13 +67,9 @@ impl Limit {
             return Some(slot(permit));
         }
         // whoever gives a connection back from here on sees that it is wanted
-        let _waiting = Waiting::new(&self.waiting);
-        let _wanted = Waiting::new(own.wanted());
+        let _waiting = Waiting::new(self, own);
         let evicted = lanes.iter().any(|lane| lane.evict_idle())
-            || lanes
-                .iter()
-                .filter(|lane| !Arc::ptr_eq(lane, own))
-                .any(|lane| lane.evict_shared());
+            || lanes.iter().any(|lane| lane.evict_shared());
         tracing::trace!(evicted, "no free connection");
         let mut permit = pin!(Arc::clone(&self.free).acquire_owned());
         let mut late = pin!(sleep_until(deadline));
@@ -80,7 +78,9 @@ impl Limit {
                 biased;
                 permit = permit.as_mut() => return permit.ok().map(slot),
                 () = own.returned() => {
-                    if let Some(connection) = own.any_idle() {
+                    // one that does not fit is closed, and so makes room
+                    let returned = own.any_idle();
+                    if let Some(connection) = returned.filter(|one| fits(one.address())) {
                         return Some(Room::Returned(connection));
                     }
                 }
@@ -111,18 +111,25 @@ impl Drop for Slot {
     }
 }
 
-/// Counts one who waits.
-struct Waiting<'w>(&'w AtomicUsize);
+/// Counts one who waits, among all and in its lane.
+struct Waiting<'w> {
+    limit: &'w Limit,
+    lane: &'w Lane,
+}
 
 impl<'w> Waiting<'w> {
-    fn new(count: &'w AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(count)
+    fn new(limit: &'w Limit, lane: &'w Lane) -> Self {
+        limit.waiting.fetch_add(1, Ordering::SeqCst);
+        lane.wanted().fetch_add(1, Ordering::SeqCst);
+        Self { limit, lane }
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        self.lane.wanted().fetch_sub(1, Ordering::SeqCst);
+        self.limit.waiting.fetch_sub(1, Ordering::SeqCst);
+        // it may have been kept for this one, which needs it no more
+        self.lane.give_way();
     }
 }

@@ -8,6 +8,7 @@
 mod addresses;
 mod connection;
 mod dial;
+mod http2;
 mod lane;
 mod limit;
 mod means;
@@ -354,5 +355,3 @@ impl std::fmt::Display for Chain<'_> {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_http2;

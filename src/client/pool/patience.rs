@@ -77,6 +77,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_upload_that_flows_leaves_its_alarm_alone() {
+        const SECOND: Duration = Duration::from_secs(1);
         const TIMEOUT: Duration = Duration::from_secs(30);
         let progress = Arc::new(Progress::new());
         let patience = Patience {
@@ -86,14 +87,14 @@ mod tests {
         };
         let mut cx = Context::from_waker(Waker::noop());
         let mut alarm = Box::pin(sleep_until(patience.first_deadline()));
-        advance(TIMEOUT - Duration::from_secs(1)).await;
+        advance(29 * SECOND).await;
         progress.note();
         let moved = Instant::now() + TIMEOUT;
-        advance(Duration::from_secs(1)).await;
+        advance(SECOND).await;
         assert!(patience.poll_late(&mut alarm, &mut cx).is_pending());
         assert_eq!(alarm.deadline(), moved);
         for _ in 0..20 {
-            advance(Duration::from_secs(1)).await;
+            advance(SECOND).await;
             progress.note();
             assert!(patience.poll_late(&mut alarm, &mut cx).is_pending());
             assert_eq!(alarm.deadline(), moved);

@@ -12,7 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::connection::{Connection, Http1, Http2, Switched};
+use super::connection::{Connection, Http1, Switched};
+use super::http2::Http2;
 use super::lane::Lane;
 
 /// Why a response's body ended early.

@@ -8,7 +8,8 @@ use tokio::time::{Instant, timeout_at};
 use super::addresses::Address;
 use super::connection::Connection;
 use super::dial::DialError;
-use super::lane::{Lane, MOST_STREAMS};
+use super::http2::Http2;
+use super::lane::Lane;
 use super::limit::Room;
 use super::{Chain, Pool};
 
@@ -45,6 +46,11 @@ impl Attempts {
         let failure = format!("{before}{}: {}", address.at(), Chain(error));
         self.failures.push_str(&failure);
         self.tried.push(Arc::clone(address));
+    }
+
+    /// Whether this address has not failed the request.
+    fn may_try(&self, address: &Arc<Address>) -> bool {
+        !self.tried.iter().any(|tried| Arc::ptr_eq(tried, address))
     }
 
     /// What became of each address, if any was tried.
@@ -134,11 +140,12 @@ impl Pool {
         &self,
         address: &Arc<Address>,
         lane: &Arc<Lane>,
-        &Attempts { fresh, http1, .. }: &Attempts,
+        attempts: &Attempts,
         deadline: Instant,
         give_up: Instant,
     ) -> Result<Taken, DialError> {
         let shared = &self.0;
+        let &Attempts { fresh, http1, .. } = attempts;
         let kept = |http2| Taken {
             connection: Connection::Http2(http2),
             kept: true,
@@ -146,18 +153,20 @@ impl Pool {
         let mut turn = None;
         if !http1 && shared.dial.expects_http2() {
             turn = Some(address.opening(give_up).await.ok_or(DialError::NoTurn)?);
-            if let Some(http2) = lane.shared(address, fresh, MOST_STREAMS) {
+            if let Some(http2) = lane.shared(address, fresh, Http2::has_room) {
                 return Ok(kept(http2));
             }
         }
         // a stream can wait on a connection that has too many, if it cannot have one of its own
-        let crowded = lane.shared(address, fresh, usize::MAX).or_else(|| {
+        let crowded = lane.shared(address, fresh, Http2::is_open).or_else(|| {
             let mut lanes = shared.lanes.iter();
-            lanes.find_map(|lane| lane.shared(address, fresh, usize::MAX))
+            lanes.find_map(|lane| lane.shared(address, fresh, Http2::is_open))
         });
         let crowded = crowded.filter(|_http2| !http1);
         let patience = crowded.as_ref().map_or(deadline, |_crowded| Instant::now());
-        let room = shared.limit.room(address, lane, &shared.lanes, patience);
+        let fits = |address: &_| fresh.is_none() && attempts.may_try(address);
+        let limit = &shared.limit;
+        let room = limit.room(address, lane, &shared.lanes, fits, patience);
         let slot = match room.await {
             Some(Room::Open(slot)) => slot,
             Some(Room::Returned(connection)) => {

@@ -1,3 +1,6 @@
+mod http2;
+mod limit;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +19,7 @@ use crate::client::tls;
 use crate::config;
 use crate::telemetry::{Plane, Telemetry};
 
-pub(super) const SECOND: Duration = Duration::from_secs(1);
+const SECOND: Duration = Duration::from_secs(1);
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// What the n-th request gets.
@@ -63,7 +66,7 @@ fn pool(url: &str) -> Pool {
     pool_of(&server_at(url))
 }
 
-pub(super) fn server_at(url: &str) -> config::Server {
+fn server_at(url: &str) -> config::Server {
     config::Server {
         connect_timeout: SECOND,
         idle_timeout: SECOND,
@@ -71,7 +74,7 @@ pub(super) fn server_at(url: &str) -> config::Server {
     }
 }
 
-pub(super) fn pool_of(server: &config::Server) -> Pool {
+fn pool_of(server: &config::Server) -> Pool {
     tls::install_crypto_provider();
     let telemetry = Telemetry::quiet();
     let means = Means {
@@ -86,7 +89,7 @@ pub(super) fn pool_of(server: &config::Server) -> Pool {
     means.pool(Plane::Ingress, "app", server, None).unwrap()
 }
 
-pub(super) async fn send(
+async fn send(
     pool: &Pool,
     request: Request<Payload>,
     timeout: Duration,
@@ -96,7 +99,7 @@ pub(super) async fn send(
     pool.send(0, request, timeout, again).await
 }
 
-pub(super) fn get(pool: &Pool) -> Request<Payload> {
+fn get(pool: &Pool) -> Request<Payload> {
     Request::get("/a?b=c")
         .header(HOST, pool.host())
         .body(Payload::Empty)
@@ -271,35 +274,6 @@ async fn an_address_that_is_gone_is_not_used_again() {
     let lane = &pool.0.lanes[0];
     lane.sweep();
     assert_eq!(pool.report()["connections"], 1);
-}
-
-#[tokio::test]
-async fn no_more_connections_than_allowed_and_one_that_comes_back_is_passed_on() {
-    let (address, connections) = server(|_| Some(OK)).await;
-    let server = config::Server {
-        max_connections: 1,
-        connect_timeout: Duration::from_millis(200),
-        ..server_of(&[address])
-    };
-    let pool = pool_of(&server);
-    // its body is not read yet, so its connection is in use
-    let first = send(&pool, get(&pool), SECOND).await.unwrap();
-    let full = send(&pool, get(&pool), SECOND).await;
-    assert_eq!(full.unwrap_err(), SendError::Overloaded);
-    let (second, _read) = tokio::join!(send(&pool, get(&pool), SECOND), read(Ok(first)));
-    assert_eq!(read(second).await, "ok");
-    assert_eq!(connections.load(Ordering::SeqCst), 1);
-    // another worker's idle connection gives way
-    assert_eq!(
-        read(pool.send(1, get(&pool), SECOND, || None).await).await,
-        "ok"
-    );
-    assert_eq!(connections.load(Ordering::SeqCst), 2);
-    assert_eq!(pool.report()["connections"], 1);
-    // and so does one that another worker gives back
-    let third = send(&pool, get(&pool), SECOND).await.unwrap();
-    let (fourth, _read) = tokio::join!(pool.send(1, get(&pool), SECOND, || None), read(Ok(third)));
-    assert_eq!(read(fourth).await, "ok");
 }
 
 #[tokio::test]
