@@ -3,11 +3,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Method;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::spoofed::{as_another, as_public, identity, overrides, send};
-use super::{Kind, Stage};
-use crate::support::counterparts::or_skip;
+use super::{Kind, Places, Stage};
+use crate::support::counterparts::{self, or_skip};
 use crate::support::eventually;
 use crate::support::gatepost::Gatepost;
 use crate::support::http::{Call, Connection, Reply};
@@ -38,6 +39,11 @@ macro_rules! matrix {
         #[tokio::test]
         async fn requests_on_one_connection_and_a_hundred_at_once_are_judged_each() {
             crate::proxies::matrix::many::<$kind>().await;
+        }
+
+        #[tokio::test]
+        async fn a_websocket_is_judged_first_and_then_carried() {
+            crate::proxies::matrix::websocket::<$kind>().await;
         }
 
         #[tokio::test]
@@ -150,7 +156,7 @@ fn altered(token: &str) -> String {
 fn of_another_key(token: &str) -> String {
     let (head, rest) = token.split_once('.').expect("a JWS");
     let head = URL_SAFE_NO_PAD.decode(head).expect("base64url");
-    let mut head: serde_json::Value = serde_json::from_slice(&head).expect("JSON");
+    let mut head: Value = serde_json::from_slice(&head).expect("JSON");
     head["kid"] = "another".into();
     format!("{}.{rest}", URL_SAFE_NO_PAD.encode(head.to_string()))
 }
@@ -303,6 +309,37 @@ pub(super) async fn many<K: Kind>() {
         let expected = expected.1.map(|who| vec![who.sub.clone()]);
         assert_eq!(who.get("x-user-id"), expected.as_ref(), "{seen:?}");
     }
+}
+
+pub(super) async fn websocket<K: Kind>() {
+    let server = or_skip!(counterparts::websocket_server().await);
+    let stage = or_skip!(Stage::set::<K>().await);
+    let address = server.url.trim_start_matches("http://");
+    let places = Places {
+        gatepost: stage.gatepost.listener("forward_auth").await,
+        app: address.parse().expect("an address"),
+    };
+    let proxy = or_skip!(K::start(&places).await);
+    let order = |token: &str, path: &str| {
+        json!({
+            "url": format!("ws://{}{path}", proxy.address),
+            "headers": {"authorization": format!("Bearer {token}"), "x-user-id": "root"},
+            "messages": ["hello", 70_000],
+        })
+    };
+    let order_of_ada = order(&stage.ada.access, "/admin/chat");
+    let outcome = or_skip!(counterparts::websocket_client(order_of_ada).await);
+    assert_eq!(outcome["status"], 101, "{outcome}");
+    assert_eq!(outcome["messages"], json!(["hello", 70_000]));
+    let refused = order(&stage.bob.access, "/admin/chat");
+    let outcome = or_skip!(counterparts::websocket_client(refused).await);
+    assert_eq!(outcome["status"], 403, "{outcome}");
+    let mut told = order(&stage.bob.access, "/headers");
+    told["messages"] = json!([]);
+    let outcome = or_skip!(counterparts::websocket_client(told).await);
+    let seen = outcome["messages"][0].as_str().expect("headers");
+    let seen: Value = serde_json::from_str(seen).expect("JSON");
+    assert_eq!(seen["x-user-id"], stage.bob.sub.as_str(), "{seen}");
 }
 
 pub(super) async fn without_keys<K: Kind>() {

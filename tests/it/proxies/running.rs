@@ -17,7 +17,7 @@ pub(super) struct Proxy {
     pub(super) address: SocketAddr,
     child: Child,
     output: [Lines; 2],
-    _directory: TempDir,
+    pub(super) directory: TempDir,
 }
 
 impl Proxy {
@@ -49,7 +49,7 @@ impl Proxy {
                 address,
                 child,
                 output,
-                _directory: directory,
+                directory,
             };
             if proxy.listens().await {
                 return Some(proxy);
