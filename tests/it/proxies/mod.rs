@@ -3,10 +3,14 @@
 //!
 //! A proxy joins by implementing [`Kind`] and writing `matrix!(Its);` in a module of its own.
 
+mod caddy;
+mod haproxy;
 mod matrix;
 mod nginx;
+mod passed;
 mod running;
 mod spoofed;
+mod stated;
 
 use std::net::SocketAddr;
 
