@@ -145,7 +145,30 @@ impl Gate {
                 facts.path.as_str()
             )
         });
-        match self.routes.find(facts) {
+        self.decide(self.routes.find(facts), facts, now, steps)
+            .await
+    }
+
+    /// Decides on one request that a proxy has routed to the route of this name.
+    pub async fn check_named(
+        &self,
+        name: &str,
+        facts: &RequestFacts<'_>,
+        now: UnixTime,
+        steps: &mut (impl Steps + Send),
+    ) -> Judgement {
+        self.decide(self.routes.find_named(name, facts), facts, now, steps)
+            .await
+    }
+
+    async fn decide(
+        &self,
+        found: Result<&Arc<Route>, Denial>,
+        facts: &RequestFacts<'_>,
+        now: UnixTime,
+        steps: &mut (impl Steps + Send),
+    ) -> Judgement {
+        match found {
             Ok(route) => {
                 let presented = Presented {
                     headers: facts.headers,

@@ -35,6 +35,8 @@ pub(crate) struct Account {
     request_id: RequestId,
     /// `None` once told.
     line: Option<Box<RequestLine>>,
+    /// What the asker tells its client, where that is not the response's own status.
+    told: Option<StatusCode>,
     /// Whether there is an outcome to tell.
     decided: bool,
 }
@@ -90,8 +92,21 @@ impl Account {
                 user_agent: text(&head.headers, &header::USER_AGENT).map(capped),
             })),
             request_id,
+            told: None,
             decided: false,
         }
+    }
+
+    /// The account of what this request asks about: of a request of `client`, with this head.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn about(self, world: &World, head: &Parts, client: IpAddr) -> Self {
+        let plane = self
+            .line
+            .as_ref()
+            .map_or(Plane::ForwardAuth, |line| line.plane);
+        let mut account = Self::new(world, plane, head, client.to_canonical(), true);
+        account.began = self.began;
+        account
     }
 
     /// The request's id.
@@ -175,6 +190,19 @@ impl Account {
         self.note(|line| line.outcome = Outcome::from(refusal));
     }
 
+    /// Adds the request's id.
+    pub(crate) fn identify(&self, world: &World, headers: &mut HeaderMap) {
+        if let Some(name) = &world.config.identity.request_id {
+            headers.insert(name, self.request_id.value().clone());
+        }
+    }
+
+    /// The asker will tell its client this status, whatever the status of our response to the asker.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn tells(&mut self, status: StatusCode) {
+        self.told = Some(status);
+    }
+
     /// Closes the account when `response`, which now tells the request's id, has been sent. `held`
     /// is dropped with it.
     pub(crate) fn close_after(
@@ -183,11 +211,8 @@ impl Account {
         mut response: Response<Body>,
         held: impl Send + 'static,
     ) -> Response<Body> {
-        if let Some(name) = &world.config.identity.request_id {
-            let id = self.request_id.value().clone();
-            response.headers_mut().insert(name, id);
-        }
-        let status = response.status();
+        self.identify(world, response.headers_mut());
+        let status = self.told.unwrap_or(response.status());
         self.note(|line| line.status = status);
         self.decided = true;
         response.map(|body| {

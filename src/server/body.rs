@@ -1,4 +1,4 @@
-//! The one response body: nothing, a few bytes, an upstream's stream, or what follows a `101`, and
+//! The one response body: nothing, a few bytes (and trailers), an upstream's stream, or what follows a `101`, and
 //! what to do when it ends.
 
 use std::fmt;
@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -24,6 +25,7 @@ pub struct Body {
 enum Kind {
     Empty,
     Full(Bytes),
+    Trailed(Bytes, HeaderMap),
     Streamed(Reply),
     Tunnel(Box<Tunnel>),
 }
@@ -44,6 +46,12 @@ impl Body {
         } else {
             Kind::Full(bytes)
         })
+    }
+
+    /// These bytes and then these trailers, as gRPC ends its messages.
+    #[must_use]
+    pub fn trailed(bytes: Bytes, trailers: HeaderMap) -> Self {
+        Self::of(Kind::Trailed(bytes, trailers))
     }
 
     /// What a server we called sends, as it comes.
@@ -88,7 +96,7 @@ impl Drop for Body {
         if let Some(end) = self.end.take() {
             end(match &self.kind {
                 Kind::Tunnel(tunnel) => tunnel.sent(),
-                Kind::Empty | Kind::Full(_) | Kind::Streamed(_) => self.sent,
+                Kind::Empty | Kind::Full(_) | Kind::Trailed(..) | Kind::Streamed(_) => self.sent,
             });
         }
     }
@@ -99,6 +107,7 @@ impl fmt::Debug for Body {
         let kind = match self.kind {
             Kind::Empty => "empty",
             Kind::Full(_) => "full",
+            Kind::Trailed(..) => "trailed",
             Kind::Streamed(_) => "streamed",
             Kind::Tunnel(_) => "tunnel",
         };
@@ -125,6 +134,13 @@ impl HttpBody for Body {
                 this.kind = Kind::Empty;
                 Some(Ok(Frame::data(bytes)))
             }
+            Kind::Trailed(bytes, trailers) => Some(Ok(if bytes.is_empty() {
+                let trailers = std::mem::take(trailers);
+                this.kind = Kind::Empty;
+                Frame::trailers(trailers)
+            } else {
+                Frame::data(std::mem::take(bytes))
+            })),
             Kind::Streamed(reply) => std::task::ready!(Pin::new(reply).poll_frame(cx)),
         };
         let frame = frame.map(|frame| frame.map(scrubbed));
@@ -138,7 +154,7 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Empty | Kind::Tunnel(_) => true,
-            Kind::Full(_) => false,
+            Kind::Full(_) | Kind::Trailed(..) => false,
             Kind::Streamed(reply) => reply.is_end_stream(),
         }
     }
@@ -146,7 +162,7 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Empty | Kind::Tunnel(_) => SizeHint::with_exact(0),
-            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Full(bytes) | Kind::Trailed(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Streamed(reply) => reply.size_hint(),
         }
     }
@@ -183,6 +199,21 @@ mod tests {
         let bytes = body.collect().await.unwrap().to_bytes();
         assert_eq!(bytes, "seven b");
         assert_eq!(sent.load(Ordering::SeqCst), 7);
+    }
+
+    #[tokio::test]
+    async fn trailers_come_after_the_bytes() {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+        let (body, sent) = counted(Body::trailed(
+            Bytes::from_static(b"five!"),
+            trailers.clone(),
+        ));
+        assert!(!body.is_end_stream());
+        let collected = body.collect().await.unwrap();
+        assert_eq!(collected.trailers(), Some(&trailers));
+        assert_eq!(collected.to_bytes(), "five!");
+        assert_eq!(sent.load(Ordering::SeqCst), 5);
     }
 
     #[test]

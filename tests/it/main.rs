@@ -23,6 +23,9 @@ mod entra;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+#[cfg(feature = "grpc")]
+mod ext_authz;
+#[cfg(test)]
 mod forward_auth;
 #[cfg(test)]
 mod grpc;

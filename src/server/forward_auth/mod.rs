@@ -5,11 +5,14 @@
 //! | `/auth/nginx` | NGINX `auth_request`, ingress-nginx | `X-Original-Method`, `X-Original-URL` or `-URI` |
 //! | `/auth/traefik`, `/auth/caddy`, `/auth/haproxy` | these | `X-Forwarded-Method`, `-Proto`, `-Host`, `-Uri` |
 //! | `/auth/envoy/…` | Envoy `ext_authz` over HTTP | the request line after the prefix, `Host` |
+//! | `/envoy.service.auth.v3.Authorization/Check` | Envoy `ext_authz` over gRPC | the message |
 //! | `/api/v1/validate` | anybody | nowhere: it is about the token |
 //!
 //! Each dialect reads its own headers only: another family's may be the client's.
 
 mod envoy;
+#[cfg(feature = "grpc")]
+mod ext_authz;
 mod forwarded;
 mod nginx;
 mod validate;
@@ -20,8 +23,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
-use crate::authz::Decision;
 use crate::authz::decision::Proven;
+use crate::authz::{Decision, Permit};
 use crate::config;
 use crate::reason::{Denial, Failure, Refusal};
 use crate::request::{Host, Path, RequestFacts};
@@ -48,6 +51,8 @@ enum Call<'r> {
     Forwarded,
     /// The original path.
     Envoy(&'r str),
+    #[cfg(feature = "grpc")]
+    Grpc,
     Validate,
 }
 
@@ -57,6 +62,8 @@ impl<'r> Call<'r> {
             "/auth/nginx" => Some(Self::Nginx),
             "/auth/traefik" | "/auth/caddy" | "/auth/haproxy" => Some(Self::Forwarded),
             "/api/v1/validate" => Some(Self::Validate),
+            #[cfg(feature = "grpc")]
+            ext_authz::CHECK => Some(Self::Grpc),
             _other => path
                 .strip_prefix("/auth/envoy")
                 .filter(|original| original.starts_with('/'))
@@ -71,6 +78,10 @@ pub async fn answer(
     request: Request<Incoming>,
     downstream: Arc<Downstream>,
 ) -> Response<Body> {
+    #[cfg(feature = "grpc")]
+    if Call::at(request.uri().path()) == Some(Call::Grpc) {
+        return ext_authz::answer(world, request, downstream).await;
+    }
     let (head, _ignored) = request.into_parts();
     let responder = Responder::new(&world.config.errors, &head.method, &head.headers);
     let Some(config) = &world.config.forward_auth else {
@@ -114,28 +125,56 @@ async fn judge(
         Call::Nginx => nginx::asked(&head.uri, &head.headers)?,
         Call::Forwarded => forwarded::asked(&head.headers)?,
         Call::Envoy(path) => envoy::asked(head, path)?,
+        // these do not come here
+        #[cfg(feature = "grpc")]
+        Call::Grpc => return Err(Failure::InternalError.into()),
         Call::Validate => return Err(Failure::InternalError.into()),
     };
+    let permit = decide(world, asked, None, &head.headers, account).await?;
+    Ok(allow(world, permit.proven()))
+}
+
+/// Decides on the original request, whose `headers` hold its credentials. With a name, its proxy
+/// says which route it is for.
+async fn decide(
+    world: &World,
+    asked: Asked<'_>,
+    route: Option<&str>,
+    headers: &HeaderMap,
+    account: &mut Account,
+) -> Result<Permit, Refusal> {
     account.concerns(&asked.method, asked.path);
     let facts = RequestFacts {
         method: &asked.method,
         host: asked.host,
         path: Path::parse(asked.path)?,
-        headers: &head.headers,
+        headers,
         // the connection's is the proxy's, which is not who asks
         certificate: None,
     };
-    let judgement = world.gate.check(&facts, world.clock.now(), &mut ()).await;
+    let now = world.clock.now();
+    let judgement = match route {
+        Some(name) => world.gate.check_named(name, &facts, now, &mut ()).await,
+        None => world.gate.check(&facts, now, &mut ()).await,
+    };
     account.judged(judgement.evidence);
     match judgement.outcome? {
-        Decision::Allow(permit) => Ok(allow(world, permit.proven())),
+        Decision::Allow(permit) => Ok(permit),
         Decision::Deny(denial) => Err(denial.into()),
     }
 }
 
-/// Exactly 200, no body, and every configured identity header: an empty one makes the proxy
-/// overwrite what its client sent.
+/// Exactly 200, no body.
 fn allow(world: &World, proven: Option<&Proven>) -> Response<Body> {
+    let mut headers = identity(world, proven);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let mut response = Response::new(Body::empty());
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Every configured identity header: an empty one makes the proxy overwrite what its client sent.
+fn identity(world: &World, proven: Option<&Proven>) -> HeaderMap {
     let written: &[_] = proven.map_or(&[], |proven| &proven.headers);
     // one allocation: what the account and hyper add has room too
     let mut headers = HeaderMap::with_capacity(24);
@@ -147,10 +186,7 @@ fn allow(world: &World, proven: Option<&Proven>) -> Response<Body> {
     for (name, value) in written {
         headers.append(name, value.clone());
     }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let mut response = Response::new(Body::empty());
-    *response.headers_mut() = headers;
-    response
+    headers
 }
 
 /// NGINX makes a 500 of all but 401 and 403, so an outage is one on purpose and the rest is 403,
@@ -188,6 +224,8 @@ fn refuse(
 fn asks(call: Option<Call<'_>>) -> bool {
     match call {
         Some(Call::Nginx | Call::Forwarded | Call::Envoy(_)) => true,
+        #[cfg(feature = "grpc")]
+        Some(Call::Grpc) => true,
         Some(Call::Validate) | None => false,
     }
 }

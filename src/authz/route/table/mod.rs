@@ -116,10 +116,7 @@ impl RouteTable {
     /// [`Denial::MethodNotAllowed`] if the winning pattern has none for the method, and
     /// [`Denial::PathAmbiguous`] for `%2F` where the route does not take it.
     pub fn find(&self, facts: &RequestFacts<'_>) -> Result<&Arc<Route>, Denial> {
-        // both could make the upstream show or do what was never judged
-        if matches!(*facts.method, Method::TRACE | Method::CONNECT) || is_misspelt(facts.method) {
-            return Err(Denial::MethodNotAllowed(Vec::new()));
-        }
+        never_served(facts.method)?;
         let Some(slot) = self.slot(facts.host.as_str(), &facts.path) else {
             return Err(if facts.path.has_encoded_slash() {
                 Denial::PathAmbiguous
@@ -127,14 +124,15 @@ impl RouteTable {
                 Denial::NoRoute
             });
         };
-        let route = slot
-            .iter()
-            .find(|route| serves(&route.methods, facts.method))
-            .ok_or_else(|| Denial::MethodNotAllowed(allowed(slot)))?;
-        if facts.path.has_encoded_slash() && !route.allow_encoded_slashes {
-            return Err(Denial::PathAmbiguous);
-        }
-        Ok(route)
+        among(slot, facts)
+    }
+
+    /// The route of that name for a request that a proxy has routed: its hosts and path are not
+    /// compared, what else it asks of a request holds.
+    pub fn find_named(&self, name: &str, facts: &RequestFacts<'_>) -> Result<&Arc<Route>, Denial> {
+        never_served(facts.method)?;
+        let route = self.named(name).ok_or(Denial::NoRoute)?;
+        among(std::slice::from_ref(route), facts)
     }
 
     fn slot(&self, host: &str, path: &Path<'_>) -> Option<&[Arc<Route>]> {
@@ -151,6 +149,26 @@ impl RouteTable {
         }
         self.any.as_ref()?.find(path)
     }
+}
+
+/// Refuses what could make the upstream show or do what was never judged.
+fn never_served(method: &Method) -> Result<(), Denial> {
+    if matches!(*method, Method::TRACE | Method::CONNECT) || is_misspelt(method) {
+        return Err(Denial::MethodNotAllowed(Vec::new()));
+    }
+    Ok(())
+}
+
+/// The one of these routes that takes this request.
+fn among<'t>(slot: &'t [Arc<Route>], facts: &RequestFacts<'_>) -> Result<&'t Arc<Route>, Denial> {
+    let route = slot
+        .iter()
+        .find(|route| serves(&route.methods, facts.method))
+        .ok_or_else(|| Denial::MethodNotAllowed(allowed(slot)))?;
+    if facts.path.has_encoded_slash() && !route.allow_encoded_slashes {
+        return Err(Denial::PathAmbiguous);
+    }
+    Ok(route)
 }
 
 /// Whether this is a standard method in another case. Methods are case-sensitive, but some servers
@@ -240,139 +258,4 @@ pub(crate) fn common_method(a: &[Method], b: &[Method]) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use http::HeaderMap;
-
-    use super::*;
-    use crate::authz::route::{Access, PathPattern};
-    use crate::request::Host;
-
-    fn route(name: &str, hosts: &[&str], pattern: &str, methods: &[Method]) -> Route {
-        Route {
-            name: Arc::from(name),
-            hosts: hosts
-                .iter()
-                .map(|host| HostPattern::parse(host).unwrap())
-                .collect(),
-            pattern: PathPattern::parse(pattern).unwrap(),
-            methods: methods.to_vec(),
-            access: Access::Public,
-            allow_encoded_slashes: name == "objects",
-            pass_overrides: false,
-            forward: None,
-        }
-    }
-
-    fn find(table: &RouteTable, method: &Method, host: &str, path: &str) -> Result<String, Denial> {
-        let headers = HeaderMap::new();
-        let facts = RequestFacts {
-            method,
-            host: Host::parse(host)?,
-            path: Path::parse(path)?,
-            headers: &headers,
-            certificate: None,
-        };
-        table.find(&facts).map(|route| route.name.to_string())
-    }
-
-    #[test]
-    fn the_most_specific_pattern_wins_whatever_the_order() {
-        let table = RouteTable::new(vec![
-            route("all", &["*"], "/**", &[]),
-            route("one", &["*"], "/orders/*", &[]),
-            route("parameter", &["*"], "/orders/{id}", &[]),
-            route("literal", &["*"], "/orders/new", &[]),
-            route("rest", &["*"], "/orders/{id}/**", &[Method::GET]),
-            route("admin", &["*"], "/admin/**", &[]),
-            route("objects", &["*"], "/objects/**", &[]),
-            route("sub", &["*.example.com"], "/**", &[]),
-            route("api", &["api.example.com"], "/only", &[]),
-        ])
-        .unwrap();
-        let get = |host: &str, path: &str| find(&table, &Method::GET, host, path);
-        for (host, path, name) in [
-            ("x", "/", "all"),
-            ("x", "/orders", "all"),
-            ("x", "/orders/new", "literal"),
-            ("x", "/orders/new/", "literal"),
-            ("x", "/orders/7", "parameter"),
-            ("x", "/orders/7/items/1", "rest"),
-            ("x", "/orders/new/items", "rest"),
-            ("x", "/admin", "admin"),
-            ("x", "/%61dmin/x", "admin"),
-            ("x", "/administrator", "all"),
-            ("x", "/objects/a%2Fb", "objects"),
-            ("api.example.com", "/only", "api"),
-            ("API.example.com:443", "/other", "sub"),
-            ("a.b.example.com", "/orders/7", "sub"),
-            ("example.com", "/orders/7", "parameter"),
-            ("notexample.com", "/", "all"),
-        ] {
-            assert_eq!(get(host, path).as_deref(), Ok(name), "{host}{path}");
-        }
-        assert_eq!(get("x", "/orders/a%2Fb"), Err(Denial::PathAmbiguous));
-    }
-
-    #[test]
-    fn the_winning_pattern_decides_the_method() {
-        let table = RouteTable::new(vec![
-            route("wide", &["*"], "/**", &[]),
-            route("read", &["*"], "/orders/{id}", &[Method::GET]),
-            route("write", &["*"], "/orders/{id}", &[Method::PUT]),
-        ])
-        .unwrap();
-        let at = |method: &Method| find(&table, method, "x", "/orders/7");
-        assert_eq!(at(&Method::GET).as_deref(), Ok("read"));
-        assert_eq!(at(&Method::HEAD).as_deref(), Ok("read"));
-        assert_eq!(at(&Method::PUT).as_deref(), Ok("write"));
-        assert_eq!(
-            at(&Method::DELETE),
-            Err(Denial::MethodNotAllowed(vec![
-                Method::GET,
-                Method::HEAD,
-                Method::PUT
-            ]))
-        );
-        for method in [Method::TRACE, Method::CONNECT] {
-            assert_eq!(
-                find(&table, &method, "x", "/"),
-                Err(Denial::MethodNotAllowed(vec![]))
-            );
-        }
-        // methods are case-sensitive (RFC 9110 9.1)
-        let lower = Method::from_bytes(b"get").unwrap();
-        assert!(matches!(at(&lower), Err(Denial::MethodNotAllowed(_))));
-    }
-
-    #[test]
-    fn nothing_matches_nothing() {
-        let table = RouteTable::new(vec![route("a", &["a.test"], "/a", &[])]).unwrap();
-        assert_eq!(
-            find(&table, &Method::GET, "b.test", "/a"),
-            Err(Denial::NoRoute)
-        );
-        assert_eq!(
-            find(&table, &Method::GET, "a.test", "/A"),
-            Err(Denial::NoRoute)
-        );
-        assert_eq!(
-            find(&table, &Method::GET, "a.test", "/a%2Fb"),
-            Err(Denial::PathAmbiguous)
-        );
-    }
-
-    #[test]
-    fn routes_that_could_tie_are_refused() {
-        let conflicts = RouteTable::new(vec![
-            route("a", &["*"], "/x/{id}", &[Method::GET]),
-            route("b", &["*"], "/x/{name}/", &[Method::HEAD]),
-            route("c", &["*"], "/x/{id}", &[Method::POST]),
-        ])
-        .unwrap_err();
-        assert_eq!(conflicts.len(), 1);
-        assert_eq!(
-            conflicts[0].to_string(),
-            r#"routes "a" and "b" both match HEAD */x/{name}/"#
-        );
-    }
-}
+mod tests;
