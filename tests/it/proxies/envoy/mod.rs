@@ -1,5 +1,7 @@
 //! `deploy/envoy` in Envoy, over HTTP and over gRPC.
 
+mod told;
+
 use http::{Method, StatusCode};
 
 use super::stated::ODD;
@@ -9,8 +11,8 @@ use crate::support::gatepost::Gatepost;
 use crate::support::http::{Call, Connection, raw};
 use crate::support::upstream::{Upstream, status};
 
-const HTTP: &str = include_str!("../../../deploy/envoy/http.yaml");
-const GRPC: &str = include_str!("../../../deploy/envoy/grpc.yaml");
+const HTTP: &str = include_str!("../../../../deploy/envoy/http.yaml");
+const GRPC: &str = include_str!("../../../../deploy/envoy/grpc.yaml");
 
 const SEES: Sees = Sees {
     outage: 503,
