@@ -9,7 +9,7 @@
 
 -- Milliseconds without a byte of an answer. HAProxy tries four times; the timeouts of the section
 -- that is asked are shorter.
-local TIMEOUT = 5000
+local TIMEOUT = 10000
 
 -- What HAProxy itself may hold of one request (tune.http.maxhdr, 101 unless set): its HTTP client
 -- does not count. Some room is left for what is added here.

@@ -166,3 +166,8 @@ async fn a_client_cannot_have_the_identity_dropped() {
 async fn the_questions_of_many_requests_share_connections() {
     passed::shared::<HaProxy>().await;
 }
+
+#[tokio::test]
+async fn no_spelling_of_what_clients_may_not_say_passes() {
+    passed::no_spelling::<HaProxy>().await;
+}

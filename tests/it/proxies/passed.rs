@@ -165,3 +165,86 @@ pub(super) async fn shared<K: Kind>() {
     // one for each of its threads, or two at a time, but not one for each question
     assert!((1..15).contains(&open.expect("a gauge")), "{open:?}");
 }
+
+/// No spelling of a header that is not the client's to say reaches the app: not where Gatepost, which
+/// writes no identity here, leaves it alone.
+pub(super) async fn no_spelling<K: Kind>() {
+    let gatepost = Upstream::answering(|_| status(StatusCode::OK)).await;
+    let app = Upstream::start().await;
+    let places = Places {
+        gatepost: gatepost.address,
+        app: app.address,
+    };
+    let proxy = or_skip!(K::start(&places).await);
+    for name in OWNED {
+        let mut call = Call::get(proxy.address, "/");
+        for spelling in spellings(name) {
+            call = call.header(&spelling, "root");
+        }
+        call = call.header("mlflow_tracking_token", "mine");
+        assert_eq!(call.send().await.status, 200, "{name}");
+        let seen = app.last();
+        for (other, value) in &seen.headers {
+            // what the proxy says itself is another value
+            assert!(value != "root", "{other}: {seen:?}");
+        }
+        assert_eq!(seen.header("mlflow_tracking_token"), "mine");
+    }
+}
+
+/// One name of each kind.
+const OWNED: &[&str] = &[
+    "x-user-id",
+    "x-user-name",
+    "x-user-email",
+    "x-user-groups",
+    "x-user-roles",
+    "x-user-permissions",
+    "x-request-id",
+    "x-tenant-id",
+    "x-client-id",
+    "x-principal-kind",
+    "x-auth-issuer",
+    "x-auth-handle",
+    "x-auth-reason",
+    "x-amzn-oidc-data",
+    "x-amzn-oidc-identity",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-method",
+    "x-forwarded-prefix",
+    "x-forwarded-uri",
+    "x-original-method",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-real-ip",
+    "x-method-override",
+    "x-http-method",
+    "x-http-method-override",
+];
+
+/// The name with each of its separators replaced by each other, and those that frame a message.
+fn spellings(name: &str) -> Vec<String> {
+    let mut all = vec![String::new()];
+    for (at, word) in name.split('-').enumerate() {
+        let separators = if at == 0 { &[""][..] } else { &["-", "_", "."] };
+        all = all
+            .iter()
+            .flat_map(|begun| {
+                separators
+                    .iter()
+                    .map(move |by| format!("{begun}{by}{word}"))
+            })
+            .collect();
+    }
+    all.extend(
+        [
+            "content_length",
+            "content.length",
+            "transfer_encoding",
+            "transfer.encoding",
+        ]
+        .map(str::to_owned),
+    );
+    all
+}
