@@ -150,6 +150,7 @@ fn route(number: usize) -> Route {
         })),
         allow_encoded_slashes: false,
         pass_overrides: false,
+        cors: None,
         forward: None,
     }
 }

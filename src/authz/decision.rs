@@ -5,9 +5,10 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 use crate::authn::principal::Principal;
-use crate::authz::route::{Access, Mode, Protected, Route};
+use crate::authz::route::{Access, Cors, Mode, Protected, Route};
 use crate::clock::UnixTime;
 use crate::reason::{Denial, Failure, Refusal};
+use crate::request::{Preflight, RequestFacts};
 use crate::steps::Steps;
 
 /// A principal together with its identity headers, rendered once per token.
@@ -21,13 +22,14 @@ pub struct Proven {
     pub until: UnixTime,
 }
 
-/// Permission to carry one request to one route. Only [`decide`] makes one, and
+/// Permission to carry one request to one route. Only [`decide`] and [`preflight`] make one, and
 /// `client::upstream::forward` consumes it: an unjudged request has nowhere to go.
 #[derive(Debug)]
 pub struct Permit {
     route: Arc<Route>,
     proven: Option<Proven>,
     shadowed: Option<Refusal>,
+    preflight: bool,
 }
 
 impl Permit {
@@ -37,7 +39,7 @@ impl Permit {
         &self.route
     }
 
-    /// Who may; `None` on a public route, for an anonymous caller of an optional one, and for a
+    /// Who may; `None` on a public route, for a preflight, for an anonymous caller of an optional one, and for a
     /// caller whom shadow mode let through without a verified credential.
     #[must_use]
     pub fn proven(&self) -> Option<&Proven> {
@@ -48,6 +50,12 @@ impl Permit {
     #[must_use]
     pub fn shadowed(&self) -> Option<&Refusal> {
         self.shadowed.as_ref()
+    }
+
+    /// Whether the request is a preflight, let through for what it is and for nobody.
+    #[must_use]
+    pub fn is_preflight(&self) -> bool {
+        self.preflight
     }
 
     /// The same permit with other identity headers: `on_behalf_of` states a user for a service.
@@ -124,7 +132,32 @@ pub fn decide(
         route: Arc::clone(route),
         proven,
         shadowed,
+        preflight: false,
     }))
+}
+
+/// Gives a preflight its permit where the route has `cors`: browsers send no credential with it, and
+/// no principal stands in it whatever the request carries. `None`: judge it like any other.
+pub fn preflight(
+    route: &Arc<Route>,
+    facts: &RequestFacts<'_>,
+    steps: &mut impl Steps,
+) -> Option<Permit> {
+    let cors = route.cors.as_ref()?;
+    let asked = Preflight::of(facts.method, facts.headers)?;
+    steps.step("cors", || {
+        let by = match cors {
+            Cors::Pass => "passed to the app",
+            Cors::Answer(_) => "answered by ingress, passed to the app by forward auth",
+        };
+        format!("preflight for {}: {by}, without a credential", asked.method)
+    });
+    Some(Permit {
+        route: Arc::clone(route),
+        proven: None,
+        shadowed: None,
+        preflight: true,
+    })
 }
 
 /// Whether a protected route is for this principal, or for nobody in particular.
@@ -160,6 +193,7 @@ mod tests {
             access,
             allow_encoded_slashes: false,
             pass_overrides: false,
+            cors: None,
             forward: None,
         })
     }

@@ -44,7 +44,6 @@ const LATER: &[(&str, Option<&str>, &str)] = &[
     ("routes.[].auth.all", None, "several credentials at once"),
     ("routes.[].memberships", None, "memberships kept elsewhere"),
     ("routes.[].forward_api_key", None, "API keys"),
-    ("routes.[].cors", None, "CORS"),
     ("routes.[].rate_limit", None, "rate limits"),
     (
         "routes.[].resource_metadata",

@@ -170,6 +170,16 @@ impl Gate {
     ) -> Judgement {
         match found {
             Ok(route) => {
+                tell_route(route, steps);
+                if let Some(permit) = decision::preflight(route, facts, steps) {
+                    return Judgement {
+                        outcome: Ok(Decision::Allow(permit)),
+                        evidence: Evidence {
+                            route: Some(Arc::clone(route)),
+                            ..Evidence::default()
+                        },
+                    };
+                }
                 let presented = Presented {
                     headers: facts.headers,
                     certificate: facts.certificate,
@@ -203,6 +213,7 @@ impl Gate {
             headers,
             certificate: None,
         };
+        tell_route(route, steps);
         let Judgement { outcome, evidence } = self.judge(route, presented, now, steps).await;
         Judgement {
             outcome: outcome.and_then(Decision::enforced),
@@ -218,9 +229,6 @@ impl Gate {
         now: UnixTime,
         steps: &mut (impl Steps + Send),
     ) -> Judgement {
-        steps.step("route", || {
-            format!("{:?}, pattern {}", route.name, route.pattern.text)
-        });
         let mut evidence = Evidence {
             route: Some(Arc::clone(route)),
             ..Evidence::default()
@@ -264,6 +272,12 @@ impl Gate {
         };
         Validation { outcome, evidence }
     }
+}
+
+fn tell_route(route: &Route, steps: &mut impl Steps) {
+    steps.step("route", || {
+        format!("{:?}, pattern {}", route.name, route.pattern.text)
+    });
 }
 
 impl fmt::Debug for Gate {

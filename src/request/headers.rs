@@ -111,14 +111,25 @@ struct Owned {
 /// Prefixes owned whole.
 const OWNED_PREFIXES: [&[u8]; 2] = [b"x-auth-", b"x-amzn-oidc-"];
 
-/// Method and URL overrides: they would let the upstream see another request than was judged.
-const OVERRIDES: [&str; 5] = [
-    "x-original-url",
-    "x-rewrite-url",
+/// URL overrides: they would let the upstream see another request than was judged.
+const URL_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
+
+/// Method overrides: so would they.
+const METHOD_OVERRIDES: [&str; 3] = [
     "x-http-method-override",
     "x-method-override",
     "x-http-method",
 ];
+
+/// Whether a client asks for another method than it sends, in any spelling.
+#[must_use]
+pub fn overrides_method(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| {
+        METHOD_OVERRIDES
+            .iter()
+            .any(|known| fold(name.as_str().as_bytes()).eq(known.bytes()))
+    })
+}
 
 impl OwnedHeaders {
     /// The set for these names. `pass_overrides` leaves `X-Original-URL`,
@@ -132,8 +143,9 @@ impl OwnedHeaders {
             .chain(strip)
             .map(|name| fold(name.as_str().as_bytes()).collect())
             .chain(
-                OVERRIDES
+                URL_OVERRIDES
                     .iter()
+                    .chain(&METHOD_OVERRIDES)
                     .filter(|_name| !pass_overrides)
                     .map(|name| name.as_bytes().into()),
             )

@@ -5,6 +5,7 @@ pub mod headers;
 pub mod host;
 pub mod id;
 pub mod path;
+pub mod preflight;
 pub mod trailers;
 pub mod upgrade;
 
@@ -15,6 +16,7 @@ use crate::certificate::Certificate;
 pub use self::headers::{IdentityNames, OwnedHeaders};
 pub use self::host::Host;
 pub use self::path::Path;
+pub use self::preflight::Preflight;
 pub use self::trailers::RequestTrailers;
 pub use self::upgrade::Offer;
 

@@ -13,6 +13,8 @@ mod cognito;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod cors;
+#[cfg(test)]
 mod deploy;
 #[cfg(test)]
 mod dev;

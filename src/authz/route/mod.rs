@@ -1,6 +1,7 @@
 //! Routes: what one asks, and where it leads. [`pattern`] says which requests it is for, [`table`]
-//! finds the one for a request.
+//! finds the one for a request. [`Cors`] says which pages may use it.
 
+mod cors;
 mod pattern;
 mod table;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
 
+pub use self::cors::{Cors, Origins, Readers, Sharing};
 pub use self::pattern::{HostPattern, PathPattern, Segment};
 pub(crate) use self::table::common_method;
 pub use self::table::{RouteConflict, RouteTable};
@@ -32,6 +34,8 @@ pub struct Route {
     pub allow_encoded_slashes: bool,
     /// Whether `X-HTTP-Method-Override`, `X-Original-URL` and their kin pass.
     pub pass_overrides: bool,
+    /// What pages of other sites are told; `None`: nothing, and preflights are judged like any request.
+    pub cors: Option<Cors>,
     /// Where the request goes; `None` for a route that only answers forward auth.
     pub forward: Option<Forward>,
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use http::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 
-use crate::authz::route::{HostPattern, Segment};
+use crate::authz::route::{Cors, HostPattern, Segment};
 use crate::authz::{Decision, Route, RouteTable};
 use crate::clock::UnixTime;
 use crate::config::Config;
@@ -93,6 +93,10 @@ impl Explanation {
     ) -> Self {
         let route = judgement.evidence.route.as_deref();
         let forward = route.and_then(|route| route.forward.as_ref());
+        let answered = match &judgement.outcome {
+            Ok(Decision::Allow(permit)) => permit.is_preflight() && is_answered(route),
+            Ok(Decision::Deny(_)) | Err(_) => false,
+        };
         let outcome = match judgement.outcome {
             Ok(Decision::Allow(permit)) => Outcome::Allow {
                 shadowed: permit.shadowed().cloned().map(Refused::from),
@@ -117,7 +121,9 @@ impl Explanation {
             now,
             steps,
             route: route.map(|route| route.name.to_string()),
-            upstream: forward.map(|forward| forward.upstream.to_string()),
+            upstream: forward
+                .filter(|_upstream| !answered)
+                .map(|forward| forward.upstream.to_string()),
             outcome,
             removed: removed(config, route, given),
         }
@@ -212,6 +218,14 @@ impl Explanation {
             "steps": steps,
         })
     }
+}
+
+/// Whether ingress answers preflights of this route.
+fn is_answered(route: Option<&Route>) -> bool {
+    matches!(
+        route.and_then(|route| route.cors.as_ref()),
+        Some(Cors::Answer(_))
+    )
 }
 
 /// Names of the given headers that are taken out before the upstream sees the request.

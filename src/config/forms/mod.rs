@@ -3,6 +3,7 @@
 
 mod amounts;
 mod http;
+mod origin;
 mod words;
 
 use std::borrow::Cow;
@@ -19,6 +20,7 @@ pub(super) use self::amounts::{Positive, Size};
 pub(super) use self::http::{
     CertificateName, HostHeader, HostPort, OptionalHeader, Realm, StripPrefix,
 };
+pub(super) use self::origin::Origin;
 pub(super) use self::words::{Domain, LogLevel, NonEmpty};
 
 use crate::authn::credential::TokenSource;
@@ -82,6 +84,7 @@ pub(super) fn fault(format: &str, text: &str) -> Option<(String, &'static str)> 
         of::<HostPort>,
         of::<CertificateName>,
         of::<Method>,
+        of::<Origin>,
         of::<HostPattern>,
         of::<PathPattern>,
         of::<TokenSource>,

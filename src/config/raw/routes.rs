@@ -1,12 +1,13 @@
 //! Routes as written.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use http::{HeaderName, Method};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::forms::{HostHeader, NonEmpty, Positive, StripPrefix, Text};
+use super::super::forms::{HostHeader, NonEmpty, Origin, Positive, StripPrefix, Text};
 use super::{List, OneOrMany};
 use crate::authn::credential::TokenSource;
 use crate::authz::route::{HostPattern, PathPattern};
@@ -59,6 +60,43 @@ pub(in crate::config) struct Route {
     pub(in crate::config) strip: Vec<Text<HeaderName>>,
     /// Which services may state the user they act for.
     pub(in crate::config) on_behalf_of: Option<OnBehalfOf>,
+    /// Which pages of other sites may use this route; none if absent.
+    pub(in crate::config) cors: Option<Cors>,
+}
+
+/// `cors`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(in crate::config) enum Cors {
+    /// `"pass"`: preflights reach the app without a credential, and it answers them.
+    Word(CorsWord),
+    /// Ingress answers preflights, and says who may read a response.
+    Answer(Sharing),
+}
+
+/// `"pass"`
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum CorsWord {
+    Pass,
+}
+
+/// `cors = { … }`
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct Sharing {
+    /// Whose pages, exactly; `["*"]` for every site's.
+    pub(in crate::config) origins: List<Text<Origin>>,
+    /// What they may send; the route's methods if absent.
+    pub(in crate::config) methods: Option<List<Text<Method>>>,
+    /// With which headers; those the token stands in and `Content-Type` if absent.
+    pub(in crate::config) headers: Option<List<Text<HeaderName>>>,
+    /// Which headers of the response they may read besides the usual ones.
+    pub(in crate::config) expose: Option<List<Text<HeaderName>>>,
+    /// Whether browsers send cookies and client certificates along.
+    #[serde(default)]
+    pub(in crate::config) credentials: bool,
+    /// How long browsers remember the answer to a preflight.
+    pub(in crate::config) max_age: Option<Text<Duration>>,
 }
 
 /// `auth`

@@ -2,6 +2,7 @@
 //! wrong is noted before giving up.
 
 mod accepts;
+mod cors;
 mod egress;
 mod issuers;
 mod kinds;

@@ -75,6 +75,7 @@ impl Resolver<'_> {
     fn route(&mut self, name: String, raw: raw::Route, path: &KeyPath) -> Option<Route> {
         let access = self.access(&raw, path);
         let forward = self.forward(&raw, path);
+        let cors = self.cors(&raw, access.as_ref(), path);
         let raw::Route {
             hosts,
             path: pattern,
@@ -96,6 +97,7 @@ impl Resolver<'_> {
             access: access?,
             allow_encoded_slashes,
             pass_overrides,
+            cors,
             forward,
         })
     }

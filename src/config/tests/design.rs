@@ -94,7 +94,6 @@ fn every_later_key_is_refused_by_name_wherever_it_stands() {
             route("auth = { all = [\"api_key\", \"bearer\"] }"),
         ),
         ("routes[0].forward_api_key", route("forward_api_key = true")),
-        ("routes[0].cors", route("cors = {}")),
         ("routes[0].rate_limit", route("rate_limit = \"10/s\"")),
         (
             "routes[0].resource_metadata",

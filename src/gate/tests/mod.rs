@@ -1,6 +1,7 @@
 //! The order of the steps, seen from outside: what is remembered, what is judged each time.
 
 mod certificates;
+mod preflight;
 mod shadow;
 mod tables;
 
@@ -82,6 +83,7 @@ fn route(path: &str, issuers: Vec<usize>, groups: &[&str], optional: bool) -> Ro
         })),
         allow_encoded_slashes: false,
         pass_overrides: false,
+        cors: None,
         forward: None,
     }
 }

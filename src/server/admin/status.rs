@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::authn::credential::TokenSource;
-use crate::authz::route::{Access, Mode, Protected, Route};
+use crate::authz::route::{Access, Cors, Mode, Origins, Protected, Route};
 use crate::authz::rule::{Rule, SetRule};
 use crate::config::IssuerConfig;
 use crate::server::World;
@@ -73,8 +73,23 @@ fn describe_route(route: &Route, issuers: &[IssuerConfig]) -> Value {
         "path": route.pattern.text,
         "methods": methods,
         "access": describe_access(&route.access, issuers),
+        "cors": route.cors.as_ref().map(describe_cors),
         "upstream": route.forward.as_ref().map(|forward| &*forward.upstream),
     })
+}
+
+/// `"pass"`, or the origins whose pages may use the route.
+fn describe_cors(cors: &Cors) -> Value {
+    match cors {
+        Cors::Pass => Value::from("pass"),
+        Cors::Answer(sharing) => match &sharing.origins {
+            Origins::Any => json!(["*"]),
+            Origins::These(origins) => origins
+                .iter()
+                .map(|origin| String::from_utf8_lossy(origin.as_bytes()))
+                .collect(),
+        },
+    }
 }
 
 /// `"none"` for a public route, else what it asks.

@@ -2,6 +2,7 @@
 //! answer back.
 
 mod acting;
+mod cors;
 mod headers;
 mod target;
 
@@ -14,7 +15,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use crate::authz::decision::Proven;
-use crate::authz::route::{Access, Authorization};
+use crate::authz::route::{Access, Authorization, Readers};
 use crate::authz::{Decision, Permit};
 use crate::client::pool::{Limits, Payload};
 use crate::client::token::Attached;
@@ -50,14 +51,26 @@ pub async fn answer(
         downstream.peer.ip(),
         &ingress.trusted_proxies,
     );
-    let carried = carry(&world, ingress, head, body, &downstream, &mut account).await;
-    let (response, handle) = match carried {
+    let mut readers = None;
+    let carrying = carry(
+        &world,
+        ingress,
+        head,
+        body,
+        &downstream,
+        &mut account,
+        &mut readers,
+    );
+    let (mut response, handle) = match carrying.await {
         Ok((response, handle)) => (response, handle),
         Err(refusal) => {
             account.refused(&refusal);
             (responder.refuse(&refusal), None)
         }
     };
+    if let Some(readers) = readers {
+        readers.mark(response.headers_mut());
+    }
     account.close_after(&world, response, handle)
 }
 
@@ -68,6 +81,7 @@ async fn carry(
     body: Incoming,
     downstream: &Downstream,
     account: &mut Account,
+    readers: &mut Option<Readers>,
 ) -> Result<(Response<Body>, Option<HandleGuard>), Refusal> {
     if head.method == Method::CONNECT {
         return Err(Denial::MethodNotAllowed(Vec::new()).into());
@@ -84,6 +98,7 @@ async fn carry(
             .and_then(|tls| tls.certificate.as_ref()),
     };
     let judgement = world.gate.check(&facts, world.clock.now(), &mut ()).await;
+    *readers = cors::readers(judgement.evidence.route.as_deref(), &head.headers);
     account.judged(judgement.evidence);
     let mut permit = match judgement.outcome? {
         Decision::Allow(permit) => permit,
@@ -91,6 +106,11 @@ async fn carry(
     };
     account.allowed();
 
+    if permit.is_preflight()
+        && let Some(readers) = readers
+    {
+        return Ok((cors::preflight(readers), None));
+    }
     let route = Arc::clone(permit.route());
     // a route without an upstream only answers forward auth
     let (Some(forward), Some(upstream)) = (&route.forward, world.upstreams.of(&route)) else {

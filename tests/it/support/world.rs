@@ -132,6 +132,7 @@ pub(crate) fn route(name: &str, path: &str) -> Route {
         access: Access::Protected(Box::new(protected())),
         allow_encoded_slashes: false,
         pass_overrides: false,
+        cors: None,
         forward: Some(forward()),
     }
 }

@@ -9,8 +9,8 @@ use http::Method;
 use super::Route;
 use super::pattern::{HostPattern, Segment};
 use crate::reason::Denial;
-use crate::request::RequestFacts;
 use crate::request::path::Path;
+use crate::request::{Preflight, RequestFacts};
 
 /// Two routes that no request could tell apart.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -114,7 +114,8 @@ impl RouteTable {
 
     /// The one route for a request. [`Denial::NoRoute`] if no pattern matches,
     /// [`Denial::MethodNotAllowed`] if the winning pattern has none for the method, and
-    /// [`Denial::PathAmbiguous`] for `%2F` where the route does not take it.
+    /// [`Denial::PathAmbiguous`] for `%2F` where the route does not take it. A preflight that no route
+    /// takes as `OPTIONS` is for the route of the method it asks about, if that one has `cors`.
     pub fn find(&self, facts: &RequestFacts<'_>) -> Result<&Arc<Route>, Denial> {
         never_served(facts.method)?;
         let Some(slot) = self.slot(facts.host.as_str(), &facts.path) else {
@@ -164,6 +165,7 @@ fn among<'t>(slot: &'t [Arc<Route>], facts: &RequestFacts<'_>) -> Result<&'t Arc
     let route = slot
         .iter()
         .find(|route| serves(&route.methods, facts.method))
+        .or_else(|| preflighted(slot, facts))
         .ok_or_else(|| Denial::MethodNotAllowed(allowed(slot)))?;
     if facts.path.has_encoded_slash() && !route.allow_encoded_slashes {
         return Err(Denial::PathAmbiguous);
@@ -225,6 +227,13 @@ impl Node {
         }
         walk(self, &mut path.segments())
     }
+}
+
+/// The route a preflight asks about, where none takes `OPTIONS` itself.
+fn preflighted<'t>(slot: &'t [Arc<Route>], facts: &RequestFacts<'_>) -> Option<&'t Arc<Route>> {
+    let asked = Preflight::of(facts.method, facts.headers)?;
+    slot.iter()
+        .find(|route| route.cors.is_some() && serves(&route.methods, &asked.method))
 }
 
 fn serves(methods: &[Method], method: &Method) -> bool {

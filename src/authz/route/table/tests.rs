@@ -16,6 +16,7 @@ fn route(name: &str, hosts: &[&str], pattern: &str, methods: &[Method]) -> Route
         access: Access::Public,
         allow_encoded_slashes: name == "objects",
         pass_overrides: false,
+        cors: None,
         forward: None,
     }
 }
