@@ -94,4 +94,6 @@ mod upstreams;
 #[cfg(test)]
 mod upstreams_tls;
 #[cfg(test)]
+mod validate;
+#[cfg(test)]
 mod websocket;
