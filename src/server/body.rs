@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
 
 use crate::client::pool::{Reply, ReplyError};
 use crate::request::trailers::{response_passes, scrub};
@@ -67,10 +68,14 @@ impl Body {
         Self::of(Kind::Tunnel(Box::new(tunnel)))
     }
 
-    /// Copies what follows a `101` to its end; nothing if this is another body.
-    pub(super) async fn run_tunnel(&mut self, client: impl AsyncRead + AsyncWrite + Unpin) {
+    /// Copies what follows a `101` to its end, or until `stop`; nothing if this is another body.
+    pub(super) async fn run_tunnel(
+        &mut self,
+        client: impl AsyncRead + AsyncWrite + Unpin,
+        stop: &CancellationToken,
+    ) {
         if let Kind::Tunnel(tunnel) = &mut self.kind {
-            tunnel.run(client).await;
+            tunnel.run(client, stop).await;
         }
     }
 

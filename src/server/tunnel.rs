@@ -1,5 +1,5 @@
 //! A connection after a `101`: bytes of another protocol, copied both ways until a side closes, its
-//! time is over, or nothing has passed for too long.
+//! time is over, nothing has passed for too long, or the process stops.
 
 use std::fmt;
 use std::io;
@@ -10,10 +10,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::client::pool::Switched;
 use crate::telemetry::{Plane, Telemetry};
+
+/// How long both sides of a tunnel that we end are given to take the goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// The upstream's side of an upgraded connection. Shows in the gauge while it exists.
 pub struct Tunnel {
@@ -81,8 +85,12 @@ impl Tunnel {
         self.passed.sent.load(Ordering::Relaxed)
     }
 
-    /// Copies to its end between the upstream and `client`.
-    pub(super) async fn run(&mut self, client: impl AsyncRead + AsyncWrite + Unpin) {
+    /// Copies to its end between the upstream and `client`, or until `stop`.
+    pub(super) async fn run(
+        &mut self,
+        client: impl AsyncRead + AsyncWrite + Unpin,
+        stop: &CancellationToken,
+    ) {
         let Self {
             upstream: Switched { stream, early, .. },
             until,
@@ -104,8 +112,13 @@ impl Tunnel {
             },
             () = silence(passed, *idle_timeout) => "nothing passed for idle_timeout".to_owned(),
             () = over(*until) => "its time is over".to_owned(),
+            // it may live for hours, which no grace is long enough for
+            () = stop.cancelled() => "the process stops".to_owned(),
         };
         tracing::debug!(plane = self.plane.as_str(), ended, "upgraded connection");
+        // FIN, and close_notify over TLS, where the tunnel has not sent them yet
+        let goodbye = async { tokio::join!(client.shutdown(), stream.shutdown()) };
+        let _taken_or_not = timeout(GOODBYE, goodbye).await;
     }
 }
 

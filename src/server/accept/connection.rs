@@ -263,7 +263,7 @@ pub(super) async fn run<S, F>(
         tracing::debug!(listener = serving.name, %peer, error, "connection ended");
     }
     tokio::select! {
-        () = local.next.run() => {}
+        () = local.next.run(&serving.stop) => {}
         () = serving.cut.cancelled() => {}
     }
 }

@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use tokio_util::sync::CancellationToken;
 
 use super::guard::InFlight;
 use crate::server::body::Body;
@@ -26,8 +27,8 @@ impl Next {
         *self.lock() = Some(upgraded);
     }
 
-    /// Goes on, once hyper has sent the head: copies to the end of both sides.
-    pub(super) async fn run(&self) {
+    /// Goes on, once hyper has sent the head: copies to the end of both sides, or until `stop`.
+    pub(super) async fn run(&self, stop: &CancellationToken) {
         let upgraded = self.lock().take();
         let Some(Upgraded {
             client, mut body, ..
@@ -36,7 +37,7 @@ impl Next {
             return;
         };
         match client.await {
-            Ok(client) => body.run_tunnel(TokioIo::new(client)).await,
+            Ok(client) => body.run_tunnel(TokioIo::new(client), stop).await,
             Err(error) => tracing::debug!(%error, "connection lost as it was upgraded"),
         }
     }
