@@ -17,17 +17,16 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::rt::Executor;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio_util::task::TaskTracker;
 
 use super::arrival::Arrived;
 use super::frames::Flood;
 use super::guard::{Activity, Ending, Guarded, InFlight};
+use super::streams::{Portions, Streams};
 use super::upgraded::{Next, Upgraded};
 use super::{Downstream, Listening, Serving, handshake};
 use crate::client::pool::ReplyError;
@@ -68,12 +67,13 @@ pub(super) struct Accepted {
 }
 
 /// HTTP/1.1 and HTTP/2 as one listener speaks them.
-pub(super) type Protocols = auto::Builder<Tracked>;
+pub(super) type Protocols = auto::Builder<Streams>;
 
 /// How `serving` speaks HTTP.
 pub(super) fn protocols(serving: &Serving) -> Protocols {
     let limits = &serving.limits;
-    let mut builder = auto::Builder::new(Tracked(serving.tasks.clone()));
+    let streams = Streams::new(serving.tasks.clone(), limits.idle_timeout);
+    let mut builder = auto::Builder::new(streams);
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -204,7 +204,7 @@ pub(super) async fn run<S, F>(
                 response.headers_mut().insert(header::CONNECTION, close);
             }
             Ok::<_, std::convert::Infallible>(response.map(|body| Counted {
-                body,
+                body: Portions::new(body),
                 _in_flight: Some(in_flight),
             }))
         }
@@ -308,30 +308,16 @@ impl Drop for Open {
     }
 }
 
-/// Runs HTTP/2 streams where shutdown can wait for them.
-#[derive(Clone, Debug)]
-pub(super) struct Tracked(TaskTracker);
-
-impl<F> Executor<F> for Tracked
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    fn execute(&self, fut: F) {
-        self.0.spawn(fut);
-    }
-}
-
 /// A response body during which its connection is not idle.
 struct Counted {
-    body: Body,
+    body: Portions<Body>,
     _in_flight: Option<InFlight>,
 }
 
 impl Counted {
     fn uncounted(body: Body) -> Self {
         Self {
-            body,
+            body: Portions::new(body),
             _in_flight: None,
         }
     }

@@ -11,6 +11,7 @@ mod guard;
 mod handshake;
 mod peers;
 mod proxy_header;
+mod streams;
 mod upgraded;
 
 use std::future::Future;
