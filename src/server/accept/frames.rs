@@ -23,6 +23,7 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const END_STREAM: u8 = 1;
+const PADDED: u8 = 8;
 
 /// Why a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ pub(super) struct Frames {
     read: usize,
     /// Bytes of its payload that are still to come.
     payload: usize,
+    /// The payload's first byte says how much of the rest is padding.
+    padded: bool,
     /// The highest stream begun.
     latest: u32,
     window: Window,
@@ -97,6 +100,7 @@ impl Frames {
             header: [0; HEADER],
             read: 0,
             payload: 0,
+            padded: false,
             latest: 0,
             window: Window::new(now),
         }
@@ -111,6 +115,11 @@ impl Frames {
     ) -> Result<(), Flood> {
         while !bytes.is_empty() {
             if self.payload > 0 {
+                let padding = bytes.first().filter(|_| self.padded);
+                if padding.is_some_and(|padding| usize::from(*padding) + 1 >= self.payload) {
+                    self.control(&now)?;
+                }
+                self.padded = false;
                 let (_payload, rest) = bytes.split_at(self.payload.min(bytes.len()));
                 self.payload -= bytes.len() - rest.len();
                 bytes = rest;
@@ -142,7 +151,10 @@ impl Frames {
         let length = u32::from_be_bytes([0, l0, l1, l2]);
         self.payload = usize::try_from(length).unwrap_or(usize::MAX);
         match kind {
-            DATA if length > 0 || flags & END_STREAM != 0 => return Ok(()),
+            DATA if length > 0 || flags & END_STREAM != 0 => {
+                self.padded = flags & (PADDED | END_STREAM) == PADDED;
+                return Ok(());
+            }
             HEADERS => {
                 let stream = u32::from_be_bytes([s0, s1, s2, s3]) & 0x7fff_ffff;
                 // a later one on the same stream holds trailers
@@ -153,8 +165,18 @@ impl Frames {
                 return Ok(());
             }
             RST_STREAM => self.window.resets = self.window.resets.saturating_add(1),
-            _control => self.window.control = self.window.control.saturating_add(1),
+            _control => return self.control(now),
         }
+        self.judge(now)
+    }
+
+    /// Counts a frame without use.
+    fn control(&mut self, now: impl Fn() -> Instant) -> Result<(), Flood> {
+        self.window.control = self.window.control.saturating_add(1);
+        self.judge(now)
+    }
+
+    fn judge(&mut self, now: impl Fn() -> Instant) -> Result<(), Flood> {
         if !self.window.is_busy(&self.limits) {
             return Ok(());
         }
@@ -281,6 +303,26 @@ mod tests {
             assert_eq!(outcome(&repeated(&one, 20)), None, "{kind}");
             let flood = outcome(&repeated(&one, 21));
             assert_eq!(flood, Some(Flood::ControlFrames), "{kind}");
+        }
+    }
+
+    #[test]
+    fn padding_alone_is_no_data() {
+        let padded = |flags, padding: u8, data: usize| {
+            let mut bytes = frame(DATA, flags | PADDED, 1, 1 + usize::from(padding) + data);
+            bytes[HEADER] = padding;
+            bytes
+        };
+        for (one, useless) in [
+            (padded(0, 0, 0), true),
+            (padded(0, 255, 0), true),
+            (padded(0, 255, 1), false),
+            (padded(0, 0, 1), false),
+            (padded(END_STREAM, 255, 0), false),
+        ] {
+            let expected = useless.then_some(Flood::ControlFrames);
+            assert_eq!(outcome(&repeated(&one, 21)), expected, "{one:?}");
+            assert_eq!(outcome(&repeated(&one, 20)), None, "{one:?}");
         }
     }
 
