@@ -12,6 +12,7 @@ mod places;
 mod recorder;
 mod replies;
 mod secrets;
+mod windows;
 
 use std::net::SocketAddr;
 use std::time::Duration;
