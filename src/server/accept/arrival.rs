@@ -32,7 +32,7 @@ pub(super) struct Arrivals {
 /// Who has arrived.
 #[derive(Debug)]
 pub(super) struct Arrived {
-    /// The client, or the proxy that spoke for none.
+    /// The client, or the proxy that spoke for itself.
     pub(super) peer: SocketAddr,
     /// Its place among the client's connections, where those are limited.
     pub(super) counted: Option<Counted>,

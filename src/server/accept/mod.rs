@@ -113,7 +113,8 @@ struct Listening {
 /// The connection a request came by.
 #[derive(Clone, Debug)]
 pub struct Downstream {
-    /// Who is at its other end: the address a PROXY header named, where one was believed.
+    /// Who is at its other end: the address a PROXY header named, where one was believed; 0.0.0.0
+    /// where that told of somebody without an address.
     pub peer: SocketAddr,
     /// The peer's address as text, for `X-Forwarded-For`: written once for all requests.
     pub address: HeaderValue,

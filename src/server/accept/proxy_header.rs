@@ -3,7 +3,7 @@
 //! It is read exactly: what follows belongs to TLS or HTTP.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use proxy_header::{ParseConfig, ProxyHeader};
 use tokio::io::AsyncReadExt as _;
@@ -20,8 +20,15 @@ const LONGEST_TEXT: usize = 107;
 /// Length of a version 2 header up to its addresses.
 const BINARY_START: usize = 16;
 
-/// Reads the header and nothing after it: the address of the client it names, `None` if it names
-/// none (`LOCAL`, `UNKNOWN`, a Unix socket).
+/// The command of a version 2 header of a connection that carries nobody's but the proxy's own bytes.
+const LOCAL: u8 = 0x20;
+
+/// Whom a proxy carries that does not say so. Nobody's address: what they state of others must not
+/// count as the proxy's own word.
+pub(super) const SOMEBODY: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+
+/// Reads the header and nothing after it: the address of the client it names, [`SOMEBODY`] if it
+/// names none (`UNKNOWN`, a Unix socket); `None` if the proxy speaks for itself (`LOCAL`).
 pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Option<SocketAddr>> {
     let mut header = vec![0; SHORTEST];
     stream.read_exact(&mut header).await?;
@@ -39,7 +46,9 @@ pub(super) async fn read(stream: &mut TcpStream) -> io::Result<Option<SocketAddr
     }
     match ProxyHeader::parse(&header, ParseConfig::default()) {
         Ok((parsed, length)) if length == header.len() => {
-            Ok(parsed.proxied_address().map(|proxied| proxied.source))
+            let local = header.starts_with(BINARY) && header.get(BINARY.len()) == Some(&LOCAL);
+            let named = parsed.proxied_address().map(|proxied| proxied.source);
+            Ok((!local).then(|| named.unwrap_or(SOMEBODY)))
         }
         Ok(_) | Err(_) => Err(malformed()),
     }
@@ -125,6 +134,7 @@ mod tests {
     #[tokio::test]
     async fn the_client_is_read_and_nothing_after_the_header() {
         let client = Some("192.0.2.1:56324");
+        let somebody = Some("0.0.0.0:0");
         // the vectors of the specification's 2.1 and 2.2
         let cases: Vec<(Vec<u8>, Option<&str>)> = vec![
             (
@@ -139,11 +149,11 @@ mod tests {
                 b"PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n".to_vec(),
                 Some("255.255.255.255:65535"),
             ),
-            (b"PROXY UNKNOWN\r\n".to_vec(), None),
+            (b"PROXY UNKNOWN\r\n".to_vec(), somebody),
             (
                 b"PROXY UNKNOWN ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n"
                     .to_vec(),
-                None,
+                somebody,
             ),
             (binary(0x21, 0x11, V4), client),
             (binary(0x21, 0x21, V6), Some("[2001:db8::1]:56324")),
@@ -154,8 +164,8 @@ mod tests {
             ),
             (binary(0x20, 0x00, b""), None),
             (binary(0x20, 0x11, V4), None),
-            (binary(0x21, 0x00, b""), None),
-            (binary(0x21, 0x31, &[7; 216]), None),
+            (binary(0x21, 0x00, b""), somebody),
+            (binary(0x21, 0x31, &[7; 216]), somebody),
         ];
         for (header, expected) in cases {
             for size in [1, 3, 16, 1000] {

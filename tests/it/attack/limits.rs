@@ -107,7 +107,7 @@ async fn a_trusted_proxy_names_its_client_in_a_proxy_header_and_must() {
             text("TCP6 2001:db8::7 2001:db8::1 56324 443"),
             "2001:db8::7",
         ),
-        (text("UNKNOWN"), "127.0.0.1"),
+        (text("UNKNOWN"), "0.0.0.0"),
         (binary(0x21, 0x11, ADDRESSES), "192.0.2.7"),
         (binary(0x20, 0, b""), "127.0.0.1"),
     ] {
@@ -119,11 +119,22 @@ async fn a_trusted_proxy_names_its_client_in_a_proxy_header_and_must() {
     // the peer is the client then: what it says of others is not believed, unless it is trusted too
     let forwarded =
         b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nConnection: close\r\n\r\n";
-    for (from, client, passed) in [
-        ("192.0.2.7", "192.0.2.7", "192.0.2.7"),
-        ("10.0.0.1", "6.6.6.6", "6.6.6.6, 10.0.0.1"),
+    for (header, client, passed) in [
+        (
+            text("TCP4 192.0.2.7 198.51.100.1 56324 443"),
+            "192.0.2.7",
+            "192.0.2.7",
+        ),
+        (
+            text("TCP4 10.0.0.1 198.51.100.1 56324 443"),
+            "6.6.6.6",
+            "6.6.6.6, 10.0.0.1",
+        ),
+        // whoever the proxy cannot name is not the proxy; its own checks are
+        (text("UNKNOWN"), "0.0.0.0", "0.0.0.0"),
+        (binary(0x21, 0, b""), "0.0.0.0", "0.0.0.0"),
+        (binary(0x20, 0, b""), "6.6.6.6", "6.6.6.6, 127.0.0.1"),
     ] {
-        let header = text(&format!("TCP4 {from} 198.51.100.1 56324 443"));
         let answer = client_of(&gatepost, &header, forwarded).await;
         assert_eq!(answer, (Some(200), client.to_owned()));
         assert_eq!(upstream.last().header("x-forwarded-for"), passed);
@@ -199,6 +210,9 @@ async fn kept(to: SocketAddr, before: &str) -> Result<TcpStream, String> {
     Ok(stream)
 }
 
+/// The PROXY header of a proxy that speaks for itself.
+const LOCAL: &str = "\r\n\r\n\0\r\nQUIT\n \0\0\0";
+
 #[tokio::test]
 async fn connections_are_limited_by_client_but_not_those_of_a_trusted_proxy() {
     let (gatepost, _upstream) = sidecar(
@@ -213,9 +227,9 @@ async fn connections_are_limited_by_client_but_not_those_of_a_trusted_proxy() {
     let from = |client: &str| format!("PROXY TCP4 {client} 198.51.100.1 56324 443\r\n");
     let mut held = Vec::new();
     for before in [
-        "PROXY UNKNOWN\r\n",
-        "PROXY UNKNOWN\r\n",
-        "PROXY UNKNOWN\r\n",
+        LOCAL,
+        LOCAL,
+        LOCAL,
         &from("192.0.2.7"),
         &from("192.0.2.7"),
         &from("192.0.2.8"),
