@@ -8,7 +8,7 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::support::wire::{Wire, ask, body, send, status, values};
 use crate::support::world::{World, forward, public, route};
@@ -24,9 +24,10 @@ async fn each_failure_of_the_upstream_has_its_status() {
     )
     .await;
     let silent = Wire::told().await;
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let gone = free.local_addr().unwrap();
-    drop(free);
+    // bound, so that nobody else listens there meanwhile
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let gone = held.local_addr().unwrap();
     for (address, code, reason, text) in [
         (
             garbage.address,
@@ -55,12 +56,15 @@ async fn each_failure_of_the_upstream_has_its_status() {
         (gone, 503, "upstream_unreachable", "Service unavailable"),
     ] {
         let mut forward = forward();
-        forward.timeout = Some(Duration::from_millis(200));
-        let quick = Route {
+        // the others may take their time on a busy machine
+        if address == silent.address {
+            forward.timeout = Some(Duration::from_millis(200));
+        }
+        let route = Route {
             forward: Some(forward),
-            ..public("quick", "/**")
+            ..public("open", "/**")
         };
-        let world = World::start(address, vec![quick]).await;
+        let world = World::start(address, vec![route]).await;
         let lines = ["GET / HTTP/1.1", "Host: a", "Accept: application/json"];
         let answer = ask(world.ingress(), &lines).await;
         assert_eq!(status(&answer), code, "{reason} {answer}");
