@@ -97,6 +97,12 @@ impl Given {
         Arc::clone(found.unwrap())
     }
 
+    /// Waits for the first answer.
+    async fn known(&self) {
+        let deadline = Instant::now() + SECOND;
+        self.addresses.known(deadline).await.unwrap();
+    }
+
     fn fail(&self, ip: &str, times: usize) {
         (0..times).for_each(|_| self.address(ip).failed());
     }
@@ -139,11 +145,7 @@ async fn literals_and_localhost_need_no_resolver() {
 async fn the_family_the_resolver_prefers_takes_the_requests() {
     let answer = &["2001:db8::1", "10.0.0.1", "2001:db8::2"];
     let given = Given::new(&["app.internal"], &[("app.internal", answer)]);
-    given
-        .addresses
-        .known(Instant::now() + SECOND)
-        .await
-        .unwrap();
+    given.known().await;
     assert_eq!(
         given.picks(3),
         ["2001:db8::1", "2001:db8::2", "2001:db8::1"]
@@ -175,11 +177,7 @@ async fn the_first_answer_is_awaited_and_a_failure_is_told_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_change_in_dns_is_followed_and_what_is_gone_is_marked() {
     let given = Given::new(&["app"], &[("app", &["10.0.0.1", "10.0.0.2"])]);
-    given
-        .addresses
-        .known(Instant::now() + SECOND)
-        .await
-        .unwrap();
+    given.known().await;
     let (stays, goes) = (given.address("10.0.0.1"), given.address("10.0.0.2"));
     given.fail("10.0.0.2", 3);
     assert_eq!(given.metric("gatepost_upstream_ejected"), "1");
@@ -196,11 +194,7 @@ async fn a_change_in_dns_is_followed_and_what_is_gone_is_marked() {
 #[tokio::test(start_paused = true)]
 async fn the_last_answer_is_used_for_thirty_seconds_and_no_longer() {
     let given = Given::new(&["app"], &[("app", &["10.0.0.1"])]);
-    given
-        .addresses
-        .known(Instant::now() + SECOND)
-        .await
-        .unwrap();
+    given.known().await;
     let address = given.address("10.0.0.1");
     given.answers.set("app", &[]);
     // the failure is noticed within dns_refresh, and 30 s begin
@@ -299,11 +293,7 @@ async fn if_all_are_ejected_the_one_whose_time_ends_first_is_tried() {
 #[tokio::test(start_paused = true)]
 async fn resolution_ends_with_the_pool_and_its_ejections_are_not_counted_on() {
     let given = Given::new(&["app"], &[("app", &["10.0.0.1"])]);
-    given
-        .addresses
-        .known(Instant::now() + SECOND)
-        .await
-        .unwrap();
+    given.known().await;
     given.fail("10.0.0.1", 3);
     let Given {
         addresses,

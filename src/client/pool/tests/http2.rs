@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
-use super::{SECOND, get, pool_of, send, server_at};
+use super::{PATIENCE, get, pool_of, send, server_at};
 use crate::client::pool::*;
 use crate::config;
 
@@ -81,7 +81,7 @@ where
 }
 
 async fn ok(pool: &Pool) -> Response<Reply> {
-    let response = send(pool, get(pool), SECOND).await.unwrap();
+    let response = send(pool, get(pool), PATIENCE).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     response
 }
@@ -149,7 +149,7 @@ async fn a_connection_that_does_not_answer_in_time_gets_no_more_requests_until_i
         }
     })
     .await;
-    let soon = Duration::from_millis(50);
+    let soon = Duration::from_millis(500);
     let (_answered, late) = tokio::join!(ok(&pool), send(&pool, get(&pool), soon));
     assert_eq!(late.unwrap_err(), SendError::Timeout);
     let late = send(&pool, get(&pool), soon).await;

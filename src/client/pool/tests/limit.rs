@@ -3,11 +3,11 @@
 use super::*;
 use crate::client::pool::limit::Room;
 
-/// A pool with at most this many connections.
-fn pool_with(most: usize, address: SocketAddr) -> Pool {
+/// A pool with at most this many connections, each awaited for so long.
+fn pool_with(most: usize, patience: Duration, address: SocketAddr) -> Pool {
     pool_of(&config::Server {
         max_connections: most,
-        connect_timeout: Duration::from_millis(200),
+        connect_timeout: patience,
         ..server_of(&[address])
     })
 }
@@ -15,36 +15,37 @@ fn pool_with(most: usize, address: SocketAddr) -> Pool {
 #[tokio::test]
 async fn no_more_connections_than_allowed_and_one_that_comes_back_is_passed_on() {
     let (address, connections) = server(|_| Some(OK)).await;
-    let pool = pool_with(1, address);
+    let pool = pool_with(1, Duration::from_millis(200), address);
     // its body is not read yet, so its connection is in use
-    let first = send(&pool, get(&pool), SECOND).await.unwrap();
-    let full = send(&pool, get(&pool), SECOND).await;
+    let first = send(&pool, get(&pool), PATIENCE).await.unwrap();
+    let full = send(&pool, get(&pool), PATIENCE).await;
     assert_eq!(full.unwrap_err(), SendError::Overloaded);
-    let (second, _read) = tokio::join!(send(&pool, get(&pool), SECOND), read(Ok(first)));
+    let (second, _read) = tokio::join!(send(&pool, get(&pool), PATIENCE), read(Ok(first)));
     assert_eq!(read(second).await, "ok");
     assert_eq!(connections.load(Ordering::SeqCst), 1);
     // another worker's idle connection gives way
     assert_eq!(
-        read(pool.send(1, get(&pool), SECOND, || None).await).await,
+        read(pool.send(1, get(&pool), PATIENCE, || None).await).await,
         "ok"
     );
     assert_eq!(connections.load(Ordering::SeqCst), 2);
     assert_eq!(pool.report()["connections"], 1);
     // and so does one that another worker gives back
-    let third = send(&pool, get(&pool), SECOND).await.unwrap();
-    let (fourth, _read) = tokio::join!(pool.send(1, get(&pool), SECOND, || None), read(Ok(third)));
+    let third = send(&pool, get(&pool), PATIENCE).await.unwrap();
+    let (fourth, _read) =
+        tokio::join!(pool.send(1, get(&pool), PATIENCE, || None), read(Ok(third)));
     assert_eq!(read(fourth).await, "ok");
 }
 
 #[tokio::test]
 async fn of_those_that_come_back_another_worker_gets_what_its_own_does_not_wait_for() {
     let (address, _connections) = server(|_| Some(OK)).await;
-    let pool = pool_with(2, address);
-    let first = send(&pool, get(&pool), SECOND).await;
-    let second = send(&pool, get(&pool), SECOND).await;
+    let pool = pool_with(2, PATIENCE, address);
+    let first = send(&pool, get(&pool), PATIENCE).await;
+    let second = send(&pool, get(&pool), PATIENCE).await;
     let (own, other, _first, _second) = tokio::join!(
-        send(&pool, get(&pool), SECOND),
-        pool.send(1, get(&pool), SECOND, || None),
+        send(&pool, get(&pool), PATIENCE),
+        pool.send(1, get(&pool), PATIENCE, || None),
         read(first),
         read(second),
     );
@@ -56,8 +57,8 @@ async fn of_those_that_come_back_another_worker_gets_what_its_own_does_not_wait_
 async fn one_that_comes_back_and_will_not_do_makes_room() {
     let (address, _connections) = server(|_| Some(OK)).await;
     for fits in [true, false] {
-        let pool = pool_with(1, address);
-        let first = send(&pool, get(&pool), SECOND).await;
+        let pool = pool_with(1, PATIENCE, address);
+        let first = send(&pool, get(&pool), PATIENCE).await;
         let Shared {
             limit,
             lanes,
@@ -65,7 +66,7 @@ async fn one_that_comes_back_and_will_not_do_makes_room() {
             ..
         } = &*pool.0;
         let address = Arc::clone(addresses.now().pick(0, &[]).unwrap());
-        let deadline = Instant::now() + SECOND;
+        let deadline = Instant::now() + PATIENCE;
         let room = limit.room(&address, &lanes[0], lanes, |_address| fits, deadline);
         let (room, _first) = tokio::join!(room, read(first));
         assert_eq!(matches!(room, Some(Room::Returned(_))), fits);

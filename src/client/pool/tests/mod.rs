@@ -20,6 +20,8 @@ use crate::config;
 use crate::telemetry::{Plane, Telemetry};
 
 const SECOND: Duration = Duration::from_secs(1);
+/// Longer than a busy machine pauses.
+const PATIENCE: Duration = Duration::from_secs(20);
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// What the n-th request gets.
@@ -68,8 +70,8 @@ fn pool(url: &str) -> Pool {
 
 fn server_at(url: &str) -> config::Server {
     config::Server {
-        connect_timeout: SECOND,
-        idle_timeout: SECOND,
+        connect_timeout: PATIENCE,
+        idle_timeout: PATIENCE,
         ..config::Server::at(url.parse().unwrap())
     }
 }
@@ -127,7 +129,7 @@ async fn each_way_to_get_no_response_has_its_name() {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let pool = pool(&format!("http://{}", free.local_addr().unwrap()));
     drop(free);
-    let sent = send(&pool, get(&pool), SECOND).await;
+    let sent = send(&pool, get(&pool), PATIENCE).await;
     assert_eq!(sent.unwrap_err(), SendError::Unreachable);
 }
 
@@ -147,7 +149,7 @@ async fn a_connection_is_reused_and_a_closed_one_replaced() {
             .header(HOST, pool.host())
             .body(Payload::Full(Bytes::from_static(b"x")))
             .unwrap();
-        let response = send(&pool, request, SECOND).await.unwrap();
+        let response = send(&pool, request, PATIENCE).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         response.into_body().collect().await.unwrap();
         assert_eq!(connections.load(Ordering::SeqCst), expected);
@@ -164,7 +166,7 @@ async fn a_kept_connection_that_closes_unanswered_is_retried_where_that_is_safe(
         // request 1 is heard and not answered: the server closed as we wrote
         let (address, connections) = server(|n| Some(if n == 1 { "" } else { OK })).await;
         let pool = pool(&format!("http://{address}"));
-        let response = send(&pool, get(&pool), SECOND).await.unwrap();
+        let response = send(&pool, get(&pool), PATIENCE).await.unwrap();
         response.into_body().collect().await.unwrap();
         let request = Request::builder()
             .method(method)
@@ -172,7 +174,7 @@ async fn a_kept_connection_that_closes_unanswered_is_retried_where_that_is_safe(
             .header(HOST, pool.host())
             .body(body)
             .unwrap();
-        let sent = send(&pool, request, SECOND).await;
+        let sent = send(&pool, request, PATIENCE).await;
         assert_eq!(sent.is_ok(), safe, "{method}");
         let expected = if safe { 2 } else { 1 };
         assert_eq!(connections.load(Ordering::SeqCst), expected, "{method}");
@@ -180,7 +182,7 @@ async fn a_kept_connection_that_closes_unanswered_is_retried_where_that_is_safe(
     // a server that closes even a new connection is asked once
     let (address, connections) = server(|_| Some("")).await;
     let pool = pool(&format!("http://{address}"));
-    let sent = send(&pool, get(&pool), SECOND).await;
+    let sent = send(&pool, get(&pool), PATIENCE).await;
     assert_eq!(sent.unwrap_err(), SendError::Protocol);
     assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
@@ -224,7 +226,7 @@ async fn a_refused_address_makes_room_for_the_next_whatever_the_request() {
     let (address, connections) = server(|_| Some(OK)).await;
     let pool = pool_of(&server_of(&[nobody().await, address]));
     for _ in 0..6 {
-        assert_eq!(read(send(&pool, post(&pool), SECOND).await).await, "ok");
+        assert_eq!(read(send(&pool, post(&pool), PATIENCE).await).await, "ok");
     }
     assert_eq!(connections.load(Ordering::SeqCst), 1);
     let report = pool.report();
@@ -239,7 +241,7 @@ async fn requests_take_turns_among_addresses_and_reuse_their_connections() {
     let (two, at_two) = server(|_| Some(OK)).await;
     let pool = pool_of(&server_of(&[one, two]));
     for _ in 0..6 {
-        read(send(&pool, get(&pool), SECOND).await).await;
+        read(send(&pool, get(&pool), PATIENCE).await).await;
     }
     assert_eq!(at_one.load(Ordering::SeqCst), 1);
     assert_eq!(at_two.load(Ordering::SeqCst), 1);
@@ -253,7 +255,7 @@ async fn a_new_connection_that_breaks_is_followed_by_another_address_if_that_is_
         let (sound, _connections) = server(|_| Some(OK)).await;
         let pool = pool_of(&server_of(&[broken, sound]));
         let request = if safe { get(&pool) } else { post(&pool) };
-        let sent = send(&pool, request, SECOND).await;
+        let sent = send(&pool, request, PATIENCE).await;
         assert_eq!(sent.map(drop), expected);
         assert_eq!(asked.load(Ordering::SeqCst), 1);
     }
@@ -263,13 +265,13 @@ async fn a_new_connection_that_breaks_is_followed_by_another_address_if_that_is_
 async fn an_address_that_is_gone_is_not_used_again() {
     let (address, connections) = server(|_| Some(OK)).await;
     let pool = pool_of(&server_of(&[address]));
-    read(send(&pool, get(&pool), SECOND).await).await;
+    read(send(&pool, get(&pool), PATIENCE).await).await;
     // as when DNS stops naming it, and names it again
     for answer in ["127.0.0.2", "127.0.0.1"] {
         let answer = vec![answer.parse().unwrap()];
         assert!(pool.0.addresses.learn(0, Ok(answer)));
     }
-    read(send(&pool, get(&pool), SECOND).await).await;
+    read(send(&pool, get(&pool), PATIENCE).await).await;
     assert_eq!(connections.load(Ordering::SeqCst), 2);
     let lane = &pool.0.lanes[0];
     lane.sweep();
@@ -290,7 +292,7 @@ async fn a_body_may_be_slow_but_not_silent_for_longer_than_allowed() {
             stream.write_all(head).await.unwrap();
             stream
         };
-        let (mut stream, reply) = tokio::join!(answer, send(&pool, get(&pool), SECOND));
+        let (mut stream, reply) = tokio::join!(answer, send(&pool, get(&pool), PATIENCE));
         let mut body = reply.unwrap().into_body();
         let early = tokio::time::timeout(Duration::from_millis(1), body.frame());
         assert!(early.await.is_err());
