@@ -176,7 +176,9 @@ impl App {
         }
         let generation = world.generation;
         self.shared.telemetry.apply(&world.config.log);
-        self.current.store(Arc::new(world));
+        let world = Arc::new(world);
+        self.current.store(Arc::clone(&world));
+        old.tls.withdraw(&world.tls);
         Ok(generation)
     }
 

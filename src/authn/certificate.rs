@@ -30,9 +30,10 @@ pub fn principal(certificate: &Certificate, now: UnixTime) -> Result<Principal, 
         tenant_id: None,
         name: None,
         email: None,
-        groups: Names::Known(Vec::new()),
-        roles: Names::Known(Vec::new()),
-        permissions: Names::Known(Vec::new()),
+        // it says nothing of them, which is not that there are none
+        groups: Names::Unresolved,
+        roles: Names::Unresolved,
+        permissions: Names::Unresolved,
         scopes: Vec::new(),
         claims: Claims::default(),
     })
@@ -124,6 +125,10 @@ mod tests {
             (&*proven.issuer, proven.client_id.as_deref()),
             (ISSUER, Some(id))
         );
+        // no rule on them holds, not even that there are none
+        for names in [proven.groups, proven.roles, proven.permissions] {
+            assert_eq!(names, Names::Unresolved);
+        }
     }
 
     #[test]

@@ -28,12 +28,13 @@ impl PrincipalKind {
     }
 }
 
-/// A set of names that a token states, or says is kept elsewhere.
+/// A set of names that a credential states, or does not tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Names {
     /// These, exactly. Order as in the token.
     Known(Vec<String>),
-    /// The token does not carry them (Entra groups overage): no rule on them can be decided.
+    /// The credential does not carry them (Entra groups overage; any certificate): no rule on them
+    /// can be decided.
     Unresolved,
 }
 

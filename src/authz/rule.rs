@@ -149,7 +149,7 @@ fn show(rule: &SetRule) -> String {
 fn show_names(names: &Names) -> String {
     match names {
         Names::Known(names) => format!("{names:?}"),
-        Names::Unresolved => "a token that does not carry them (overage)".to_owned(),
+        Names::Unresolved => "a credential that does not tell them".to_owned(),
     }
 }
 

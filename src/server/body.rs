@@ -9,7 +9,6 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_util::sync::CancellationToken;
 
 use crate::client::pool::{Reply, ReplyError};
 use crate::request::trailers::{response_passes, scrub};
@@ -72,7 +71,7 @@ impl Body {
     pub(super) async fn run_tunnel(
         &mut self,
         client: impl AsyncRead + AsyncWrite + Unpin,
-        stop: &CancellationToken,
+        stop: impl Future<Output = ()>,
     ) {
         if let Kind::Tunnel(tunnel) = &mut self.kind {
             tunnel.run(client, stop).await;

@@ -1,9 +1,9 @@
 //! TLS on our listeners: certificates that change under open sockets, and who the client is.
 //!
 //! A handshake takes what the world in force holds ([`Terminations`]), so that a reload puts a new
-//! certificate, key or client CA into force for every connection opened from then on, and touches
-//! none that is open. Sessions are resumed under the very same files only: a ticket would outlive
-//! the CA that vouched for its client.
+//! certificate, key or client CA into force for every connection opened from then on. Of those that
+//! are open it ends the ones a changed client CA vouched for ([`Terminations::withdraw`]). Sessions
+//! are resumed under the very same files only: a ticket would outlive that CA.
 
 use std::fs;
 use std::io;
@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::time::error::Elapsed;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::certificate::{self, Certificate, PemError, Unreadable};
@@ -38,6 +39,16 @@ pub struct Termination {
     content: Vec<u8>,
     server: Arc<ServerConfig>,
     not_after: Option<UnixTime>,
+    clients: Option<Clients>,
+}
+
+/// Whom a listener's client CA vouches for.
+#[derive(Debug)]
+struct Clients {
+    /// SHA-256 of the CA's file.
+    content: Vec<u8>,
+    /// Cancelled once it vouches for nobody any more.
+    withdrawn: CancellationToken,
 }
 
 impl Terminations {
@@ -63,6 +74,18 @@ impl Terminations {
             .map(|(_, termination)| termination)
     }
 
+    /// Once `now` is in force instead: those whom a client CA vouched for that is another there, or
+    /// none, are asked to leave.
+    pub fn withdraw(&self, now: &Self) {
+        for (name, old) in &self.0 {
+            let Some(old) = &old.clients else { continue };
+            let new = now.of(name).and_then(|new| new.clients.as_ref());
+            if new.is_none_or(|new| new.content != old.content) {
+                old.withdrawn.cancel();
+            }
+        }
+    }
+
     /// When the certificate of each listener runs out, where that can be read.
     pub fn expiries(&self) -> impl Iterator<Item = (&'static str, UnixTime)> {
         self.0
@@ -84,6 +107,15 @@ impl Termination {
             return Ok(Arc::clone(same));
         }
 
+        let clients = roots.as_ref().map(|roots| {
+            let content = digest(&[Some(roots)]);
+            let known = previous.and_then(|known| known.clients.as_ref());
+            let same = known.filter(|known| known.content == content);
+            Clients {
+                withdrawn: same.map_or_else(CancellationToken::new, |same| same.withdrawn.clone()),
+                content,
+            }
+        });
         let at = |file: &Path| {
             let file = file.display().to_string();
             move |error: PemError| invalid(format!("{file} {error}"))
@@ -127,6 +159,7 @@ impl Termination {
             content,
             server: Arc::new(server),
             not_after,
+            clients,
         }))
     }
 
@@ -164,7 +197,12 @@ impl Termination {
         {
             return Err(NoHandshake::Expired);
         }
-        Ok((stream, Secured { certificate }))
+        let clients = self.clients.as_ref().filter(|_| certificate.is_some());
+        let secured = Secured {
+            withdrawn: clients.map(|clients| clients.withdrawn.clone()),
+            certificate,
+        };
+        Ok((stream, secured))
     }
 }
 
@@ -173,6 +211,8 @@ impl Termination {
 pub struct Secured {
     /// Its certificate, if it showed one: one that leads to the listener's client CA.
     pub certificate: Option<Certificate>,
+    /// Cancelled once the client CA vouches for that no more; `None` without one.
+    pub withdrawn: Option<CancellationToken>,
 }
 
 /// Why a connection came to nothing.

@@ -1,5 +1,5 @@
 //! A connection after a `101`: bytes of another protocol, copied both ways until a side closes, its
-//! time is over, nothing has passed for too long, or the process stops.
+//! time is over, nothing has passed for too long, or it is asked to leave.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
 
 use crate::client::pool::Switched;
 use crate::telemetry::{Plane, Telemetry};
@@ -89,7 +88,7 @@ impl Tunnel {
     pub(super) async fn run(
         &mut self,
         client: impl AsyncRead + AsyncWrite + Unpin,
-        stop: &CancellationToken,
+        stop: impl Future<Output = ()>,
     ) {
         let Self {
             upstream: Switched { stream, early, .. },
@@ -113,7 +112,7 @@ impl Tunnel {
             () = silence(passed, *idle_timeout) => "nothing passed for idle_timeout".to_owned(),
             () = over(*until) => "its time is over".to_owned(),
             // it may live for hours, which no grace is long enough for
-            () = stop.cancelled() => "the process stops".to_owned(),
+            () = stop => "it is asked to leave".to_owned(),
         };
         tracing::debug!(plane = self.plane.as_str(), ended, "upgraded connection");
         // FIN, and close_notify over TLS, where the tunnel has not sent them yet

@@ -34,6 +34,17 @@ fn accepting(path: &str, accepts: &[Kind], client: Option<&str>, optional: bool)
     }
 }
 
+/// The same for members of none of these groups.
+fn without(mut route: Route, groups: &[&str]) -> Route {
+    if let Access::Protected(asked) = &mut route.access {
+        asked.require.groups = Some(SetRule {
+            none: groups.iter().map(|&name| name.to_owned()).collect(),
+            ..SetRule::default()
+        });
+    }
+    route
+}
+
 fn gate() -> Gate {
     let keys = Arc::new(FixedKeys(vec![key_set(SECRET)]));
     let both = [Kind::Mtls, Kind::Bearer];
@@ -44,13 +55,14 @@ fn gate() -> Gate {
         accepting("/bearer-mtls", &[Kind::Bearer, Kind::Mtls], None, false),
         accepting("/bearer", &both[1..], None, false),
         accepting("/optional", &both, None, true),
+        without(accepting("/none", &both, None, false), &["banned"]),
     ];
     let parts = parts(keys, vec![issuer("users", "app")]);
     let routes = RouteTable::new(routes).unwrap();
     Gate::new(Parts { routes, ..parts }, None)
 }
 
-async fn present(
+pub(super) async fn present(
     gate: &Gate,
     path: &str,
     token: Option<&str>,
@@ -121,6 +133,15 @@ async fn one_accepted_kind_suffices_and_all_that_are_presented_must_be_valid() {
         ("/optional", None, None, "allow", None),
         ("/optional", None, Some(&nobody), "subject_invalid", None),
         ("/orders", None, Some(&orders), "allow", Some(ORDERS)),
+        // a certificate does not say that there are no groups
+        ("/none", Some(&good), None, "allow", Some("ada")),
+        (
+            "/none",
+            None,
+            Some(&orders),
+            "groups_unresolved",
+            Some(ORDERS),
+        ),
         (
             "/orders",
             None,

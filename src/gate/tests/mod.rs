@@ -148,19 +148,7 @@ fn gate(keys: Arc<dyn KeySource>) -> Gate {
 }
 
 async fn ask(gate: &Gate, path: &str, token: Option<&str>, now: UnixTime) -> Judgement {
-    let mut headers = HeaderMap::new();
-    if let Some(token) = token {
-        let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
-        headers.append(header::AUTHORIZATION, value);
-    }
-    let facts = RequestFacts {
-        method: &Method::GET,
-        host: Host::parse("app.test").unwrap(),
-        path: Path::parse(path).unwrap(),
-        headers: &headers,
-        certificate: None,
-    };
-    gate.check(&facts, now, &mut ()).await
+    certificates::present(gate, path, token, None, now).await
 }
 
 /// `allow`, or the reason code.

@@ -22,6 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 
 use super::arrival::Arrived;
 use super::frames::Flood;
@@ -149,6 +150,7 @@ pub(super) async fn run<S, F>(
         return;
     };
     let worker = seat.as_ref().map_or(0, Seat::worker);
+    let withdrawn = tls.as_ref().and_then(|tls| tls.withdrawn.clone());
     let downstream = Arc::new(Downstream::new(peer, worker, tls));
     let activity = Arc::new(Activity::new());
     let stream = Guarded::new(stream, &serving.limits, Arc::clone(&activity));
@@ -212,7 +214,8 @@ pub(super) async fn run<S, F>(
     let mut connection =
         pin!(protocols.serve_connection_with_upgrades(TokioIo::new(stream), answer));
     // polled only when they woke us: looking at a token takes a lock that all workers share
-    let (stop, cut) = (serving.stop.cancelled(), serving.cut.cancelled());
+    let stop = leave(&serving.stop, withdrawn.as_ref());
+    let cut = serving.cut.cancelled();
     let mut told = FuturesUnordered::from_iter([
         Either::Left(stop.map(|()| Told::Stop)),
         Either::Right(cut.map(|()| Told::Cut)),
@@ -263,8 +266,22 @@ pub(super) async fn run<S, F>(
         tracing::debug!(listener = serving.name, %peer, error, "connection ended");
     }
     tokio::select! {
-        () = local.next.run(&serving.stop) => {}
+        () = local.next.run(leave(&serving.stop, withdrawn.as_ref())) => {}
         () = serving.cut.cancelled() => {}
+    }
+}
+
+/// Ready when a connection is to end in order: the process stops, or nobody vouches for its client
+/// any more.
+async fn leave(stop: &CancellationToken, withdrawn: Option<&CancellationToken>) {
+    match withdrawn {
+        Some(withdrawn) => {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = withdrawn.cancelled() => {}
+            }
+        }
+        None => stop.cancelled().await,
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio_util::sync::CancellationToken;
 
 use super::guard::InFlight;
 use crate::server::body::Body;
@@ -28,7 +27,7 @@ impl Next {
     }
 
     /// Goes on, once hyper has sent the head: copies to the end of both sides, or until `stop`.
-    pub(super) async fn run(&self, stop: &CancellationToken) {
+    pub(super) async fn run(&self, stop: impl Future<Output = ()>) {
         let upgraded = self.lock().take();
         let Some(Upgraded {
             client, mut body, ..

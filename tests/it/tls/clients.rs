@@ -13,6 +13,7 @@ use rcgen::DnType;
 use rustls::version::{TLS12, TLS13};
 use serde_json::json;
 
+use super::Setting;
 use crate::support::gatepost::{Gatepost, run};
 use crate::support::issuer::now;
 use crate::support::sidecar::{config, token};
@@ -111,14 +112,17 @@ async fn a_certificate_is_required_or_optional_and_never_wrong() {
 
 #[tokio::test]
 async fn the_principal_is_the_certificate_s_spiffe_id_or_subject() {
-    let authority = Authority::new();
-    let files = Files::new(&authority.server(), &authority);
-    let upstream = Upstream::start().await;
-    let gatepost = start(&upstream, &files, "optional").await;
+    let setting = Setting::new().await;
+    let Setting {
+        authority,
+        files,
+        upstream,
+    } = &setting;
+    let gatepost = start(upstream, files, "optional").await;
     let ingress = gatepost.listener("ingress").await;
 
     let orders = authority.client(ORDERS);
-    let client = Client::http1(&authority, Some(&orders));
+    let client = Client::http1(authority, Some(&orders));
     let mut session = client.open(ingress).await.unwrap();
     let spoofed = [
         ("x-user-id", "root"),
@@ -181,7 +185,7 @@ async fn the_principal_is_the_certificate_s_spiffe_id_or_subject() {
         ),
         (&two, "/mtls/", 401, "subject_invalid", ""),
     ] {
-        let reply = Client::http1(&authority, Some(shown))
+        let reply = Client::http1(authority, Some(shown))
             .get(ingress, path)
             .await
             .unwrap();
@@ -210,49 +214,66 @@ async fn the_principal_is_the_certificate_s_spiffe_id_or_subject() {
 }
 
 #[tokio::test]
-async fn another_client_ca_counts_for_connections_opened_from_then_on() {
+async fn another_client_ca_counts_at_once_and_ends_what_the_old_one_vouched_for() {
     let authority = Authority::new();
     let (first, second) = (Authority::new(), Authority::new());
     let files = Files::new(&authority.server(), &first);
     let upstream = Upstream::start().await;
-    let gatepost = start(&upstream, &files, "required").await;
+    let gatepost = start(&upstream, &files, "optional").await;
     let ingress = gatepost.listener("ingress").await;
     let of_first = Client::http1(&authority, Some(&first.client(ORDERS)));
     let of_second = Client::http1(&authority, Some(&second.client(ORDERS)));
-    let mut before = of_first.open(ingress).await.unwrap();
-    assert_eq!(before.get("/mtls/", &[]).await.unwrap().status, 200);
+    let http2 = Client::new(&authority, Some(&first.client(BILLING)), &["h2"]);
+    let mut before = [
+        of_first.open(ingress).await.unwrap(),
+        http2.open(ingress).await.unwrap(),
+    ];
+    let mut nobody = Client::http1(&authority, None).open(ingress).await.unwrap();
+    for session in &mut before {
+        assert_eq!(session.get("/mtls/", &[]).await.unwrap().status, 200);
+    }
+    assert_eq!(nobody.get("/public/", &[]).await.unwrap().status, 200);
+    // another server certificate is no reason
+    files.show(&authority.server());
+    gatepost.reloads("accepted", 1).await;
+    for session in &mut before {
+        assert_eq!(session.get("/mtls/", &[]).await.unwrap().status, 200);
+    }
     of_second.get(ingress, "/mtls/").await.unwrap_err();
 
     files.write("clients-ca.pem", &second.pem());
-    gatepost.reloads("accepted", 1).await;
+    gatepost.reloads("accepted", 2).await;
     assert_eq!(of_second.get(ingress, "/mtls/").await.unwrap().status, 200);
     // neither anew nor by a ticket of its old session
     of_first.get(ingress, "/mtls/").await.unwrap_err();
-    assert_eq!(before.get("/mtls/", &[]).await.unwrap().status, 200);
+    for mut session in before {
+        // closed in order: what it asks meanwhile is answered
+        while let Ok(reply) = session.get("/mtls/", &[]).await {
+            assert_eq!(reply.status, 200);
+        }
+    }
+    assert_eq!(nobody.get("/public/", &[]).await.unwrap().status, 200);
 
     // nobody is let in because the file is empty
     files.write("clients-ca.pem", "");
     gatepost.reloads("rejected", 1).await;
     assert_eq!(of_second.get(ingress, "/mtls/").await.unwrap().status, 200);
     of_first.get(ingress, "/mtls/").await.unwrap_err();
-    Client::http1(&authority, None)
-        .get(ingress, "/mtls/")
-        .await
-        .unwrap_err();
+    assert_eq!(nobody.get("/mtls/", &[]).await.unwrap().status, 401);
 }
 
 #[tokio::test]
 async fn the_certificate_of_a_proxy_that_asks_is_never_the_client_s() {
-    let authority = Authority::new();
-    let files = Files::new(&authority.server(), &authority);
-    let upstream = Upstream::start().await;
+    let setting = Setting::new().await;
+    let Setting {
+        authority, files, ..
+    } = &setting;
     let toml = files.mutual("required");
-    let gatepost = Gatepost::start(&format!(
-        "{}{ROUTES}[ingress]\n{toml}[forward_auth]\nlisten = \"127.0.0.1:0\"\ntrusted_proxies = [\"127.0.0.1\"]\n{toml}",
-        config(&upstream.url(), "")
-    ))
-    .await;
-    let proxy = Client::http1(&authority, Some(&authority.client(ORDERS)));
+    let text = setting.config(&format!(
+        "{ROUTES}[ingress]\n{toml}[forward_auth]\nlisten = \"127.0.0.1:0\"\ntrusted_proxies = [\"127.0.0.1\"]\n{toml}"
+    ));
+    let gatepost = Gatepost::start(&text).await;
+    let proxy = Client::http1(authority, Some(&authority.client(ORDERS)));
     let mut session = proxy
         .open(gatepost.listener("forward_auth").await)
         .await
@@ -288,9 +309,12 @@ async fn the_certificate_of_a_proxy_that_asks_is_never_the_client_s() {
 
 #[tokio::test]
 async fn a_certificate_that_runs_out_is_refused_on_its_open_connection_and_by_its_ticket() {
-    let authority = Authority::new();
-    let files = Files::new(&authority.server(), &authority);
-    let upstream = Upstream::start().await;
+    let setting = Setting::new().await;
+    let Setting {
+        authority,
+        files,
+        upstream,
+    } = &setting;
     let clock = Arc::new(ManualClock::new(UnixTime(now())));
     let mut mtls = route("mtls", "/**");
     mtls.access = Access::Protected(Box::new(Protected {
@@ -325,11 +349,11 @@ async fn a_certificate_that_runs_out_is_refused_on_its_open_connection_and_by_it
         params.not_after = rcgen::date_time_ymd(2100, 1, 1);
     });
     for version in [&TLS12, &TLS13] {
-        let client = Client::of(&authority, Some(&orders), &["h2"], &[version]);
+        let client = Client::of(authority, Some(&orders), &["h2"], &[version]);
         let mut session = client.open(world.ingress()).await.unwrap();
         assert_eq!(session.get("/", &[]).await.unwrap().status, 200);
     }
-    let client = Client::http1(&authority, Some(&orders));
+    let client = Client::http1(authority, Some(&orders));
     let mut session = client.open(world.ingress()).await.unwrap();
     assert_eq!(session.get("/", &[]).await.unwrap().status, 200);
     clock.advance(Duration::from_secs(100 * 366 * 24 * 3600));
