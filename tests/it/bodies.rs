@@ -6,24 +6,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::DEADLINE;
-use crate::support::wire::{Wire, status, values};
+use crate::support::wire::{Wire, status, until, values};
 use crate::support::world::{World, public, route, token};
 use serde_json::json;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-
-async fn until(stream: &mut TcpStream, end: &str) -> String {
-    let mut heard = Vec::new();
-    let reading = async {
-        while !heard.ends_with(end.as_bytes()) {
-            let read = stream.read_buf(&mut heard).await.unwrap();
-            assert_ne!(read, 0, "closed after {}", String::from_utf8_lossy(&heard));
-        }
-    };
-    let read = tokio::time::timeout(DEADLINE, reading).await;
-    read.unwrap_or_else(|_late| panic!("only {}", String::from_utf8_lossy(&heard)));
-    String::from_utf8(heard).unwrap()
-}
 
 async fn rest(stream: &mut TcpStream) -> String {
     let mut heard = Vec::new();

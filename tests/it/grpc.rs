@@ -128,17 +128,13 @@ async fn a_call_given_up_by_the_client_is_cancelled_at_the_server() {
 }
 
 #[tokio::test]
-async fn over_tls_every_kind_of_call_passes() {
+async fn over_tls_calls_pass_and_one_that_fails_on_the_way_says_why() {
+    let server = or_skip!(counterparts::grpc_server().await);
     let authority = Authority::new();
     let files = Files::new(&authority.server(), &authority);
-    let server = or_skip!(counterparts::grpc_server().await);
-    let keys = "protocol = \"http2\"";
-    let gatepost = Gatepost::start(&format!(
-        "{}[ingress]\n{}",
-        config(&server.url, keys),
-        files.toml("")
-    ))
-    .await;
+    let config = config(&server.url, r#"protocol = "http2""#);
+    let config = format!("{config}\n[ingress]\n{}", files.toml(""));
+    let gatepost = Gatepost::start(&config).await;
     let port = gatepost.listener("ingress").await.port();
     let order = json!({
         "target": format!("localhost:{port}"),
@@ -146,9 +142,15 @@ async fn over_tls_every_kind_of_call_passes() {
         "calls": [
             call("Unary", "unary_unary", &["hello"]),
             call("Both", "stream_stream", &["one", "two"]),
+            call("Break", "unary_stream", &["first"]),
         ],
     });
-    let outcomes = or_skip!(counterparts::grpc_client(order).await);
-    assert_eq!(outcomes[0]["messages"], json!(["hello"]), "{outcomes}");
-    assert_eq!(outcomes[1]["messages"], json!(["one", "two"]), "{outcomes}");
+    let done = or_skip!(counterparts::grpc_client(order).await);
+    assert_eq!(done[0]["messages"], json!(["hello"]), "{done}");
+    assert_eq!(done[0]["trailing"], json!({"x-last": "trailer"}));
+    assert_eq!(done[1]["messages"], json!(["one", "two"]), "{done}");
+    assert_eq!(done[2]["messages"], json!(["first"]), "{done}");
+    assert_eq!(done[2]["code"], "ABORTED");
+    assert_eq!(done[2]["details"], "broken off");
+    assert_eq!(done[2]["trailing"], json!({"x-why": "because"}));
 }

@@ -1,6 +1,8 @@
 //! Everything that is tested from outside the crate, in one binary.
 
 #[cfg(test)]
+mod acting;
+#[cfg(test)]
 mod admin;
 #[cfg(test)]
 mod attack;

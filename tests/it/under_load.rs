@@ -36,6 +36,15 @@ async fn allowed(gatepost: &Gatepost, more: u64) {
     .await;
 }
 
+/// Whether nothing but good responses was counted.
+fn all_answered(counted: &Counted) {
+    let answered = Counted {
+        responses: counted.responses,
+        ..Counted::default()
+    };
+    assert_eq!(*counted, answered);
+}
+
 #[tokio::test]
 async fn fifty_reloads_fail_no_request() {
     let nginx = or_skip!(Nginx::serving(FILE).await);
@@ -50,14 +59,7 @@ async fn fifty_reloads_fail_no_request() {
     }
     let counted = wrk.stop().await;
     assert!(counted.responses > 200, "{counted:?}");
-    let Counted { responses, .. } = counted;
-    assert_eq!(
-        counted,
-        Counted {
-            responses,
-            ..Counted::default()
-        }
-    );
+    all_answered(&counted);
 }
 
 #[tokio::test]
@@ -113,14 +115,7 @@ async fn an_address_that_dies_costs_502_to_504_and_then_nothing() {
     let wrk = or_skip!(load(&gatepost).await);
     allowed(&gatepost, 1000).await;
     let counted = wrk.stop().await;
-    let Counted { responses, .. } = counted;
-    assert_eq!(
-        counted,
-        Counted {
-            responses,
-            ..Counted::default()
-        }
-    );
+    all_answered(&counted);
     let output = gatepost.output();
     for line in output
         .lines()

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::support::gatepost::Gatepost;
 use crate::support::issuer::now;
-use crate::support::wire::{Wire, ask, body, status, values};
+use crate::support::wire::{Wire, ask, body, status, until, values};
 use crate::support::world::{World, forward, public, route, token};
 use crate::support::{DEADLINE, eventually};
 
@@ -69,19 +69,6 @@ async fn chat(mut stream: TcpStream, heads: Arc<Mutex<Vec<String>>>) {
             return;
         }
     }
-}
-
-/// Reads until it has heard this.
-async fn until(stream: &mut TcpStream, end: &str) -> String {
-    let mut heard = Vec::new();
-    let reading = async {
-        while !heard.ends_with(end.as_bytes()) {
-            let read = stream.read_buf(&mut heard).await.unwrap();
-            assert_ne!(read, 0, "closed after {}", String::from_utf8_lossy(&heard));
-        }
-    };
-    tokio::time::timeout(DEADLINE, reading).await.expect(end);
-    String::from_utf8(heard).unwrap()
 }
 
 /// Whether the other side closes, or breaks off, in time.

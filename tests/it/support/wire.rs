@@ -9,6 +9,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::DEADLINE;
+
 /// An upstream of raw bytes. Stops when dropped.
 #[derive(Debug)]
 pub(crate) struct Wire {
@@ -99,6 +101,20 @@ impl Wire {
         let (head, _body) = request.split_once("\r\n\r\n").unwrap();
         head.lines().skip(1).map(str::to_owned).collect()
     }
+}
+
+/// Reads until it has heard this.
+pub(crate) async fn until(stream: &mut TcpStream, end: &str) -> String {
+    let mut heard = Vec::new();
+    let reading = async {
+        while !heard.ends_with(end.as_bytes()) {
+            let read = stream.read_buf(&mut heard).await.unwrap();
+            assert_ne!(read, 0, "closed after {}", String::from_utf8_lossy(&heard));
+        }
+    };
+    let read = tokio::time::timeout(DEADLINE, reading).await;
+    read.unwrap_or_else(|_late| panic!("only {}", String::from_utf8_lossy(&heard)));
+    String::from_utf8(heard).unwrap()
 }
 
 /// One request: its head, and the body that `Content-Length` or chunks announce.

@@ -189,6 +189,11 @@ pub(crate) fn token(mut claims: Value) -> String {
     .unwrap()
 }
 
+/// The header line that presents it.
+pub(crate) fn bearer(token: &str) -> String {
+    format!("Authorization: Bearer {token}")
+}
+
 /// Networks from text.
 pub(crate) fn proxies(networks: &[&str]) -> TrustedProxies {
     TrustedProxies::new(networks.iter().map(|text| text.parse().unwrap()).collect())

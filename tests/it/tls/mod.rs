@@ -1,7 +1,6 @@
 //! TLS on the running binary's listeners: what is spoken, and certificates that change.
 
 mod clients;
-mod grpc;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +18,34 @@ use crate::support::programs::{curl, text};
 use crate::support::sidecar::config;
 use crate::support::tls::{Authority, Client, Files, VERSIONS};
 use crate::support::upstream::Upstream;
+
+/// An upstream, and what a listener before it needs for TLS.
+struct Setting {
+    authority: Authority,
+    files: Files,
+    upstream: Upstream,
+}
+
+impl Setting {
+    async fn new() -> Self {
+        let authority = Authority::new();
+        Self {
+            files: Files::new(&authority.server(), &authority),
+            authority,
+            upstream: Upstream::start().await,
+        }
+    }
+
+    /// A config with these tables.
+    fn config(&self, tables: &str) -> String {
+        format!("{}{tables}", config(&self.upstream.url(), ""))
+    }
+
+    /// Gatepost whose ingress has these keys.
+    async fn ingress(&self, keys: &str) -> Gatepost {
+        Gatepost::start(&self.config(&format!("[ingress]\n{keys}"))).await
+    }
+}
 
 /// Waits until so many handshakes of ingress have failed, no more.
 async fn have_failed(gatepost: &Gatepost, count: u32) {
@@ -42,15 +69,13 @@ async fn failed(gatepost: &Gatepost) -> u32 {
 
 #[tokio::test]
 async fn both_protocols_are_negotiated_over_both_versions() {
-    let authority = Authority::new();
-    let files = Files::new(&authority.server(), &authority);
-    let upstream = Upstream::start().await;
-    let gatepost = Gatepost::start(&format!(
-        "{}[ingress]\n{}",
-        config(&upstream.url(), ""),
-        files.toml("")
-    ))
-    .await;
+    let setting = Setting::new().await;
+    let Setting {
+        authority,
+        files,
+        upstream,
+    } = &setting;
+    let gatepost = setting.ingress(&files.toml("")).await;
     let ingress = gatepost.listener("ingress").await;
     for (protocols, expected) in [
         (&["h2", "http/1.1"][..], Version::HTTP_2),
@@ -59,7 +84,7 @@ async fn both_protocols_are_negotiated_over_both_versions() {
         (&[], Version::HTTP_11),
     ] {
         for version in [&TLS12, &TLS13] {
-            let client = Client::of(&authority, None, protocols, &[version]);
+            let client = Client::of(authority, None, protocols, &[version]);
             let mut session = client.open(ingress).await.unwrap();
             assert_eq!(session.version(), expected, "{protocols:?}");
             let lie = [("x-forwarded-proto", "http")];
@@ -80,15 +105,9 @@ async fn both_protocols_are_negotiated_over_both_versions() {
 #[tokio::test]
 async fn curl_speaks_http_2_over_tls() {
     let mut curl = or_skip!(curl());
-    let authority = Authority::new();
-    let files = Files::new(&authority.server(), &authority);
-    let upstream = Upstream::start().await;
-    let gatepost = Gatepost::start(&format!(
-        "{}[ingress]\n{}",
-        config(&upstream.url(), ""),
-        files.toml("")
-    ))
-    .await;
+    let setting = Setting::new().await;
+    let Setting { files, .. } = &setting;
+    let gatepost = setting.ingress(&files.toml("")).await;
     let port = gatepost.listener("ingress").await.port();
     curl.args([
         "--http2",
@@ -124,15 +143,15 @@ async fn answer(to: SocketAddr, bytes: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn what_is_no_handshake_ends_the_connection_and_is_counted() {
-    let authority = Authority::new();
-    let files = Files::new(&authority.server(), &authority);
-    let upstream = Upstream::start().await;
+    let setting = Setting::new().await;
+    let Setting {
+        authority,
+        files,
+        upstream,
+    } = &setting;
     let toml = files.toml(", min_version = \"1.2\"");
-    let gatepost = Gatepost::start(&format!(
-        "{}[ingress]\nheader_timeout = \"2s\"\n{toml}",
-        config(&upstream.url(), "")
-    ))
-    .await;
+    let keys = format!("header_timeout = \"2s\"\n{toml}");
+    let gatepost = setting.ingress(&keys).await;
     let ingress = gatepost.listener("ingress").await;
 
     // fatal alert: protocol_version
@@ -142,7 +161,7 @@ async fn what_is_no_handshake_ends_the_connection_and_is_counted() {
     let plain = b"GET /public/ HTTP/1.1\r\nHost: localhost\r\n\r\n";
     assert!(!raw(ingress, plain).await.contains("HTTP/1.1"));
     have_failed(&gatepost, 2).await;
-    let error = Client::new(&authority, None, &["smtp"])
+    let error = Client::new(authority, None, &["smtp"])
         .get(ingress, "/")
         .await;
     assert!(error.unwrap_err().contains("NoApplicationProtocol"));
@@ -154,7 +173,7 @@ async fn what_is_no_handshake_ends_the_connection_and_is_counted() {
     // a load balancer that only looks whether there is somebody
     drop(tokio::net::TcpStream::connect(ingress).await.unwrap());
 
-    let reply = Client::http1(&authority, None)
+    let reply = Client::http1(authority, None)
         .get(ingress, "/public/")
         .await;
     assert_eq!(reply.unwrap().status, 200);
@@ -164,15 +183,15 @@ async fn what_is_no_handshake_ends_the_connection_and_is_counted() {
 
 #[tokio::test]
 async fn tls_1_3_only_is_tls_1_3_only() {
-    let authority = Authority::new();
-    let files = Files::new(&authority.server(), &authority);
-    let upstream = Upstream::start().await;
+    let setting = Setting::new().await;
+    let Setting {
+        authority, files, ..
+    } = &setting;
     let toml = files.toml(", min_version = \"1.3\"");
-    let gatepost =
-        Gatepost::start(&format!("{}[ingress]\n{toml}", config(&upstream.url(), ""))).await;
+    let gatepost = setting.ingress(&toml).await;
     let ingress = gatepost.listener("ingress").await;
     let with = async |version| {
-        let client = Client::of(&authority, None, &["h2"], &[version]);
+        let client = Client::of(authority, None, &["h2"], &[version]);
         client
             .get(ingress, "/public/")
             .await
@@ -184,17 +203,17 @@ async fn tls_1_3_only_is_tls_1_3_only() {
 
 #[tokio::test]
 async fn every_other_listener_speaks_tls_too() {
-    let authority = Authority::new();
-    let files = Files::new(&authority.server(), &authority);
-    let upstream = Upstream::start().await;
+    let setting = Setting::new().await;
+    let Setting {
+        authority, files, ..
+    } = &setting;
     let toml = files.toml("");
-    let gatepost = Gatepost::start(&format!(
-        "{}[admin]\n{toml}[forward_auth]\nlisten = \"127.0.0.1:0\"\ntrusted_proxies = [\"127.0.0.1\"]\n{toml}[egress]\nlisten = \"127.0.0.1:0\"\n{toml}",
-        config(&upstream.url(), "")
-    ))
-    .await;
+    let text = setting.config(&format!(
+        "[admin]\n{toml}[forward_auth]\nlisten = \"127.0.0.1:0\"\ntrusted_proxies = [\"127.0.0.1\"]\n{toml}[egress]\nlisten = \"127.0.0.1:0\"\n{toml}"
+    ));
+    let gatepost = Gatepost::start(&text).await;
     for protocol in ["h2", "http/1.1"] {
-        let client = Client::new(&authority, None, &[protocol]);
+        let client = Client::new(authority, None, &[protocol]);
         let asked = [
             ("x-forwarded-method", "GET"),
             ("x-forwarded-proto", "https"),
@@ -222,11 +241,10 @@ async fn every_other_listener_speaks_tls_too() {
 
 #[tokio::test]
 async fn the_health_command_asks_over_tls() {
-    let authority = Authority::new();
-    let files = Files::new(&authority.server(), &authority);
-    let upstream = Upstream::start().await;
+    let setting = Setting::new().await;
+    let Setting { files, .. } = &setting;
     let toml = files.toml("");
-    let text = format!("{}[health]\n{toml}", config(&upstream.url(), ""));
+    let text = setting.config(&format!("[health]\n{toml}"));
     let gatepost = Gatepost::start(&text).await;
     let address = gatepost.listener("health").await.to_string();
     let code = |more: &[&str]| {
@@ -269,18 +287,15 @@ async fn load(client: Client, to: SocketAddr, stop: Arc<AtomicBool>) -> (usize, 
 
 #[tokio::test]
 async fn a_certificate_is_swapped_under_load_without_a_signal_and_nothing_fails() {
-    let authority = Authority::new();
+    let setting = Setting::new().await;
+    let Setting {
+        authority, files, ..
+    } = &setting;
     let (first, second) = (authority.server(), authority.server());
-    let files = Files::new(&first, &authority);
-    let upstream = Upstream::start().await;
-    let gatepost = Gatepost::start(&format!(
-        "{}[ingress]\n{}",
-        config(&upstream.url(), ""),
-        files.toml("")
-    ))
-    .await;
+    files.show(&first);
+    let gatepost = setting.ingress(&files.toml("")).await;
     let ingress = gatepost.listener("ingress").await;
-    let client = Client::of(&authority, None, &["h2"], VERSIONS);
+    let client = Client::of(authority, None, &["h2"], VERSIONS);
     let mut before = client.open(ingress).await.unwrap();
     assert_eq!(before.get("/public/", &[]).await.unwrap().status, 200);
     assert_eq!(before.server, first.certificate);
@@ -288,12 +303,12 @@ async fn a_certificate_is_swapped_under_load_without_a_signal_and_nothing_fails(
     let stop = Arc::new(AtomicBool::new(false));
     let mut clients = JoinSet::new();
     for protocol in ["h2", "http/1.1"] {
-        let client = Client::new(&authority, None, &[protocol]);
+        let client = Client::new(authority, None, &[protocol]);
         clients.spawn(load(client, ingress, Arc::clone(&stop)));
     }
     files.show(&second);
     gatepost.reloads("accepted", 1).await;
-    let fresh = Client::http1(&authority, None);
+    let fresh = Client::http1(authority, None);
     let after = fresh.open(ingress).await.unwrap();
     assert_eq!(after.server, second.certificate);
 
@@ -308,7 +323,7 @@ async fn a_certificate_is_swapped_under_load_without_a_signal_and_nothing_fails(
             .filter(|event| event.contains("another certificate"))
     })
     .await;
-    let still = Client::http1(&authority, None).open(ingress).await.unwrap();
+    let still = Client::http1(authority, None).open(ingress).await.unwrap();
     assert_eq!(still.server, second.certificate);
 
     stop.store(true, Ordering::Relaxed);
@@ -323,18 +338,15 @@ async fn a_certificate_is_swapped_under_load_without_a_signal_and_nothing_fails(
 
 #[tokio::test]
 async fn sessions_are_resumed_until_the_files_change() {
-    let authority = Authority::new();
-    let files = Files::new(&authority.server(), &authority);
-    let upstream = Upstream::start().await;
-    let toml = format!(
-        "{}[ingress]\n{}",
-        config(&upstream.url(), ""),
-        files.toml("")
-    );
+    let setting = Setting::new().await;
+    let Setting {
+        authority, files, ..
+    } = &setting;
+    let toml = setting.config(&format!("[ingress]\n{}", files.toml("")));
     let gatepost = Gatepost::start(&toml).await;
     let ingress = gatepost.listener("ingress").await;
     for version in [&TLS12, &TLS13] {
-        let client = Client::of(&authority, None, &["http/1.1"], &[version]);
+        let client = Client::of(authority, None, &["http/1.1"], &[version]);
         let resumed = async || {
             let mut session = client.open(ingress).await.unwrap();
             // tickets of TLS 1.3 come with the first answer
