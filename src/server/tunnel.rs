@@ -105,6 +105,7 @@ impl Tunnel {
             tokio::io::copy_bidirectional(&mut client, stream).await
         };
         let ended = tokio::select! {
+            biased;
             copied = copy => match copied {
                 Ok(_bytes) => "a side closed it".to_owned(),
                 Err(error) => error.to_string(),
