@@ -2,6 +2,7 @@
 //! `proxies/envoy.rs`.
 
 mod broken;
+mod let_through;
 
 use std::collections::HashMap;
 use std::sync::Arc;
