@@ -10,8 +10,8 @@ ENV CC_x86_64_unknown_linux_musl=musl-gcc \
     CC_aarch64_unknown_linux_musl=musl-gcc
 WORKDIR /build
 COPY . .
-RUN cargo build --release --locked --target "$(uname -m)-unknown-linux-musl" \
-    && cp "target/$(uname -m)-unknown-linux-musl/release/gatepost" /gatepost
+RUN cargo build --profile dist --locked --target "$(uname -m)-unknown-linux-musl" \
+    && cp "target/$(uname -m)-unknown-linux-musl/dist/gatepost" /gatepost
 
 FROM scratch
 # Public roots are compiled in too; this file is for SSL_CERT_FILE and for mounting over.

@@ -35,12 +35,12 @@ pub enum TokenSource {
     Cookie(String),
 }
 
-/// The bearer token a request presents, if any. One header or cookie twice, or two sources at once:
+/// The bearer token a request presents, if any, as ASCII. One header or cookie twice, or two sources at once:
 /// [`Denial::CredentialAmbiguous`]. Another scheme in `Authorization` is no bearer token.
 pub fn bearer<'h>(
     headers: &'h HeaderMap,
     sources: &[TokenSource],
-) -> Result<Option<&'h str>, Denial> {
+) -> Result<Option<&'h [u8]>, Denial> {
     let mut found = None;
     for source in sources {
         let token = match source {
@@ -61,7 +61,7 @@ pub fn bearer<'h>(
     Ok(found)
 }
 
-fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>, Denial> {
+fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h [u8]>, Denial> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -71,24 +71,29 @@ fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>,
     }
     // bytes above ASCII stand in no token
     let bytes = value.as_bytes();
-    if !bytes.is_ascii() {
-        return Err(Denial::TokenMalformed);
+    if bytes.is_ascii() {
+        Ok(Some(bytes))
+    } else {
+        Err(Denial::TokenMalformed)
     }
-    std::str::from_utf8(bytes)
-        .map(Some)
-        .map_err(|_opaque| Denial::TokenMalformed)
 }
 
 /// What follows `Bearer` and at least one space. A tab is none, but an app may take it for one, so
 /// what follows is an attempt all the same: with the tab, which stands in no token.
-fn after_scheme(value: &str) -> Option<&str> {
-    let (scheme, rest) = value.split_at_checked(6)?;
-    (scheme.eq_ignore_ascii_case("bearer") && (rest.is_empty() || rest.starts_with([' ', '\t'])))
-        .then(|| rest.trim_start_matches(' '))
+fn after_scheme(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, mut rest) = value.split_at_checked(6)?;
+    if !scheme.eq_ignore_ascii_case(b"bearer") || !matches!(rest.first(), None | Some(b' ' | b'\t'))
+    {
+        return None;
+    }
+    while let Some(after) = rest.strip_prefix(b" ") {
+        rest = after;
+    }
+    Some(rest)
 }
 
 /// Other cookies may hold any bytes; they hide no token.
-fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Denial> {
+fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h [u8]>, Denial> {
     let mut found = None;
     let pairs = headers
         .get_all(header::COOKIE)
@@ -105,7 +110,10 @@ fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Den
         if found.is_some() {
             return Err(Denial::CredentialAmbiguous);
         }
-        found = Some(std::str::from_utf8(token).map_err(|_opaque| Denial::TokenMalformed)?);
+        if !token.is_ascii() {
+            return Err(Denial::TokenMalformed);
+        }
+        found = Some(token);
     }
     Ok(found)
 }
@@ -133,7 +141,7 @@ mod tests {
             let headers = headers(&[("authorization", value)]);
             assert_eq!(
                 bearer(&headers, &[TokenSource::Authorization]),
-                Ok(Some("abc")),
+                Ok(Some(&b"abc"[..])),
                 "{value}"
             );
         }
@@ -148,11 +156,14 @@ mod tests {
         let tab = headers(&[("authorization", "Bearer\tabc")]);
         assert_eq!(
             bearer(&tab, &[TokenSource::Authorization]),
-            Ok(Some("\tabc"))
+            Ok(Some(&b"\tabc"[..]))
         );
         // a scheme without a token was an attempt: it must not pass as "nothing presented"
         let empty = headers(&[("authorization", "Bearer")]);
-        assert_eq!(bearer(&empty, &[TokenSource::Authorization]), Ok(Some("")));
+        assert_eq!(
+            bearer(&empty, &[TokenSource::Authorization]),
+            Ok(Some(&b""[..]))
+        );
     }
 
     #[test]
@@ -170,7 +181,7 @@ mod tests {
         let sources = [TokenSource::Authorization, other.clone()];
         assert_eq!(bearer(&both, &sources), Err(Denial::CredentialAmbiguous));
         let one = headers(&[("authorization", "Basic x"), ("mlflow_tracking_token", "b")]);
-        assert_eq!(bearer(&one, &sources), Ok(Some("b")));
+        assert_eq!(bearer(&one, &sources), Ok(Some(&b"b"[..])));
         let cookies = headers(&[("cookie", "t=a; u=b"), ("cookie", "t=c")]);
         assert_eq!(
             bearer(&cookies, &[TokenSource::Cookie("t".to_owned())]),
@@ -178,7 +189,7 @@ mod tests {
         );
         assert_eq!(
             bearer(&cookies, &[TokenSource::Cookie("u".to_owned())]),
-            Ok(Some("b"))
+            Ok(Some(&b"b"[..]))
         );
     }
 
@@ -188,7 +199,7 @@ mod tests {
         let sources = [TokenSource::Cookie("t".to_owned())];
         let list = HeaderValue::from_bytes(b"theme=\xe4; t=abc ;tt=x").unwrap();
         headers.insert(header::COOKIE, list);
-        assert_eq!(bearer(&headers, &sources), Ok(Some("abc")));
+        assert_eq!(bearer(&headers, &sources), Ok(Some(&b"abc"[..])));
         let opaque = HeaderValue::from_bytes(b"t=\xe4").unwrap();
         headers.insert(header::COOKIE, opaque);
         assert_eq!(bearer(&headers, &sources), Err(Denial::TokenMalformed));

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
-
 use crate::authn::principal::Principal;
+use crate::authz::identity::IdentityHeaders;
 use crate::authz::route::{Access, Cors, Mode, Protected, Route};
 use crate::clock::UnixTime;
 use crate::reason::{Denial, Failure, Refusal};
@@ -17,7 +16,7 @@ pub struct Proven {
     /// Who.
     pub principal: Arc<Principal>,
     /// What the upstream is told ([`crate::authz::identity::render`]).
-    pub headers: Arc<[(HeaderName, HeaderValue)]>,
+    pub headers: Arc<IdentityHeaders>,
     /// When the credential stops being good, leeway included.
     pub until: UnixTime,
 }
@@ -60,7 +59,7 @@ impl Permit {
 
     /// The same permit with other identity headers: `on_behalf_of` states a user for a service.
     #[must_use]
-    pub fn with_headers(mut self, headers: Arc<[(HeaderName, HeaderValue)]>) -> Self {
+    pub fn with_headers(mut self, headers: Arc<IdentityHeaders>) -> Self {
         if let Some(proven) = &mut self.proven {
             proven.headers = headers;
         }

@@ -1,8 +1,9 @@
 //! Identity headers: what the upstream is told about a principal (DESIGN §6).
 
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::authn::principal::Principal;
 use crate::request::IdentityNames;
@@ -17,14 +18,38 @@ pub enum ListFormat {
     Json,
 }
 
+/// The identity headers of one principal, those with a value: rendered once per token.
+#[derive(Debug, Default)]
+pub struct IdentityHeaders {
+    written: Vec<(HeaderName, HeaderValue)>,
+    answer: OnceLock<HeaderMap>,
+}
+
+impl IdentityHeaders {
+    /// Them, in the order in which they are written.
+    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.written.iter().map(|(name, value)| (name, value))
+    }
+
+    /// The headers of the answer that states them to a proxy, which `make` makes the first time.
+    pub fn answer(&self, make: impl FnOnce() -> HeaderMap) -> &HeaderMap {
+        self.answer.get_or_init(make)
+    }
+}
+
+impl From<Vec<(HeaderName, HeaderValue)>> for IdentityHeaders {
+    fn from(written: Vec<(HeaderName, HeaderValue)>) -> Self {
+        Self {
+            written,
+            answer: OnceLock::new(),
+        }
+    }
+}
+
 /// Renders a principal's identity headers, those with a value only. `X-Request-ID` is not among
 /// them: it belongs to the request.
 #[must_use]
-pub fn render(
-    names: &IdentityNames,
-    lists: ListFormat,
-    principal: &Principal,
-) -> Vec<(HeaderName, HeaderValue)> {
+pub fn render(names: &IdentityNames, lists: ListFormat, principal: &Principal) -> IdentityHeaders {
     let mut headers = Vec::with_capacity(8);
     let mut put = |name: &Option<HeaderName>, value: Option<String>| {
         let (Some(name), Some(value)) = (name, value.filter(|value| !value.is_empty())) else {
@@ -51,7 +76,7 @@ pub fn render(
         &names.principal_kind,
         Some(principal.kind.as_str().to_owned()),
     );
-    headers
+    headers.into()
 }
 
 /// Percent-encodes everything outside visible ASCII, and `%`.

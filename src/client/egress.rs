@@ -131,17 +131,16 @@ impl Target {
         headers: impl Fn() -> HeaderMap + Send + Sync,
         body: Payload,
     ) -> Result<Response<Reply>, SendError> {
-        let headers = || {
-            let mut headers = headers();
-            headers.insert(http::header::HOST, self.host().clone());
-            headers
+        let head = || {
+            let mut head = Request::new(());
+            *head.method_mut() = method.clone();
+            *head.uri_mut() = Uri::from(path_and_query.clone());
+            *head.headers_mut() = headers();
+            let host = self.host().clone();
+            head.headers_mut().insert(http::header::HOST, host);
+            Ok(head)
         };
-        let mut request = Request::new(body);
-        *request.method_mut() = method;
-        *request.uri_mut() = Uri::from(path_and_query);
-        *request.headers_mut() = headers();
         let timeout = self.definition.server.timeout;
-        let again = || Some(headers());
-        self.pool.send(worker, request, timeout, again).await
+        self.pool.send(worker, body, timeout, head).await
     }
 }

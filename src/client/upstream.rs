@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use serde_json::{Map, Value};
 
 use crate::authz::{Permit, Route};
@@ -70,14 +70,14 @@ impl Upstreams {
     }
 
     /// Carries a request to the upstream of the route it was permitted for, and spends the permit.
-    /// Waits for the response head as long as the route, or else the upstream, says. `headers`
-    /// writes the request's headers for this permit.
+    /// Waits for the response head as long as the route, or else the upstream, says. `head` writes
+    /// the request's head for this permit.
     pub async fn forward<E>(
         &self,
         permit: Permit,
         worker: usize,
-        mut request: Request<Payload>,
-        headers: impl Fn(&Permit) -> Result<HeaderMap, E> + Send + Sync,
+        body: Payload,
+        head: impl Fn(&Permit) -> Result<Request<()>, E> + Send + Sync,
     ) -> Result<Response<Reply>, E>
     where
         E: From<SendError>,
@@ -87,8 +87,7 @@ impl Upstreams {
             return Err(SendError::Unreachable.into());
         };
         let timeout = forward.timeout.unwrap_or(upstream.timeout);
-        *request.headers_mut() = headers(&permit)?;
-        let again = || headers(&permit).ok();
-        Ok(upstream.pool.send(worker, request, timeout, again).await?)
+        let pool = &upstream.pool;
+        pool.send(worker, body, timeout, || head(&permit)).await
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-use super::cache::{self, Entry, TokenDigest};
+use super::cache::{Entry, TokenTag};
 use super::{Evidence, Gate, KeysNow, Known, Sought};
 use crate::authn::credential::{self, Kind, TokenSource};
 use crate::authn::jws::{Jws, MAX_TOKEN_BYTES};
@@ -90,7 +90,7 @@ impl Gate {
         let principal = Arc::new(authn::certificate::principal(certificate, now)?);
         steps.step("principal", || format!("service {:?}", principal.user_id));
         evidence.proves(&principal, certificate.not_after);
-        let headers = identity::render(&self.identity, self.lists, &principal).into();
+        let headers = Arc::new(identity::render(&self.identity, self.lists, &principal));
         Ok(Some(Proven {
             principal,
             headers,
@@ -119,18 +119,18 @@ impl Gate {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Denial::TokenTooLarge.into());
         }
-        let digest = cache::digest(token);
-        let found = self.find_verified(&digest, accepted, now);
+        let tag = self.cache.tag(token);
+        let found = tag.and_then(|tag| self.find_verified(&tag, accepted, now));
         evidence.cached = Some(found.is_some());
         let (issuer, entry) = if let Some(found) = found {
             steps.step("signature", || "verified before, keys unchanged".to_owned());
             found
         } else {
-            evidence.token = Some(self.cache.fingerprint(&digest));
+            evidence.token = tag.map(|tag| self.cache.fingerprint(&tag));
             // boxed: the large future of the rare case
-            Box::pin(self.verify(token, digest, accepted, now, steps)).await?
+            Box::pin(self.verify(token, tag, accepted, now, steps)).await?
         };
-        evidence.token = Some(entry.fingerprint);
+        evidence.token = entry.fingerprint;
         evidence.key_id.clone_from(&entry.token.key_id);
         evidence.proves(&entry.token.principal, entry.token.expires_at);
         entry.token.judge(issuer, now, steps)?;
@@ -145,13 +145,13 @@ impl Gate {
     /// tables describe one issuer, only if this table takes it: another one might.
     fn find_verified(
         &self,
-        digest: &TokenDigest,
+        tag: &TokenTag,
         accepted: &[usize],
         now: UnixTime,
     ) -> Option<(&Issuer, Arc<Entry>)> {
         accepted.iter().find_map(|&number| {
             let known = self.issuers.get(number)?;
-            let entry = self.cache.find(digest, known.generation)?;
+            let entry = self.cache.find(tag, known.generation)?;
             let holds = match self.keys.find(number) {
                 KeysNow::Usable(keys) => keys.fingerprint == entry.keys,
                 KeysNow::Unavailable { .. } => false,
@@ -179,13 +179,14 @@ impl Gate {
     /// Verifies a token that is not in the cache, for the issuer it names.
     async fn verify(
         &self,
-        token: &str,
-        digest: TokenDigest,
+        token: &[u8],
+        tag: Option<TokenTag>,
         accepted: &[usize],
         now: UnixTime,
         steps: &mut (impl Steps + Send),
     ) -> Result<(&Issuer, Arc<Entry>), Refusal> {
-        let jws = Jws::parse(token)?;
+        let text = std::str::from_utf8(token).map_err(|_opaque| Denial::TokenMalformed)?;
+        let jws = Jws::parse(text)?;
         let named = jws.unverified_issuer()?;
         // several tables may describe one issuer, for different audiences: the first whose judgement
         // holds proves the token; else the last one's refusal is the reason, unless one could not tell.
@@ -207,17 +208,18 @@ impl Gate {
                         || (left == 0 && matches!(refused, Refusal::Denied(_))) =>
                 {
                     let headers = identity::render(&self.identity, self.lists, &verified.principal);
-                    let fingerprint = self.cache.fingerprint(&digest);
+                    let fingerprint = tag.map(|tag| self.cache.fingerprint(&tag));
                     let entry = Entry::new(
                         verified,
                         keys.fingerprint,
-                        headers.into(),
+                        Arc::new(headers),
                         fingerprint,
                         token.len(),
                     );
                     let entry = Arc::new(entry);
-                    self.cache
-                        .keep(digest, known.generation, Arc::clone(&entry));
+                    if let Some(tag) = tag {
+                        self.cache.keep(tag, known.generation, Arc::clone(&entry));
+                    }
                     return Ok((&known.issuer, entry));
                 }
                 Ok(_not_here) => {}

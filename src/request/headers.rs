@@ -165,6 +165,10 @@ impl OwnedHeaders {
     #[must_use]
     pub fn owns(&self, name: &HeaderName) -> bool {
         let bytes = name.as_str().as_bytes();
+        let first = bytes.iter().copied().map(folded).next();
+        if !first.is_some_and(|first| self.0.firsts.contains(&first)) {
+            return false;
+        }
         if folds(bytes) {
             let folded: Box<[u8]> = fold(bytes).collect();
             self.owns_folded(&folded)
@@ -174,12 +178,6 @@ impl OwnedHeaders {
     }
 
     fn owns_folded(&self, folded: &[u8]) -> bool {
-        if !folded
-            .first()
-            .is_some_and(|first| self.0.firsts.contains(first))
-        {
-            return false;
-        }
         OWNED_PREFIXES
             .iter()
             .any(|prefix| folded.starts_with(prefix))
@@ -204,10 +202,14 @@ fn folds(name: &[u8]) -> bool {
 }
 
 fn fold(name: &[u8]) -> impl Iterator<Item = u8> {
-    name.iter().map(|byte| match byte {
+    name.iter().copied().map(folded)
+}
+
+fn folded(byte: u8) -> u8 {
+    match byte {
         b'_' | b'.' => b'-',
         other => other.to_ascii_lowercase(),
-    })
+    }
 }
 
 /// Whether a header ends at the next hop (RFC 9110 7.6.1) and is never forwarded. So does every
@@ -251,11 +253,11 @@ pub fn connection_listed(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
         .get_all(header::CONNECTION)
         .iter()
+        // the usual option names a header that ends here anyway
+        .filter(|value| !value.as_bytes().eq_ignore_ascii_case(b"keep-alive"))
         .filter_map(|value| value.to_str().ok())
         .flat_map(|list| list.split(','))
         .map(str::trim)
-        // the usual option names a header that ends here anyway
-        .filter(|name| !name.eq_ignore_ascii_case("keep-alive"))
         .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
         .filter(|name| {
             !matches!(*name, header::HOST | header::AUTHORIZATION | header::COOKIE)

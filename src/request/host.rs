@@ -35,16 +35,16 @@ impl<'r> Host<'r> {
 
     /// Reads `host[:port]`. No userinfo, no path, no list.
     pub fn parse(authority: &'r str) -> Result<Self, Denial> {
-        let (host, port) = match authority.strip_prefix('[') {
-            Some(rest) => {
-                let end = rest.find(']').ok_or(Denial::HostInvalid)?;
-                let literal = rest.get(..end).ok_or(Denial::HostInvalid)?;
-                if literal.parse::<std::net::Ipv6Addr>().is_err() {
-                    return Err(Denial::HostInvalid);
-                }
-                authority.split_at(end + 2)
+        let (host, port) = if let Some(rest) = authority.strip_prefix('[') {
+            let end = rest.find(']').ok_or(Denial::HostInvalid)?;
+            let literal = rest.get(..end).ok_or(Denial::HostInvalid)?;
+            if literal.parse::<std::net::Ipv6Addr>().is_err() {
+                return Err(Denial::HostInvalid);
             }
-            None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+            authority.split_at(end + 2)
+        } else {
+            let colon = authority.bytes().position(|byte| byte == b':');
+            authority.split_at(colon.unwrap_or(authority.len()))
         };
         let port_valid = match port.strip_prefix(':') {
             Some(digits) => {
@@ -54,17 +54,22 @@ impl<'r> Host<'r> {
             None => port.is_empty(),
         };
         let host = host.strip_suffix('.').unwrap_or(host);
-        let name_valid = host.starts_with('[')
-            || host
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+        let literal = host.starts_with('[');
+        let (mut name_valid, mut lower) = (true, true);
+        for byte in host.bytes() {
+            match byte {
+                b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {}
+                b'A'..=b'Z' => lower = false,
+                _other => name_valid = literal,
+            }
+        }
         if host.is_empty() || host.len() > 255 || !name_valid || !port_valid {
             return Err(Denial::HostInvalid);
         }
-        Ok(Self(if host.bytes().any(|b| b.is_ascii_uppercase()) {
-            Cow::Owned(host.to_ascii_lowercase())
-        } else {
+        Ok(Self(if lower {
             Cow::Borrowed(host)
+        } else {
+            Cow::Owned(host.to_ascii_lowercase())
         }))
     }
 

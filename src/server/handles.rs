@@ -171,7 +171,7 @@ mod tests {
                 claims: Claims::default(),
             }),
             until: crate::clock::UnixTime(0),
-            headers: Arc::from([]),
+            headers: Arc::default(),
         }
     }
 

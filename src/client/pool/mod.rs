@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -134,35 +134,39 @@ impl Pool {
         report
     }
 
-    /// Sends a request and waits for the response head, at most `timeout` after the last byte of
-    /// its body. The URI's path and query are sent as they are, `Host` is the caller's; by the
-    /// connections of this worker.
+    /// Sends a request of this body and the head that `head` makes, and waits for the response head,
+    /// at most `timeout` after the last byte of the body. The URI's path and query are sent as they
+    /// are, `Host` is the caller's; by the connections of this worker.
     ///
     /// An address that cannot be connected to makes room for the next: nothing was sent yet. A request
     /// is sent again only where a kept connection turned out to be closed, or a fresh one breaks and
     /// there is another address; and only if nothing of it was sent, or it is idempotent and without a
-    /// streamed body (RFC 9110 §9.2.2).
-    ///
-    /// `headers` makes the request's headers once more for that, so that none are copied for the
-    /// rare case.
+    /// streamed body (RFC 9110 §9.2.2). `head` makes its head once more for that, so that none is
+    /// copied for the rare case.
     ///
     /// A request with `Upgrade` goes by HTTP/1.1; whether a `101` was asked for is the caller's to
     /// judge before it takes [`Reply::into_switched`].
-    pub async fn send(
+    pub async fn send<E>(
         &self,
         worker: usize,
-        mut request: Request<Payload>,
+        body: Payload,
         timeout: Duration,
-        headers: impl Fn() -> Option<HeaderMap> + Send,
-    ) -> Result<Response<Reply>, SendError> {
+        head: impl Fn() -> Result<Request<()>, E> + Send,
+    ) -> Result<Response<Reply>, E>
+    where
+        E: From<SendError>,
+    {
         let shared = &self.0;
         let lane = shared
             .lanes
             .get(worker % shared.lanes.len())
             .ok_or(SendError::Unreachable)?;
+        let mut spare = body.again();
+        // made where it stays: a request is large, and a future keeps room for each place it was in
+        let mut request = head()?.map(|()| body);
         frame(&mut request);
         let patience = Patience::new(timeout, request.body());
-        let mut spare = repeatable(&request);
+        spare = spare.filter(|_body| request.method().is_idempotent());
         let mut attempts = Attempts::default();
         attempts.http1 = request.headers().contains_key(UPGRADE);
         let (response, mut connection) = loop {
@@ -190,18 +194,17 @@ impl Pool {
                 Ok(response) => break (response, connection),
                 Err(Lost::Late) => {
                     connection.address().failed();
-                    return Err(SendError::Timeout);
+                    return Err(SendError::Timeout.into());
                 }
                 Err(Lost::Broken { error, unsent }) => (error, unsent),
             };
             if let Some(broken) = patience.progress().and_then(Progress::broken) {
-                return Err(SendError::Body(broken));
+                return Err(SendError::Body(broken).into());
             }
             let closed = unsent.is_some() || closed_unanswered(&error);
             let again = unsent.map(|unsent| *unsent).or_else(|| {
-                let mut again = spare.take().filter(|_| closed)?;
-                *again.headers_mut() = headers()?;
-                Some(again)
+                let body = spare.take().filter(|_| closed)?;
+                Some(head().ok()?.map(|()| body))
             });
             let stale = kept && closed && attempts.fresh.is_none();
             if stale {
@@ -219,7 +222,7 @@ impl Pool {
                         Some(failures) => self.complain(failures),
                         None => self.complain(&Chain(&error).to_string()),
                     }
-                    return Err(SendError::Protocol);
+                    return Err(SendError::Protocol.into());
                 }
             }
         };
@@ -242,7 +245,7 @@ impl Pool {
                 Reply::switched(incoming, http1.into_switched().ok_or(SendError::Protocol)?)
             }
             connection @ (Connection::Http1(_) | Connection::Http2(_)) => {
-                Reply::new(incoming, connection, lane, shared.server.read_timeout).await
+                Reply::new(incoming, connection, lane, shared.server.read_timeout)
             }
         };
         Ok(Response::from_parts(head, reply))
@@ -318,24 +321,6 @@ fn frame(request: &mut Request<Payload>) {
         let chunked = HeaderValue::from_static("chunked");
         request.headers_mut().insert(TRANSFER_ENCODING, chunked);
     }
-}
-
-/// The same request once more but for its headers, if sending it twice does what sending it once
-/// does.
-fn repeatable(request: &Request<Payload>) -> Option<Request<Payload>> {
-    let body = match request.body() {
-        Payload::Empty => Payload::Empty,
-        Payload::Full(bytes) => Payload::Full(bytes.clone()),
-        Payload::Streamed(_) => return None,
-    };
-    if !request.method().is_idempotent() {
-        return None;
-    }
-    let mut copied = Request::new(body);
-    *copied.method_mut() = request.method().clone();
-    *copied.uri_mut() = request.uri().clone();
-    *copied.version_mut() = request.version();
-    Some(copied)
 }
 
 /// An error with its causes, on one line.

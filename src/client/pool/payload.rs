@@ -47,8 +47,8 @@ pub enum Payload {
     Empty,
     /// Bytes we hold, so that they can be sent again.
     Full(Bytes),
-    /// The client's body, as it comes.
-    Streamed(Streamed),
+    /// The client's body, as it comes. Boxed: most requests have none, and are moved about.
+    Streamed(Box<Streamed>),
 }
 
 /// A client's body on its way.
@@ -134,17 +134,27 @@ impl Progress {
 impl Payload {
     /// Passes on a client's body, within `limits`. An empty one is [`Payload::Empty`].
     #[must_use]
-    pub fn streamed(incoming: Incoming, limits: Limits) -> Self {
+    pub fn streamed(incoming: Incoming, limits: impl FnOnce() -> Limits) -> Self {
         if incoming.is_end_stream() {
             return Self::Empty;
         }
-        Self::Streamed(Streamed {
+        let limits = limits();
+        Self::Streamed(Box::new(Streamed {
             left: limits.max_bytes.unwrap_or(u64::MAX),
             incoming,
             limits,
             progress: Arc::new(Progress::new()),
             timer: None,
-        })
+        }))
+    }
+
+    /// The same body once more; `None` if it is the client's.
+    pub(super) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Empty => Some(Self::Empty),
+            Self::Full(bytes) => Some(Self::Full(bytes.clone())),
+            Self::Streamed(_) => None,
+        }
     }
 
     pub(super) fn progress(&self) -> Option<Arc<Progress>> {

@@ -162,7 +162,7 @@ async fn keep(
     announced: bool,
 ) -> Result<(Payload, Option<Bytes>), SendError> {
     let length = body.size_hint().exact();
-    let payload = Payload::streamed(body, limits);
+    let payload = Payload::streamed(body, || limits);
     if announced || length.is_none_or(|length| length > most as u64) {
         return Ok((payload, None));
     }

@@ -80,12 +80,13 @@ pub async fn answer(
 ) -> Response<Body> {
     #[cfg(feature = "grpc")]
     if Call::at(request.uri().path()) == Some(Call::Grpc) {
-        return ext_authz::answer(world, request, downstream).await;
+        // boxed: its large future takes no room in the other dialects
+        return Box::pin(ext_authz::answer(world, request, downstream)).await;
     }
     let (head, _ignored) = request.into_parts();
-    let responder = Responder::new(&world.config.errors, &head.method, &head.headers);
+    let responder = || Responder::new(&world.config.errors, &head.method, &head.headers);
     let Some(config) = &world.config.forward_auth else {
-        return responder.fail(&Failure::InternalError);
+        return responder().fail(&Failure::InternalError);
     };
     let mut account = Account::open(
         &world,
@@ -104,7 +105,7 @@ pub async fn answer(
         Ok(response) => response,
         Err(refusal) => {
             account.refused(&refusal);
-            refuse(&world, &responder, call, &refusal)
+            refuse(&world, &responder(), call, &refusal)
         }
     };
     account.close_after(&world, response, ())
@@ -166,8 +167,15 @@ async fn decide(
 
 /// Exactly 200, no body.
 fn allow(world: &World, proven: Option<&Proven>) -> Response<Body> {
-    let mut headers = identity(world, proven);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let make = || {
+        let mut headers = identity(world, proven);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers
+    };
+    let headers = match proven {
+        Some(proven) => proven.headers.answer(make).clone(),
+        None => make(),
+    };
     let mut response = Response::new(Body::empty());
     *response.headers_mut() = headers;
     response
@@ -175,15 +183,15 @@ fn allow(world: &World, proven: Option<&Proven>) -> Response<Body> {
 
 /// Every configured identity header: an empty one makes the proxy overwrite what its client sent.
 fn identity(world: &World, proven: Option<&Proven>) -> HeaderMap {
-    let written: &[_] = proven.map_or(&[], |proven| &proven.headers);
+    let written = || proven.iter().flat_map(|proven| proven.headers.iter());
     // one allocation: what the account and hyper add has room too
     let mut headers = HeaderMap::with_capacity(24);
     for name in world.config.identity.iter() {
-        if !written.iter().any(|(known, _value)| known == name) {
+        if !written().any(|(known, _value)| known == name) {
             headers.append(name, HeaderValue::from_static(""));
         }
     }
-    for (name, value) in written {
+    for (name, value) in written() {
         headers.append(name, value.clone());
     }
     headers

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::authn::principal::{Names, Principal, PrincipalKind};
 use crate::authz::Permit;
-use crate::authz::identity::encode;
+use crate::authz::identity::{IdentityHeaders, encode};
 use crate::authz::route::{Access, OnBehalfOf};
 use crate::reason::Denial;
 use crate::request::IdentityNames;
@@ -18,7 +18,7 @@ pub(super) struct Stated {
     /// For the log.
     pub(super) user: String,
     /// The identity headers: the stated user and tenant, the service behind them, nothing else.
-    pub(super) headers: Arc<[(HeaderName, HeaderValue)]>,
+    pub(super) headers: Arc<IdentityHeaders>,
 }
 
 /// The user the request states, if the route lets its principal state one. `None` otherwise: the
@@ -72,7 +72,7 @@ pub(super) fn stated(
     }
     Ok(Some(Stated {
         user: user.to_str().unwrap_or_default().to_owned(),
-        headers: written.into(),
+        headers: Arc::new(written.into()),
     }))
 }
 

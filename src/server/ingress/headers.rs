@@ -14,21 +14,22 @@ use crate::authz::route::{Authorization, Forward, HostRewrite};
 use crate::client::pool::Pool;
 use crate::client::token::Attached;
 use crate::reason::Denial;
-use crate::request::RequestTrailers;
 use crate::request::forwarded::{
     TrustedProxies, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, states_origin,
 };
 use crate::request::headers::{connection_listed, is_hop_by_hop, same_folded};
 use crate::request::trailers::announced;
+use crate::request::{OwnedHeaders, RequestTrailers};
 use crate::server::accept::Downstream;
 use crate::server::handles::HANDLE;
 use crate::server::hop::Hop;
 
 /// What becomes of one request's headers.
-#[derive(Debug)]
 pub(super) struct Plan<'r> {
-    /// Headers no client may set here, and trailers none may.
-    pub(super) trailers: &'r RequestTrailers,
+    /// Headers no client may set here.
+    pub(super) owned: &'r OwnedHeaders,
+    /// Trailers that may pass.
+    pub(super) trailers: &'r (dyn Fn() -> RequestTrailers + Sync),
     /// Host, `Authorization`, further headers to strip.
     pub(super) forward: &'r Forward,
     /// What the client asks of this hop.
@@ -55,11 +56,14 @@ pub(super) struct Plan<'r> {
     pub(super) forwarded_header: bool,
 }
 
-/// What the client said that is merged into a header of ours.
+/// What the client said that bears on a header of ours.
 #[derive(Default)]
 struct Merged {
     forwarded_for: String,
     forwarded: String,
+    /// `X-Forwarded-Proto` and `-Host` are passed on.
+    proto: bool,
+    host: bool,
 }
 
 /// What becomes of one header.
@@ -70,6 +74,8 @@ enum Fate {
     Host,
     Cookie,
     ForwardedFor,
+    ForwardedProto,
+    ForwardedHost,
     Forwarded,
     Trailer,
 }
@@ -78,17 +84,19 @@ impl Plan<'_> {
     /// The headers for the upstream. `uri` is the request's: HTTP/2 and the absolute form name the
     /// host there.
     pub(super) fn rewrite(&self, client: &HeaderMap, uri: &Uri) -> Result<HeaderMap, Denial> {
-        let listed = if client.contains_key(header::CONNECTION) {
-            connection_listed(client)
-        } else {
-            Vec::new()
-        };
-        let original_host = original_host(client, uri)?;
+        let listed = connection_listed(client);
         let mut out = HeaderMap::with_capacity(client.len() + 16);
-        if !client.contains_key(HOST) {
-            out.append(HOST, self.host(&original_host));
-        }
-        let mut cookie = self.crumbs(client);
+        // the host as the client named it, port included
+        let original_host = if let Some(host) = client.get_all(HOST).iter().next() {
+            host.clone()
+        } else {
+            let authority = uri.authority().ok_or(Denial::HostInvalid)?;
+            let host = HeaderValue::from_str(authority.as_str());
+            let host = host.map_err(|_opaque| Denial::HostInvalid)?;
+            out.append(HOST, self.host(&host));
+            host
+        };
+        let mut cookies = 0;
         let mut merged = Merged::default();
         for (name, value) in client {
             match self.fate(name, &listed) {
@@ -104,14 +112,26 @@ impl Plan<'_> {
                     out.append(HOST, self.host(&original_host));
                 }
                 Fate::Cookie => {
-                    if let Some(cookie) = cookie.take() {
+                    cookies += 1;
+                    if cookies == 1
+                        && let Some(cookie) = self.crumbs(client)
+                    {
                         out.append(header::COOKIE, cookie);
                     }
                 }
                 Fate::ForwardedFor => push(&mut merged.forwarded_for, value),
+                Fate::ForwardedProto => {
+                    merged.proto = true;
+                    out.append(name, value.clone());
+                }
+                Fate::ForwardedHost => {
+                    merged.host = true;
+                    out.append(name, value.clone());
+                }
                 Fate::Forwarded => push(&mut merged.forwarded, value),
                 Fate::Trailer => {
-                    if let Some(value) = announced(value, |name| self.trailers.passes(name)) {
+                    let trailers = (self.trailers)();
+                    if let Some(value) = announced(value, |name| trailers.passes(name)) {
                         out.append(header::TRAILER, value);
                     }
                 }
@@ -131,7 +151,7 @@ impl Plan<'_> {
         // `Expect` is answered on this hop, when the body is read
         if *name == header::EXPECT
             || is_hop_by_hop(name)
-            || self.trailers.owned.owns(name)
+            || self.owned.owns(name)
             || listed.contains(name)
         {
             return Fate::Drop;
@@ -164,6 +184,12 @@ impl Plan<'_> {
             }
             if *name == X_FORWARDED_FOR {
                 return Fate::ForwardedFor;
+            }
+            if *name == X_FORWARDED_PROTO {
+                return Fate::ForwardedProto;
+            }
+            if *name == X_FORWARDED_HOST {
+                return Fate::ForwardedHost;
             }
             if *name == header::FORWARDED {
                 return Fate::Forwarded;
@@ -241,6 +267,8 @@ impl Plan<'_> {
         let Merged {
             mut forwarded_for,
             mut forwarded,
+            proto: has_proto,
+            host: has_host,
         } = merged;
         self.hop.ask(out);
         let peer = self.downstream.peer.ip().to_canonical();
@@ -269,10 +297,10 @@ impl Plan<'_> {
                 value(forwarded_for)?
             },
         );
-        if !out.contains_key(X_FORWARDED_PROTO) {
+        if !has_proto {
             out.append(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
         }
-        if !out.contains_key(X_FORWARDED_HOST) {
+        if !has_host {
             out.append(X_FORWARDED_HOST, original_host);
         }
         if let Some(attached) = self.attached {
@@ -289,15 +317,6 @@ impl Plan<'_> {
         }
         Ok(())
     }
-}
-
-/// The host as the client named it, port included.
-fn original_host(headers: &HeaderMap, uri: &Uri) -> Result<HeaderValue, Denial> {
-    if let Some(host) = headers.get_all(HOST).iter().next() {
-        return Ok(host.clone());
-    }
-    let authority = uri.authority().ok_or(Denial::HostInvalid)?;
-    HeaderValue::from_str(authority.as_str()).map_err(|_opaque| Denial::HostInvalid)
 }
 
 fn push(list: &mut String, value: &HeaderValue) {

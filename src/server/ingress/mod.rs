@@ -40,9 +40,11 @@ pub async fn answer(
     downstream: Arc<Downstream>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let responder = Responder::new(&world.config.errors, &head.method, &head.headers);
+    let refuse = |refusal: &Refusal| {
+        Responder::new(&world.config.errors, &head.method, &head.headers).refuse(refusal)
+    };
     let Some(ingress) = &world.config.ingress else {
-        return responder.fail(&Failure::InternalError);
+        return refuse(&Failure::InternalError.into());
     };
     let mut account = Account::open(
         &world,
@@ -52,20 +54,13 @@ pub async fn answer(
         &ingress.trusted_proxies,
     );
     let mut readers = None;
-    let carrying = carry(
-        &world,
-        ingress,
-        head,
-        body,
-        &downstream,
-        &mut account,
-        &mut readers,
-    );
-    let (mut response, handle) = match carrying.await {
+    let (ours, told) = (&mut account, &mut readers);
+    let carried = carry(&world, ingress, &head, body, &downstream, ours, told).await;
+    let (mut response, handle) = match carried {
         Ok((response, handle)) => (response, handle),
         Err(refusal) => {
             account.refused(&refusal);
-            (responder.refuse(&refusal), None)
+            (refuse(&refusal), None)
         }
     };
     if let Some(readers) = readers {
@@ -77,7 +72,7 @@ pub async fn answer(
 async fn carry(
     world: &World,
     ingress: &config::Ingress,
-    head: Parts,
+    head: &Parts,
     body: Incoming,
     downstream: &Downstream,
     account: &mut Account,
@@ -136,35 +131,29 @@ async fn carry(
         forward.strip_prefix.as_deref(),
         upstream.pool().base(),
     )?;
-    drop(facts);
     let owned = if route.pass_overrides {
         &world.owned_passing_overrides
     } else {
         &world.owned
     };
-    let trailers = RequestTrailers {
+    let trailers = || RequestTrailers {
         owned: owned.clone(),
         strip: Arc::clone(&forward.strip),
         credential: attached.as_ref().map(|attached| attached.name.clone()),
     };
-    let hop = Hop::of(&head, &body, upstream.pool());
+    let hop = Hop::of(head, &body, upstream.pool());
     let good_until = permit.proven().map(|proven| proven.until);
-    let payload = Payload::streamed(
-        body,
-        Limits {
-            max_bytes: max_body_bytes,
-            stall: ingress.listener.idle_timeout,
-            trailers: trailers.clone(),
-        },
-    );
-    let mut request = Request::new(payload);
-    *request.method_mut() = head.method;
-    *request.uri_mut() = Uri::from(target);
+    let payload = Payload::streamed(body, || Limits {
+        max_bytes: max_body_bytes,
+        stall: ingress.listener.idle_timeout,
+        trailers: trailers(),
+    });
     let request_id = world.config.identity.request_id.as_ref();
     let request_id = request_id.map(|name| (name, account.request_id().value().clone()));
     let trusted = ingress.trusted_proxies.trusts(downstream.peer.ip());
     let write = |permit: &Permit| {
         let plan = headers::Plan {
+            owned,
             trailers: &trailers,
             forward,
             hop: &hop,
@@ -182,14 +171,17 @@ async fn carry(
             proxies: &ingress.trusted_proxies,
             forwarded_header: ingress.forwarded_header,
         };
-        plan.rewrite(&head.headers, &head.uri)
-            .map_err(Refusal::from)
+        let mut request = Request::new(());
+        *request.method_mut() = head.method.clone();
+        *request.uri_mut() = Uri::from(target.clone());
+        *request.headers_mut() = plan.rewrite(&head.headers, &head.uri)?;
+        Ok::<_, Refusal>(request)
     };
 
     let asked = Instant::now();
     let response = world
         .upstreams
-        .forward(permit, downstream.worker, request, write)
+        .forward(permit, downstream.worker, payload, write)
         .await?;
     account.answered(asked);
     let terms = Terms {
@@ -244,17 +236,13 @@ fn handle(world: &World, proven: &Proven) -> Option<(http::HeaderValue, HandleGu
 
 /// The upstream's headers, less what ends at this hop and what is never the upstream's to say.
 fn answered(mut headers: HeaderMap) -> HeaderMap {
-    if headers.contains_key(header::CONNECTION) {
-        for name in connection_listed(&headers) {
-            headers.remove(name);
-        }
+    let listed = connection_listed(&headers);
+    headers.remove(header::CONNECTION);
+    for name in listed {
+        headers.remove(name);
     }
-    let ours: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| is_hop_by_hop(name) || same_folded(name, &HANDLE))
-        .cloned()
-        .collect();
-    for name in ours {
+    let ends_here = |name: &&HeaderName| is_hop_by_hop(name) || same_folded(name, &HANDLE);
+    while let Some(name) = headers.keys().find(ends_here).cloned() {
         headers.remove(name);
     }
     headers

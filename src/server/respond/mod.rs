@@ -21,8 +21,7 @@ use crate::server::body::Body;
 /// and to the app.
 pub(super) const X_AUTH_REASON: HeaderName = HeaderName::from_static("x-auth-reason");
 
-/// Writes the error response to one request. Made before the request is carried on, since
-/// carrying consumes its headers.
+/// Writes the error response to one request.
 #[derive(Debug)]
 pub struct Responder<'w> {
     errors: &'w Errors,

@@ -234,10 +234,13 @@ fn ada() -> Proven {
             claims: Claims::default(),
         }),
         until: gatepost::clock::UnixTime(0),
-        headers: Arc::from([(
-            HeaderName::from_static("x-user-id"),
-            HeaderValue::from_static("ada"),
-        )]),
+        headers: Arc::new(
+            vec![(
+                HeaderName::from_static("x-user-id"),
+                HeaderValue::from_static("ada"),
+            )]
+            .into(),
+        ),
     }
 }
 

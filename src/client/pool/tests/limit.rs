@@ -25,15 +25,14 @@ async fn no_more_connections_than_allowed_and_one_that_comes_back_is_passed_on()
     assert_eq!(connections.load(Ordering::SeqCst), 1);
     // another worker's idle connection gives way
     assert_eq!(
-        read(pool.send(1, get(&pool), PATIENCE, || None).await).await,
+        read(send_by(1, &pool, get(&pool), PATIENCE).await).await,
         "ok"
     );
     assert_eq!(connections.load(Ordering::SeqCst), 2);
     assert_eq!(pool.report()["connections"], 1);
     // and so does one that another worker gives back
     let third = send(&pool, get(&pool), PATIENCE).await.unwrap();
-    let (fourth, _read) =
-        tokio::join!(pool.send(1, get(&pool), PATIENCE, || None), read(Ok(third)));
+    let (fourth, _read) = tokio::join!(send_by(1, &pool, get(&pool), PATIENCE), read(Ok(third)));
     assert_eq!(read(fourth).await, "ok");
 }
 
@@ -45,7 +44,7 @@ async fn of_those_that_come_back_another_worker_gets_what_its_own_does_not_wait_
     let second = send(&pool, get(&pool), PATIENCE).await;
     let (own, other, _first, _second) = tokio::join!(
         send(&pool, get(&pool), PATIENCE),
-        pool.send(1, get(&pool), PATIENCE, || None),
+        send_by(1, &pool, get(&pool), PATIENCE),
         read(first),
         read(second),
     );

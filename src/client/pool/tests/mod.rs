@@ -96,9 +96,18 @@ async fn send(
     request: Request<Payload>,
     timeout: Duration,
 ) -> Result<Response<Reply>, SendError> {
-    let headers = request.headers().clone();
-    let again = || Some(headers.clone());
-    pool.send(0, request, timeout, again).await
+    send_by(0, pool, request, timeout).await
+}
+
+async fn send_by(
+    worker: usize,
+    pool: &Pool,
+    request: Request<Payload>,
+    timeout: Duration,
+) -> Result<Response<Reply>, SendError> {
+    let (head, body) = request.into_parts();
+    let head = || Ok(Request::from_parts(head.clone(), ()));
+    pool.send(worker, body, timeout, head).await
 }
 
 fn get(pool: &Pool) -> Request<Payload> {
