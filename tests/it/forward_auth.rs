@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use crate::support::wire::{ask, body, status, values};
 use crate::support::world::{World, proxies, public, route, token};
 
-fn ada() -> String {
+pub(crate) fn ada() -> String {
     let token = token(json!({"sub": "ada", "email": "ada@example.test", "groups": ["ops"]}));
     format!("Authorization: Bearer {token}")
 }
 
-async fn world(change: impl FnOnce(&mut Config)) -> World {
+pub(crate) async fn world(change: impl FnOnce(&mut Config)) -> World {
     let read = Route {
         methods: vec![Method::GET],
         // forward auth needs no upstream
@@ -27,12 +27,16 @@ async fn world(change: impl FnOnce(&mut Config)) -> World {
 }
 
 /// An issuer whose keys cannot be had.
-fn without_keys(config: &mut Config) {
+pub(crate) fn without_keys(config: &mut Config) {
     config.issuers[0].keys = KeyLocation::JwksUrl("http://127.0.0.1:9/jwks".parse().unwrap());
     let mut issuer = (*config.issuers[0].issuer).clone();
     issuer.algorithms = vec![gatepost::authn::issuer::Algorithm::RS256];
     config.issuers[0].issuer = Arc::new(issuer);
 }
+
+/// A token that the keys of [`without_keys`] would prove.
+pub(crate) const UNPROVABLE: &str = "Authorization: Bearer eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ.\
+    eyJpc3MiOiJob2t1c2FpIiwiYXVkIjoiYXBwIiwic3ViIjoiYWRhIiwiZXhwIjo0MDAwMDAwMDAwfQ.AAAA";
 
 /// How each dialect asks about `GET` of a path.
 fn calls(path: &str) -> [(&'static str, Vec<String>); 5] {
@@ -69,7 +73,7 @@ fn calls(path: &str) -> [(&'static str, Vec<String>); 5] {
     ]
 }
 
-async fn call(world: &World, lines: &[String], more: &[&str]) -> String {
+pub(crate) async fn call(world: &World, lines: &[String], more: &[&str]) -> String {
     let lines: Vec<&str> = lines
         .iter()
         .map(String::as_str)
@@ -149,10 +153,8 @@ async fn nginx_hears_401_403_and_500_and_the_others_the_truth() {
 #[tokio::test]
 async fn an_outage_is_neither_a_denial_nor_an_allow() {
     let world = world(without_keys).await;
-    let rs256 = "Authorization: Bearer eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ.\
-                 eyJpc3MiOiJob2t1c2FpIiwiYXVkIjoiYXBwIiwic3ViIjoiYWRhIiwiZXhwIjo0MDAwMDAwMDAwfQ.AAAA";
     for (dialect, lines) in calls("/read/1") {
-        let answer = call(&world, &lines, &[rs256]).await;
+        let answer = call(&world, &lines, &[UNPROVABLE]).await;
         let code = if dialect == "nginx" { 500 } else { 503 };
         assert_eq!(status(&answer), code, "{dialect} {answer}");
         assert_eq!(values(&answer, "x-auth-reason"), ["keys_unavailable"]);

@@ -4,6 +4,7 @@
 //! A proxy joins by implementing [`Kind`] and writing `matrix!(Its);` in a module of its own.
 
 mod caddy;
+mod contracts;
 #[cfg(feature = "grpc")]
 mod envoy;
 mod haproxy;
