@@ -7,7 +7,7 @@ use gatepost::config::{Config, KeyLocation};
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::wire::{ask, body, status, values};
+use crate::support::wire::{ask, body, send, status, values};
 use crate::support::world::{World, proxies, public, route, token};
 
 pub(crate) fn ada() -> String {
@@ -204,7 +204,7 @@ async fn a_request_that_is_stated_twice_or_not_at_all_is_refused() {
 }
 
 #[tokio::test]
-async fn another_familys_headers_say_nothing() {
+async fn another_familys_headers_say_nothing_and_are_counted() {
     let world = world(|_config| {}).await;
     let [(_, nginx), (_, traefik), .., (_, envoy)] = calls("/read/1");
     let original = [
@@ -225,18 +225,90 @@ async fn another_familys_headers_say_nothing() {
         let answer = call(&world, &lines, more).await;
         assert_eq!(status(&answer), 401, "{lines:?} {answer}");
     }
+    let scraped = ask(
+        world.addresses().health,
+        &["GET /metrics HTTP/1.1", "Host: a"],
+    )
+    .await;
+    for dialect in ["nginx", "forwarded", "envoy"] {
+        let counted = format!("gatepost_foreign_headers_total{{dialect=\"{dialect}\"}} 1\n");
+        assert!(scraped.contains(&counted), "{counted}{scraped}");
+    }
 }
 
 #[tokio::test]
-async fn any_method_may_ask_and_its_body_is_ignored() {
+async fn any_method_may_ask_and_what_frames_or_upgrades_the_call_is_harmless() {
     let world = world(|_config| {}).await;
-    let [(_, mut nginx), ..] = calls("/read/1");
-    nginx[0] = "POST /auth/nginx HTTP/1.1".to_owned();
-    let answer = call(&world, &nginx, &[&ada(), "Content-Length: 5"]).await;
-    assert_eq!(status(&answer), 200, "{answer}");
-    nginx[0] = "HEAD /auth/nginx HTTP/1.1".to_owned();
-    let answer = call(&world, &nginx, &[]).await;
-    assert_eq!((status(&answer), body(&answer)), (401, ""));
+    for (dialect, lines) in calls("/read/1") {
+        for method in [
+            "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PURGE",
+        ] {
+            let mut lines = lines.clone();
+            lines[0] = lines[0].replace("GET ", &format!("{method} "));
+            // Envoy's own method is the original one
+            let reads = matches!(method, "GET" | "HEAD");
+            let code = if dialect == "envoy" && !reads {
+                405
+            } else {
+                200
+            };
+            let answer = call(&world, &lines, &[&ada()]).await;
+            assert_eq!(status(&answer), code, "{dialect} {method} {answer}");
+            let refused = call(&world, &lines, &[]).await;
+            let refused = (status(&refused), body(&refused).is_empty());
+            let code = if code == 200 { 401 } else { 405 };
+            assert_eq!(refused, (code, method == "HEAD"), "{dialect} {method}");
+        }
+        for harmless in [
+            &["Content-Length: 5"][..],
+            // more than any listener takes, and none of it comes
+            &["Content-Length: 99999999999"],
+            &["Content-Length: 5", "Expect: 100-continue"],
+            &["Transfer-Encoding: chunked", "Expect: 100-continue"],
+            &[
+                "Upgrade: websocket",
+                "Sec-WebSocket-Version: 13",
+                "Sec-WebSocket-Key: AA==",
+            ],
+            &["Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"],
+            &[
+                "TE: trailers",
+                "Trailer: x-user-id",
+                "Keep-Alive: timeout=5",
+            ],
+        ] {
+            let answer = call(&world, &lines, &[&[ada().as_str()], harmless].concat()).await;
+            assert!(
+                answer.starts_with("HTTP/1.1 200 "),
+                "{dialect} {harmless:?} {answer}"
+            );
+            assert_eq!(body(&answer), "", "{dialect} {harmless:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_calls_body_is_never_read_as_another_call() {
+    let world = world(|_config| {}).await;
+    let inner = format!(
+        "GET /auth/envoy/read/1 HTTP/1.1\r\nHost: a\r\n{}\r\n\r\n",
+        ada()
+    );
+    for (_dialect, lines) in calls("/read/1") {
+        for framed in [
+            format!("Content-Length: {}\r\n\r\n{inner}", inner.len()),
+            format!(
+                "Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{inner}\r\n0\r\n\r\n",
+                inner.len()
+            ),
+        ] {
+            let last = "GET /auth/envoy/read/2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+            let all = format!("{}\r\n{framed}{last}", lines.join("\r\n"));
+            let answers = send(world.forward_auth(), &all).await;
+            assert!(answers.starts_with("HTTP/1.1 401 "), "{answers}");
+            assert!(!answers.contains("HTTP/1.1 200 "), "{answers}");
+        }
+    }
 }
 
 #[tokio::test]

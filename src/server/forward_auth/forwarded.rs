@@ -11,6 +11,12 @@ use crate::request::forwarded::{X_FORWARDED_HOST, X_FORWARDED_PROTO};
 const METHOD: HeaderName = HeaderName::from_static("x-forwarded-method");
 const URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 
+/// Whether a request is stated here too, in this dialect. `X-Forwarded-Proto` and `-Host` alone state
+/// none: proxies of every dialect write them.
+pub(super) fn states(headers: &HeaderMap) -> bool {
+    [METHOD, URI].iter().any(|name| headers.contains_key(name))
+}
+
 /// The original request.
 pub(super) fn asked(headers: &HeaderMap) -> Result<Asked<'_>, Denial> {
     let scheme = stated(headers, &X_FORWARDED_PROTO)?;

@@ -8,7 +8,7 @@
 //! | `/envoy.service.auth.v3.Authorization/Check` | Envoy `ext_authz` over gRPC | the message |
 //! | `/api/v1/validate` | anybody | nowhere: it is about the token |
 //!
-//! Each dialect reads its own headers only: another family's may be the client's.
+//! Each dialect reads its own headers only: another family's may be the client's, and are counted.
 
 mod envoy;
 #[cfg(feature = "grpc")]
@@ -34,6 +34,7 @@ use crate::server::account::Account;
 use crate::server::body::Body;
 use crate::server::respond::{Responder, X_AUTH_REASON, status_of};
 use crate::telemetry::Plane;
+use crate::telemetry::metrics::Dialect;
 
 /// The original request, as its dialect states it.
 #[derive(Debug)]
@@ -122,16 +123,17 @@ async fn judge(
     if !config.trusted_proxies.trusts(downstream.peer.ip()) {
         return Err(Denial::PeerUntrusted.into());
     }
-    let asked = match call {
-        Call::Nginx => nginx::asked(&head.uri, &head.headers)?,
-        Call::Forwarded => forwarded::asked(&head.headers)?,
-        Call::Envoy(path) => envoy::asked(head, path)?,
+    let (dialect, asked) = match call {
+        Call::Nginx => (Dialect::Nginx, nginx::asked(&head.uri, &head.headers)),
+        Call::Forwarded => (Dialect::Forwarded, forwarded::asked(&head.headers)),
+        Call::Envoy(path) => (Dialect::Envoy, envoy::asked(head, path)),
         // these do not come here
         #[cfg(feature = "grpc")]
         Call::Grpc => return Err(Failure::InternalError.into()),
         Call::Validate => return Err(Failure::InternalError.into()),
     };
-    let permit = decide(world, asked, None, &head.headers, account).await?;
+    count_foreign(world, dialect, &head.headers);
+    let permit = decide(world, asked?, None, &head.headers, account).await?;
     Ok(allow(world, permit.proven()))
 }
 
@@ -162,6 +164,18 @@ async fn decide(
     match judgement.outcome? {
         Decision::Allow(permit) => Ok(permit),
         Decision::Deny(denial) => Err(denial.into()),
+    }
+}
+
+/// Counts headers of another dialect beside what this one states.
+fn count_foreign(world: &World, dialect: Dialect, headers: &HeaderMap) {
+    let foreign = match dialect {
+        Dialect::Nginx => forwarded::states(headers),
+        Dialect::Forwarded => nginx::states(headers),
+        Dialect::Envoy => nginx::states(headers) || forwarded::states(headers),
+    };
+    if foreign {
+        world.telemetry.metrics.foreign_headers(dialect);
     }
 }
 

@@ -12,6 +12,13 @@ const METHOD: HeaderName = HeaderName::from_static("x-original-method");
 const URL: HeaderName = HeaderName::from_static("x-original-url");
 const URI: HeaderName = HeaderName::from_static("x-original-uri");
 
+/// Whether a request is stated here too, in this dialect.
+pub(super) fn states(headers: &HeaderMap) -> bool {
+    [METHOD, URL, URI]
+        .iter()
+        .any(|name| headers.contains_key(name))
+}
+
 /// The original request. `uri` is that of the call itself.
 pub(super) fn asked<'r>(uri: &'r Uri, headers: &'r HeaderMap) -> Result<Asked<'r>, Denial> {
     let method = method(stated(headers, &METHOD)?)?;

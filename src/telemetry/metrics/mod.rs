@@ -7,6 +7,7 @@
 
 mod connections;
 mod declare;
+mod dialects;
 mod process;
 mod servers;
 mod tls;
@@ -24,6 +25,8 @@ use prometheus::{
 use self::connections::Connections;
 pub use self::connections::{OpenStream, OpenStreams, Refused};
 use self::declare::{Declare, Declared};
+pub use self::dialects::Dialect;
+use self::dialects::Dialects;
 pub use self::servers::ServerMetrics;
 use self::servers::Servers;
 use crate::clock::UnixTime;
@@ -47,6 +50,7 @@ pub struct Metrics {
     config_generation: IntGauge,
     config_reloads: [IntCounter; 2],
     connections: Connections,
+    dialects: Dialects,
     servers: Servers,
     tls: tls::Tls,
     panics: IntCounter,
@@ -139,6 +143,7 @@ impl Metrics {
         );
         let tls = tls::Tls::new(&mut declare);
         let connections = Connections::declare(&mut declare);
+        let dialects = Dialects::declare(&mut declare);
         let servers = Servers::declare(&mut declare);
         let panics = declare.counters(
             "gatepost_panics_total",
@@ -185,6 +190,7 @@ impl Metrics {
             config_reloads: ["rejected", "accepted"]
                 .map(|result| config_reloads.with_label_values(&[result])),
             connections,
+            dialects,
             servers,
             tls,
             panics: panics.with_label_values::<&str>(&[]),

@@ -95,6 +95,8 @@ fn every_other_method_shows_in_what_is_rendered() {
     metrics.connections("ingress", 1);
     metrics.connections("ingress", -1);
     metrics.rejected(Plane::Egress, "request_malformed");
+    metrics.foreign_headers(Dialect::Nginx);
+    metrics.foreign_headers(Dialect::Envoy);
     metrics.panicked();
     metrics.log_lines_dropped().inc_by(5);
 
@@ -114,6 +116,9 @@ fn every_other_method_shows_in_what_is_rendered() {
         r#"gatepost_config_reloads_total{result="rejected"} 1"#,
         r#"gatepost_connections{listener="ingress"} 1"#,
         r#"gatepost_rejected_total{plane="egress",reason="request_malformed"} 1"#,
+        r#"gatepost_foreign_headers_total{dialect="nginx"} 1"#,
+        r#"gatepost_foreign_headers_total{dialect="forwarded"} 0"#,
+        r#"gatepost_foreign_headers_total{dialect="envoy"} 1"#,
         "gatepost_panics_total 1",
         "gatepost_log_lines_dropped_total 5",
     ] {

@@ -22,7 +22,7 @@ use tonic::Status;
 use tonic::codegen::Service as _;
 
 use self::asked::Original;
-use super::{Asked, Call, decide, identity, refuse};
+use super::{Asked, Call, count_foreign, decide, identity, refuse};
 use crate::authz::Permit;
 use crate::config;
 use crate::reason::{Denial, Failure, Refusal};
@@ -33,6 +33,7 @@ use crate::server::account::Account;
 use crate::server::body::Body;
 use crate::server::respond::{Responder, status_of};
 use crate::telemetry::Plane;
+use crate::telemetry::metrics::Dialect;
 
 /// The path of the one method.
 pub(super) const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
@@ -215,6 +216,7 @@ async fn judge(
         path: super::without_query(&original.path)?,
     };
     let headers = &original.head.headers;
+    count_foreign(world, Dialect::Envoy, headers);
     decide(world, asked, original.route.as_deref(), headers, account).await
 }
 
