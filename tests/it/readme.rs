@@ -6,7 +6,16 @@ use std::path::{Path, PathBuf};
 use crate::dev::{Dev, GATEPOST, gatepost};
 
 /// The pages whose commands and links are checked.
-const PAGES: [&str; 3] = ["README.md", "docs/dev.md", "docs/explain.md"];
+const PAGES: &[&str] = &[
+    "README.md",
+    "docs/dev.md",
+    "docs/explain.md",
+    "docs/forward-auth.md",
+    "deploy/alb/README.md",
+    "deploy/ingress-nginx/README.md",
+    "deploy/nginx/README.md",
+    "deploy/traefik/README.md",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -3,6 +3,7 @@
 //!
 //! A proxy joins by implementing [`Kind`] and writing `matrix!(Its);` in a module of its own.
 
+mod alb;
 mod caddy;
 mod contracts;
 #[cfg(feature = "grpc")]
