@@ -2,11 +2,13 @@
 
 pub mod check;
 pub mod dev;
+pub mod doctor;
 pub mod explain;
 pub mod health;
 pub mod schema;
 pub mod serve;
 pub mod token;
+mod token_file;
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -37,6 +39,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Fetch the token of a credential source and describe it
     Token(token::TokenArgs),
+    /// Play the impostor before your proxy and tell what gets through to the app
+    Doctor(doctor::DoctorArgs),
     /// Exit 0 if a running Gatepost is alive (or ready), 1 if not; prints nothing
     Health(health::HealthArgs),
     /// Print the JSON Schema of the config
@@ -58,6 +62,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Token(args) => token::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Schema => schema::run(),
     }

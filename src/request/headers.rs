@@ -112,10 +112,11 @@ struct Owned {
 const OWNED_PREFIXES: [&[u8]; 2] = [b"x-auth-", b"x-amzn-oidc-"];
 
 /// URL overrides: they would let the upstream see another request than was judged.
-const URL_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
+const URL_OVERRIDES: [&str; 3] = ["x-original-url", "x-original-uri", "x-rewrite-url"];
 
 /// Method overrides: so would they.
-const METHOD_OVERRIDES: [&str; 3] = [
+const METHOD_OVERRIDES: [&str; 4] = [
+    "x-original-method",
     "x-http-method-override",
     "x-method-override",
     "x-http-method",

@@ -9,6 +9,7 @@ use crate::dev::{Dev, GATEPOST, gatepost};
 const PAGES: &[&str] = &[
     "README.md",
     "docs/dev.md",
+    "docs/doctor.md",
     "docs/explain.md",
     "docs/forward-auth.md",
     "deploy/alb/README.md",

@@ -2,7 +2,6 @@
 
 mod print;
 
-use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,6 +19,7 @@ use crate::authz::Decision;
 use crate::certificate::{self, Certificate};
 use crate::cli::complain;
 use crate::cli::dev::{DEFAULT_BASE, dev_config};
+use crate::cli::token_file::{TokenFileError, authorization};
 use crate::client::jwks::{Background, KeyEngine};
 use crate::client::outgoing::Outgoing;
 use crate::client::tls;
@@ -28,7 +28,6 @@ use crate::config::{self, Config, KeyLocation, Sources};
 use crate::gate::{FixedKeys, Gate, Judgement, KeySource, KeysNow};
 use crate::reason::Denial;
 use crate::request::{Host, Path, RequestFacts};
-use crate::secret::{Secret, SecretSource};
 use crate::steps::{Steps as _, Transcript};
 use crate::telemetry::Telemetry;
 
@@ -96,10 +95,8 @@ enum Format {
 enum ExplainError {
     #[error("{0}")]
     Config(String),
-    #[error("cannot read the token: {0}")]
-    Token(String),
-    #[error("the token cannot stand in a header")]
-    TokenText,
+    #[error(transparent)]
+    Token(#[from] TokenFileError),
     #[error("the client certificate: {0}")]
     Certificate(String),
     #[error("cannot read {}: {source}", path.display())]
@@ -229,21 +226,7 @@ fn headers(args: &ExplainArgs) -> Result<HeaderMap, ExplainError> {
         headers.append(name, value.clone());
     }
     if let Some(path) = &args.token_file {
-        let token = if path.as_os_str() == "-" {
-            let mut text = String::new();
-            std::io::stdin()
-                .read_to_string(&mut text)
-                .map_err(|error| ExplainError::Token(error.to_string()))?;
-            Secret::new(text)
-        } else {
-            SecretSource::File(path.clone())
-                .load()
-                .map_err(|error| ExplainError::Token(error.to_string()))?
-        };
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose().trim()))
-            .map_err(|_invalid| ExplainError::TokenText)?;
-        value.set_sensitive(true);
-        headers.append(AUTHORIZATION, value);
+        headers.append(AUTHORIZATION, authorization(path)?);
     }
     Ok(headers)
 }

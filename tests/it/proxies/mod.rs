@@ -6,6 +6,7 @@
 mod alb;
 mod caddy;
 mod contracts;
+mod doctor;
 #[cfg(feature = "grpc")]
 mod envoy;
 mod haproxy;
