@@ -111,12 +111,17 @@ struct Owned {
 /// Prefixes owned whole.
 const OWNED_PREFIXES: [&[u8]; 2] = [b"x-auth-", b"x-amzn-oidc-"];
 
-/// URL overrides: they would let the upstream see another request than was judged.
-const URL_OVERRIDES: [&str; 3] = ["x-original-url", "x-original-uri", "x-rewrite-url"];
+/// Statements of an original request, URL overrides among them: they would let the upstream see
+/// another request than was judged.
+const ORIGINALS: [&str; 4] = [
+    "x-original-url",
+    "x-original-uri",
+    "x-original-method",
+    "x-rewrite-url",
+];
 
 /// Method overrides: so would they.
-const METHOD_OVERRIDES: [&str; 4] = [
-    "x-original-method",
+const METHOD_OVERRIDES: [&str; 3] = [
     "x-http-method-override",
     "x-method-override",
     "x-http-method",
@@ -144,7 +149,7 @@ impl OwnedHeaders {
             .chain(strip)
             .map(|name| fold(name.as_str().as_bytes()).collect())
             .chain(
-                URL_OVERRIDES
+                ORIGINALS
                     .iter()
                     .chain(&METHOD_OVERRIDES)
                     .filter(|_name| !pass_overrides)
