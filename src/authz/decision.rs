@@ -57,6 +57,12 @@ impl Permit {
         self.preflight
     }
 
+    /// Whether the rule gave it: not for a preflight, nor where shadow mode let the request through.
+    #[must_use]
+    pub fn is_granted(&self) -> bool {
+        !self.preflight && self.shadowed.is_none()
+    }
+
     /// The same permit with other identity headers: `on_behalf_of` states a user for a service.
     #[must_use]
     pub fn with_headers(mut self, headers: Arc<IdentityHeaders>) -> Self {

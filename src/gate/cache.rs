@@ -28,6 +28,9 @@ pub(super) struct Entry {
     weight: u64,
 }
 
+/// About the bytes of [`IdentityHeaders::answer`], which forward auth adds.
+const ANSWER: u64 = 1536;
+
 impl Entry {
     pub(super) fn new(
         token: VerifiedToken,
@@ -40,7 +43,8 @@ impl Entry {
         let weight = u64::try_from(token_bytes)
             .unwrap_or(u64::MAX)
             .saturating_mul(4)
-            .max(1024);
+            .max(1024)
+            .saturating_add(ANSWER);
         Self {
             token,
             keys,

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::support::counterparts::{self, Counterpart, or_skip};
-use crate::support::eventually;
 use crate::support::gatepost::Gatepost;
 use crate::support::issuer::now;
 use crate::support::sidecar::{config, token};
 use crate::support::tls::{Authority, Files};
+use crate::support::{Gone, eventually};
 
 /// Where a client finds `server` behind Gatepost.
 async fn before(server: &Counterpart) -> (Gatepost, String) {
@@ -99,9 +99,9 @@ async fn a_refusal_is_the_grpc_status_that_its_http_status_maps_to() {
         "{outcomes}"
     );
 
-    let gone = counterparts::free_port();
+    let gone = Gone::take();
     let keys = "protocol = \"http2\"";
-    let config = config(&format!("http://127.0.0.1:{gone}"), keys);
+    let config = config(&format!("http://{}", gone.address), keys);
     let gatepost = Gatepost::start(&config).await;
     let target = gatepost.listener("ingress").await.to_string();
     let order = json!({"target": target, "calls": [call("Unary", "unary_unary", &["x"])]});

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use gatepost::authn::principal::PrincipalKind;
 use gatepost::authz::Route;
-use gatepost::authz::route::{Access, Authorization, Forward, HostRewrite, Protected};
+use gatepost::authz::route::{Access, Authorization, Cors, Forward, HostRewrite, Mode, Protected};
 use gatepost::config::{RequestIdTrust, Server};
 use http::{HeaderName, HeaderValue};
 use serde_json::json;
@@ -250,6 +250,43 @@ async fn a_route_rewrites_host_path_and_authorization() {
     assert_eq!(status(&answer), 503, "{answer}");
     assert!(body(&answer).contains("egress_token_unavailable"));
     assert_eq!(upstream.heard().len(), asked);
+}
+
+#[tokio::test]
+async fn a_credential_of_ours_is_lent_to_nobody_whom_the_rule_did_not_let_in() {
+    let upstream = Wire::answering(OK).await;
+    let replaced = |name, path| {
+        forwarding(name, path, |forward| {
+            forward.authorization = Authorization::Replace(Arc::from("nothing"));
+        })
+    };
+    let shadowed = Route {
+        access: Access::Protected(Box::new(Protected {
+            mode: Mode::Shadow,
+            ..protected()
+        })),
+        ..replaced("shadowed", "/shadowed")
+    };
+    let shared = Route {
+        cors: Some(Cors::Pass),
+        ..replaced("shared", "/shared")
+    };
+    let world = World::with(upstream.address, vec![shadowed, shared], |_config| {}).await;
+    let token = "Authorization: Bearer nonsense";
+    let origin = "Origin: https://page.example";
+    let asked = "Access-Control-Request-Method: GET";
+    for lines in [
+        ["GET /shadowed HTTP/1.1", "Host: a", token, asked],
+        ["OPTIONS /shared HTTP/1.1", "Host: a", origin, asked],
+    ] {
+        let answer = ask(world.ingress(), &lines).await;
+        assert_eq!(status(&answer), 200, "{answer}");
+        let heard = upstream.heard().pop().unwrap();
+        assert!(!heard.contains("authorization:"), "{heard}");
+    }
+    let authorization = bearer(&ada());
+    let lines = ["GET /shadowed HTTP/1.1", "Host: a", &authorization];
+    assert_eq!(status(&ask(world.ingress(), &lines).await), 503);
 }
 
 #[tokio::test]

@@ -8,8 +8,9 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
+use crate::support::Gone;
 use crate::support::wire::{Wire, ask, body, send, status, values};
 use crate::support::world::{World, forward, public, route};
 
@@ -24,10 +25,7 @@ async fn each_failure_of_the_upstream_has_its_status() {
     )
     .await;
     let silent = Wire::told().await;
-    // bound, so that nobody else listens there meanwhile
-    let held = TcpSocket::new_v4().unwrap();
-    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let gone = held.local_addr().unwrap();
+    let gone = Gone::take();
     for (address, code, reason, text) in [
         (
             garbage.address,
@@ -53,7 +51,12 @@ async fn each_failure_of_the_upstream_has_its_status() {
             "upstream_timeout",
             "Service communication failed",
         ),
-        (gone, 503, "upstream_unreachable", "Service unavailable"),
+        (
+            gone.address,
+            503,
+            "upstream_unreachable",
+            "Service unavailable",
+        ),
     ] {
         let mut forward = forward();
         // the others may take their time on a busy machine

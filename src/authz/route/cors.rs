@@ -102,6 +102,9 @@ impl Readers {
         if self.sharing.credentials {
             let yes = HeaderValue::from_static("true");
             response.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, yes);
+        } else {
+            // the app's, without an origin of its own, would count for ours
+            response.remove(ACCESS_CONTROL_ALLOW_CREDENTIALS);
         }
         if let Some(expose) = &self.sharing.expose {
             response.insert(ACCESS_CONTROL_EXPOSE_HEADERS, expose.clone());

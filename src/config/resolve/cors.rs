@@ -33,17 +33,17 @@ impl Resolver<'_> {
         path: &KeyPath,
     ) -> Option<Cors> {
         let at = path.key("cors");
-        let table = match raw.cors.as_ref()? {
-            raw::Cors::Word(raw::CorsWord::Pass) => {
-                if raw.pass_overrides {
-                    self.mistakes.push(
-                        &at,
-                        "with pass_overrides a preflight could name any other path of the app",
-                        "remove pass_overrides, or let ingress answer: cors = { origins = [\"…\"] }",
-                    );
-                }
-                return Some(Cors::Pass);
-            }
+        let cors = raw.cors.as_ref()?;
+        // where ingress answers, forward auth still lets preflights pass
+        if raw.pass_overrides {
+            self.mistakes.push(
+                &at,
+                "with pass_overrides a preflight could name any other path of the app",
+                "remove pass_overrides, or cors",
+            );
+        }
+        let table = match cors {
+            raw::Cors::Word(raw::CorsWord::Pass) => return Some(Cors::Pass),
             raw::Cors::Answer(table) => table,
         };
         if raw.upstream.is_none() {

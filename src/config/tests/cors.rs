@@ -75,6 +75,10 @@ fn what_cannot_be_meant_is_refused() {
             "cors = \"pass\"\npass_overrides = true",
             "routes[0].cors: with pass_overrides a preflight could name any other path of the app",
         ),
+        (
+            "cors = { origins = [\"*\"] }\npass_overrides = true",
+            "routes[0].cors: with pass_overrides a preflight could name any other path of the app",
+        ),
     ] {
         let text = format!("{SMALLEST}{keys}\n");
         let found: Vec<String> = bad(&text, &[])

@@ -198,8 +198,7 @@ fn allow(world: &World, proven: Option<&Proven>) -> Response<Body> {
 /// Every configured identity header: an empty one makes the proxy overwrite what its client sent.
 fn identity(world: &World, proven: Option<&Proven>) -> HeaderMap {
     let written = || proven.iter().flat_map(|proven| proven.headers.iter());
-    // one allocation: what the account and hyper add has room too
-    let mut headers = HeaderMap::with_capacity(24);
+    let mut headers = HeaderMap::with_capacity(world.config.identity.iter().count() + 1);
     for name in world.config.identity.iter() {
         if !written().any(|(known, _value)| known == name) {
             headers.append(name, HeaderValue::from_static(""));

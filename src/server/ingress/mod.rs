@@ -120,8 +120,11 @@ async fn carry(
         return Err(Denial::BodyTooLarge.into());
     }
     let attached = match &forward.authorization {
-        Authorization::Replace(name) => Some(Box::pin(attach(world, name, &head.headers)).await?),
-        Authorization::Forward | Authorization::Strip => None,
+        // our credential is not lent to whom the rule did not let in
+        Authorization::Replace(name) if permit.is_granted() => {
+            Some(Box::pin(attach(world, name, &head.headers)).await?)
+        }
+        Authorization::Replace(_) | Authorization::Forward | Authorization::Strip => None,
     };
     let handle = permit.proven().and_then(|proven| handle(world, proven));
 

@@ -20,6 +20,7 @@ mod stated;
 use std::net::SocketAddr;
 
 use self::running::Proxy;
+use crate::support::Gone;
 use crate::support::cognito::{Pool, SignedIn};
 use crate::support::counterparts::{self, Counterpart, free_port};
 use crate::support::gatepost::Gatepost;
@@ -77,6 +78,8 @@ struct Stage {
     bob: SignedIn,
     eve: SignedIn,
     config: String,
+    /// Where the keys would be, if nobody serves them.
+    _gone: Option<Gone>,
 }
 
 impl Stage {
@@ -89,7 +92,12 @@ impl Stage {
 
     /// The same, but nobody serves the issuer's keys.
     async fn set_without_keys<K: Kind>() -> Option<Self> {
-        Self::set_with::<K>(Some(format!("http://127.0.0.1:{}", free_port()))).await
+        let gone = Gone::take();
+        let stage = Self::set_with::<K>(Some(format!("http://{}", gone.address))).await?;
+        Some(Self {
+            _gone: Some(gone),
+            ..stage
+        })
     }
 
     async fn set_with<K: Kind>(keys: Option<String>) -> Option<Self> {
@@ -118,6 +126,7 @@ impl Stage {
             bob,
             eve,
             config,
+            _gone: None,
         })
     }
 

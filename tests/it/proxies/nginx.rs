@@ -236,3 +236,19 @@ async fn the_access_log_says_why_and_holds_no_credential() {
     assert!(line.contains(r#" reason="group_missing" "#), "{line}");
     assert!(!line.contains(&stage.bob.access), "{line}");
 }
+
+#[tokio::test]
+async fn no_protocol_but_websocket_is_offered_to_the_app() {
+    let stage = or_skip!(Stage::set::<Nginx>().await);
+    for (offered, passed) in [
+        ("h2c", ""),
+        ("foo, websocket", ""),
+        ("WebSocket", "websocket"),
+    ] {
+        let call = stage.get("/public/socket").header("connection", "upgrade");
+        call.header("upgrade", offered).send().await;
+        let requests = stage.app.requests();
+        let last = requests.last().expect("it arrived");
+        assert_eq!(last.header("upgrade"), passed, "{offered}");
+    }
+}

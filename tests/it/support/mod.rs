@@ -19,10 +19,32 @@ pub(crate) mod world;
 pub(crate) mod wrk;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use tokio::net::TcpSocket;
 
 /// How long a test waits for anything. Passing never depends on it, only how soon a test fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
+
+/// An address at which nobody listens, nor will while this lives.
+#[derive(Debug)]
+pub(crate) struct Gone {
+    pub(crate) address: SocketAddr,
+    _bound: TcpSocket,
+}
+
+impl Gone {
+    pub(crate) fn take() -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        socket.bind(any).expect("a free port");
+        Self {
+            address: socket.local_addr().expect("its address"),
+            _bound: socket,
+        }
+    }
+}
 
 /// Asks again and again until there is an answer, or panics naming what was waited for.
 pub(crate) async fn eventually<T, F>(what: &str, ask: impl FnMut() -> F) -> T

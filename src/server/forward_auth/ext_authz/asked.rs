@@ -55,7 +55,8 @@ impl Original {
             ],
             limits,
             bytes: 0,
-            map: HeaderMap::with_capacity(http.headers.len() + raw.len()),
+            // what is beyond the limit is refused below, and more than 24,576 would panic here
+            map: HeaderMap::with_capacity((http.headers.len() + raw.len()).min(limits.max_headers)),
         };
         // two lists could say different things
         if !http.headers.is_empty() && !raw.is_empty() {
