@@ -119,6 +119,8 @@ async fn examine(args: &DoctorArgs) -> Result<Report, String> {
         }
         report.group(&group, &leaks);
     }
+    // so that no probe was answered by a route that had changed
+    route.look().await?;
     if !route.has_token() {
         report.line("note  without --token-file nothing is told of what a credential opens");
     } else if !shown.refuses_strangers {

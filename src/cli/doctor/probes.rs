@@ -43,7 +43,7 @@ pub(super) struct Group {
 }
 
 /// What else only a proxy or Gatepost may say.
-const OTHERS: [&str; 17] = [
+const OTHERS: [&str; 19] = [
     "x-auth-handle",
     "x-auth-reason",
     "x-amzn-oidc-data",
@@ -60,7 +60,9 @@ const OTHERS: [&str; 17] = [
     "x-forwarded-method",
     "x-forwarded-host",
     "x-forwarded-proto",
+    "x-forwarded-prefix",
     "x-real-ip",
+    "forwarded",
 ];
 /// Where dialects of forward auth, and servers, look for the path.
 const PATHS: [&str; 4] = [
@@ -127,7 +129,7 @@ pub(super) fn groups(route: &Route, shown: &Shown, public: &[String]) -> Vec<Gro
     let mut groups = vec![
         Group {
             probes: identity(&names, &mut words),
-            holds: "no identity header of the client reaches the app, in any spelling",
+            holds: "no identity header of the client reaches the app, in no usual spelling",
             remedy: "remove identity headers and their spellings before you ask Gatepost: deploy/ has it \
                      for your proxy",
         },
@@ -160,7 +162,11 @@ pub(super) fn groups(route: &Route, shown: &Shown, public: &[String]) -> Vec<Gro
 /// Each identity header as it is, and in each spelling that WSGI, CGI and others read as the same.
 fn identity(names: &IdentityNames, words: &mut Words<'_>) -> Vec<Probe> {
     let mut probes = Vec::new();
-    for name in names.iter() {
+    // the request's id names nobody, and a trusted proxy may state it
+    let names = names
+        .iter()
+        .filter(|name| Some(*name) != names.request_id.as_ref());
+    for name in names {
         for spelling in spellings(name.as_str()) {
             let leak = format!("{spelling} of a client reaches the app");
             probes.extend(words.said(&spelling, leak));

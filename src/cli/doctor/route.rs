@@ -58,6 +58,11 @@ impl Route {
         if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
             return Err(format!("--url {url}: neither http nor https"));
         }
+        if url.query().is_some() {
+            return Err(format!(
+                "--url {url}: no query, please: probes have their own"
+            ));
+        }
         let trust = Trust::new(&config::Client::default()).map_err(|error| error.to_string())?;
         let mut server = config::Server {
             // `Connection` is of HTTP/1.1 alone
@@ -137,6 +142,18 @@ impl Route {
     /// Sends a probe: whether what it says got through.
     pub(super) async fn leaks(&self, probe: &Probe) -> Result<bool, String> {
         let told = self.ask(probe, !probe.stranger).await?;
+        // a refusal of whoever asks says nothing of what was asked
+        let unable = match told.status.as_u16() {
+            429 => true,
+            401 | 500..=599 => !probe.stranger,
+            _telling => false,
+        };
+        if unable {
+            return Err(format!(
+                "the route answers {} in the middle of it: nothing more can be told",
+                told.status
+            ));
+        }
         let heard = told.body.contains(&probe.word);
         Ok(match &probe.held {
             Held::Unheard => heard,

@@ -1,14 +1,15 @@
 //! `gatepost doctor` before NGINX: as we ship it, and set up wrongly.
 
 use std::process::Output;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::Response;
+use http::{Response, StatusCode};
 
 use super::nginx::{self, CONFIG, Nginx};
 use super::{Places, Proxy, Stage, shipped};
 use crate::support::counterparts::or_skip;
 use crate::support::gatepost;
-use crate::support::upstream::{Answer, Recorded, Upstream};
+use crate::support::upstream::{Answer, Recorded, Upstream, status};
 
 /// Answers with the headers it got, as any echo does.
 fn echo(request: &Recorded) -> Answer {
@@ -114,4 +115,31 @@ async fn what_cannot_be_told_is_neither_good_nor_bad() {
         assert!(told.contains(why), "{told}");
         assert!(output.stdout.is_empty(), "{told}");
     }
+}
+
+#[tokio::test]
+async fn a_proxy_that_has_enough_is_not_a_good_one() {
+    let asked = AtomicUsize::new(0);
+    let proxy = Upstream::answering(move |request| {
+        if asked.fetch_add(1, Ordering::SeqCst) < 20 {
+            echo(&Recorded {
+                headers: request
+                    .headers
+                    .iter()
+                    .filter(|(name, _value)| name.as_str() == "x-gatepost-probe")
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect(),
+                ..request.clone()
+            })
+        } else {
+            status(StatusCode::TOO_MANY_REQUESTS)
+        }
+    })
+    .await;
+    let url = format!("http://{}/echo", proxy.address);
+    let ran = tokio::task::spawn_blocking(move || gatepost::run(&["doctor", "--url", &url], &[]));
+    let output = ran.await.expect("it ran");
+    let told = text(&output);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("429 Too Many Requests"), "{told}");
 }
