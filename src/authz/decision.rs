@@ -27,8 +27,18 @@ pub struct Proven {
 pub struct Permit {
     route: Arc<Route>,
     proven: Option<Proven>,
-    shadowed: Option<Refusal>,
-    preflight: bool,
+    ground: Ground,
+}
+
+/// On what ground a permit was given.
+#[derive(Debug)]
+enum Ground {
+    /// The route's rule holds.
+    Rule,
+    /// It does not, for this reason, and the route is in shadow mode.
+    Shadow(Refusal),
+    /// The request is a preflight.
+    Preflight,
 }
 
 impl Permit {
@@ -48,19 +58,22 @@ impl Permit {
     /// Why the request would not have passed, if only shadow mode let it through.
     #[must_use]
     pub fn shadowed(&self) -> Option<&Refusal> {
-        self.shadowed.as_ref()
+        match &self.ground {
+            Ground::Shadow(refusal) => Some(refusal),
+            Ground::Rule | Ground::Preflight => None,
+        }
     }
 
     /// Whether the request is a preflight, let through for what it is and for nobody.
     #[must_use]
     pub fn is_preflight(&self) -> bool {
-        self.preflight
+        matches!(self.ground, Ground::Preflight)
     }
 
     /// Whether the rule gave it: not for a preflight, nor where shadow mode let the request through.
     #[must_use]
     pub fn is_granted(&self) -> bool {
-        !self.preflight && self.shadowed.is_none()
+        matches!(self.ground, Ground::Rule)
     }
 
     /// The same permit with other identity headers: `on_behalf_of` states a user for a service.
@@ -87,7 +100,7 @@ impl Decision {
     pub fn enforced(self) -> Result<Self, Failure> {
         match self {
             Self::Allow(Permit {
-                shadowed: Some(refusal),
+                ground: Ground::Shadow(refusal),
                 ..
             }) => Self::refused(refusal),
             decided @ (Self::Allow(_) | Self::Deny(_)) => Ok(decided),
@@ -122,22 +135,21 @@ pub fn decide(
         }
         (Access::Protected(_), Err(refusal)) => (None, Some(refusal)),
     };
-    let shadowed = match (refusal, route.mode()) {
+    let ground = match (refusal, route.mode()) {
         (Some(refusal), Mode::Enforce) => return Decision::refused(refusal),
         (Some(refusal), Mode::Shadow) => {
             let reason = refusal.reason();
             steps.step("mode", || {
                 format!("shadow: {reason} is noted, not enforced")
             });
-            Some(refusal)
+            Ground::Shadow(refusal)
         }
-        (None, Mode::Enforce | Mode::Shadow) => None,
+        (None, Mode::Enforce | Mode::Shadow) => Ground::Rule,
     };
     Ok(Decision::Allow(Permit {
         route: Arc::clone(route),
         proven,
-        shadowed,
-        preflight: false,
+        ground,
     }))
 }
 
@@ -160,8 +172,7 @@ pub fn preflight(
     Some(Permit {
         route: Arc::clone(route),
         proven: None,
-        shadowed: None,
-        preflight: true,
+        ground: Ground::Preflight,
     })
 }
 

@@ -11,7 +11,7 @@ use aws_lc_rs::{aead, hmac};
 /// process. The token itself is not kept.
 ///
 /// Without the key nobody can make two tokens that share one, but by a chance of 2⁻¹¹⁸; and a tag
-/// leaves this module only through [`TokenCache::fingerprint`]. It costs a fifth of SHA-256.
+/// leaves this module only through [`TokenCache::fingerprint`]. It costs a third of SHA-256 or less.
 pub(super) type TokenTag = [u8; 16];
 
 /// A verified token, with what was rendered and computed from it once.

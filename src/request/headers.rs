@@ -113,7 +113,7 @@ const OWNED_PREFIXES: [&[u8]; 2] = [b"x-auth-", b"x-amzn-oidc-"];
 
 /// Statements of an original request, URL overrides among them: they would let the upstream see
 /// another request than was judged.
-const ORIGINALS: [&str; 4] = [
+pub const ORIGINALS: [&str; 4] = [
     "x-original-url",
     "x-original-uri",
     "x-original-method",
@@ -121,7 +121,7 @@ const ORIGINALS: [&str; 4] = [
 ];
 
 /// Method overrides: so would they.
-const METHOD_OVERRIDES: [&str; 3] = [
+pub const METHOD_OVERRIDES: [&str; 3] = [
     "x-http-method-override",
     "x-method-override",
     "x-http-method",

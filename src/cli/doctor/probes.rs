@@ -4,6 +4,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::route::{PROBE, Route, Shown};
 use crate::request::IdentityNames;
+use crate::request::headers::{METHOD_OVERRIDES, ORIGINALS};
 
 /// One request.
 #[derive(Clone, Debug)]
@@ -42,20 +43,13 @@ pub(super) struct Group {
     pub(super) remedy: &'static str,
 }
 
-/// What else only a proxy or Gatepost may say.
-const OTHERS: [&str; 19] = [
+/// What else only a proxy or Gatepost may say, besides overrides.
+const OTHERS: [&str; 12] = [
     "x-auth-handle",
     "x-auth-reason",
     "x-amzn-oidc-data",
     "x-amzn-oidc-identity",
     "x-amzn-oidc-accesstoken",
-    "x-original-url",
-    "x-original-uri",
-    "x-original-method",
-    "x-rewrite-url",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
     "x-forwarded-uri",
     "x-forwarded-method",
     "x-forwarded-host",
@@ -201,7 +195,8 @@ fn spellings(name: &str) -> Vec<String> {
 
 fn others(words: &mut Words<'_>) -> Vec<Probe> {
     let mut probes = Vec::new();
-    for name in OTHERS {
+    let names = OTHERS.into_iter().chain(ORIGINALS).chain(METHOD_OVERRIDES);
+    for name in names {
         for spelling in [name.to_owned(), name.replace('-', "_")] {
             let leak = format!("{spelling} of a client reaches the app");
             probes.extend(words.said(&spelling, leak));

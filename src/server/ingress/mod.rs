@@ -54,8 +54,17 @@ pub async fn answer(
         &ingress.trusted_proxies,
     );
     let mut readers = None;
-    let (ours, told) = (&mut account, &mut readers);
-    let carried = carry(&world, ingress, &head, body, &downstream, ours, told).await;
+    // awaited where it is made: in a place of its own the future would be held twice
+    let carried = carry(
+        &world,
+        ingress,
+        &head,
+        body,
+        &downstream,
+        &mut account,
+        &mut readers,
+    )
+    .await;
     let (mut response, handle) = match carried {
         Ok((response, handle)) => (response, handle),
         Err(refusal) => {
