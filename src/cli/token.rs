@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::cli::{EXIT_CONFIG, complain};
 use crate::client::outgoing::Outgoing;
 use crate::client::tls;
-use crate::client::token::{FetchError, Granted, LifeFrom, fetch_once, peek};
+use crate::client::token::{Bearer, FetchError, Granted, LifeFrom, fetch_once, peek};
 use crate::clock::{Clock as _, SystemClock, UnixTime};
 use crate::config::{self, ClientCredentials, Config, CredentialKind, CredentialSource, Sources};
 use crate::secret::{Secret, SecretSource};
@@ -60,12 +60,12 @@ fn describe(args: &TokenArgs, config: &Config) -> Result<String, String> {
     match &source.kind {
         CredentialKind::ClientCredentials(definition) => {
             text.row("kind", "client_credentials");
-            text.row("token_url", definition.token_url.as_str());
-            text.row("client_id", &definition.client_id);
+            text.row("token_url", definition.client.token_url.as_str());
+            text.row("client_id", &definition.client.client_id);
             let now = SystemClock.now();
             let granted = fetch(definition, &config.client, now)?;
             text.granted(&granted, now);
-            text.token(&granted.token, args.show);
+            text.token(granted.credential.token(), args.show);
         }
         CredentialKind::StaticToken { token } => {
             text.row("kind", "static_token");
@@ -115,7 +115,7 @@ fn fetch(
     definition: &ClientCredentials,
     client: &config::Client,
     now: UnixTime,
-) -> Result<Granted, String> {
+) -> Result<Granted<Bearer>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -173,7 +173,7 @@ impl Table {
         let _infallible = writeln!(self.0, "{name:<12} {value}");
     }
 
-    fn granted(&mut self, granted: &Granted, now: UnixTime) {
+    fn granted(&mut self, granted: &Granted<Bearer>, now: UnixTime) {
         let seconds = granted.life.as_secs();
         let from = match granted.life_from {
             LifeFrom::ExpiresIn => "expires_in",
@@ -227,7 +227,7 @@ mod tests {
 
     use super::*;
 
-    fn granted() -> Granted {
+    fn granted() -> Granted<Bearer> {
         let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
         let token = format!(
             "{}.{}.{}",
@@ -238,7 +238,7 @@ mod tests {
             part("signature")
         );
         Granted {
-            token: Secret::new(token),
+            credential: Bearer::new(Secret::new(token)).unwrap(),
             life: Duration::from_secs(3600),
             life_from: LifeFrom::ExpiresIn,
             scope: Some("a\u{1b}[2J b".to_owned()),
@@ -249,7 +249,7 @@ mod tests {
         let mut table = Table::new("billing");
         let granted = granted();
         table.granted(&granted, UnixTime(1_700_000_000));
-        table.token(&granted.token, show);
+        table.token(granted.credential.token(), show);
         table.0
     }
 
@@ -270,7 +270,7 @@ mod tests {
              client_id    \"c\"\n\
              exp          1700003600 (2023-11-14T23:13:20Z)\n"
         );
-        assert!(table(true).contains(granted().token.expose()));
+        assert!(table(true).contains(granted().credential.token().expose()));
     }
 
     #[test]

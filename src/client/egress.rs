@@ -2,6 +2,7 @@
 
 use std::io;
 
+use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use serde_json::{Map, Value};
@@ -122,23 +123,25 @@ impl Target {
 
     /// Sends a request with this whole path by the connections of `worker` and waits for the
     /// response's head. `headers` writes the request's headers, which are sent as they are but for
-    /// `Host`. Redirects come back as they are.
-    pub async fn send(
+    /// `Host`; `attach` authenticates the head so finished. Redirects come back as they are.
+    pub async fn send<E: From<SendError>>(
         &self,
         worker: usize,
         method: Method,
         path_and_query: PathAndQuery,
         headers: impl Fn() -> HeaderMap + Send + Sync,
+        attach: impl Fn(&mut Parts) -> Result<(), E> + Send + Sync,
         body: Payload,
-    ) -> Result<Response<Reply>, SendError> {
+    ) -> Result<Response<Reply>, E> {
         let head = || {
-            let mut head = Request::new(());
-            *head.method_mut() = method.clone();
-            *head.uri_mut() = Uri::from(path_and_query.clone());
-            *head.headers_mut() = headers();
+            let (mut head, ()) = Request::new(()).into_parts();
+            head.method = method.clone();
+            head.uri = Uri::from(path_and_query.clone());
+            head.headers = headers();
             let host = self.host().clone();
-            head.headers_mut().insert(http::header::HOST, host);
-            Ok(head)
+            head.headers.insert(http::header::HOST, host);
+            attach(&mut head)?;
+            Ok(Request::from_parts(head, ()))
         };
         let timeout = self.definition.server.timeout;
         self.pool.send(worker, body, timeout, head).await

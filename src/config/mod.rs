@@ -19,6 +19,7 @@ mod schema;
 mod servers;
 mod settings;
 mod sources;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -46,6 +47,7 @@ pub use self::schema::schema;
 pub use self::servers::*;
 pub use self::settings::*;
 pub use self::sources::{SourceFile, Sources};
+pub use self::targets::*;
 
 /// Everything Gatepost was told, checked and resolved.
 #[derive(Debug)]

@@ -234,8 +234,8 @@ async fn egress_fetches_an_application_token_with_the_secret_in_the_body() {
     assert_eq!(
         entra.server.last().body,
         format!(
-            "grant_type=client_credentials&client_id={CLIENT}&client_secret=s3cr3t%7E%2B%2F%3D\
-             &scope=api%3A%2F%2Forders%2F.default"
+            "grant_type=client_credentials&scope=api%3A%2F%2Forders%2F.default\
+             &client_id={CLIENT}&client_secret=s3cr3t%7E%2B%2F%3D"
         )
     );
 }

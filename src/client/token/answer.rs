@@ -8,91 +8,12 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::client::outgoing;
+use crate::client::token::{Bearer, FetchError, Granted, LifeFrom, UNSTATED_LIFE};
 use crate::clock::UnixTime;
-use crate::secret::{Secret, SecretError};
-
-/// How long a token is used whose answer has no `expires_in` and which is no JWT with an `exp`.
-pub const UNSTATED_LIFE: Duration = Duration::from_secs(300);
+use crate::secret::Secret;
 
 /// Longest access token: no server takes a header beyond this.
 const LONGEST_TOKEN: usize = 16 * 1024;
-
-/// An access token, as granted.
-#[derive(Clone, Debug)]
-pub struct Granted {
-    /// The token.
-    pub token: Secret,
-    /// How long it is valid, from the moment it was asked for.
-    pub life: Duration,
-    /// Who says so.
-    pub life_from: LifeFrom,
-    /// The granted scopes, if the endpoint states them.
-    pub scope: Option<String>,
-}
-
-/// Where a token's life is known from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LifeFrom {
-    /// The answer's `expires_in`.
-    ExpiresIn,
-    /// The JWT's `exp`.
-    Exp,
-    /// Nobody: [`UNSTATED_LIFE`].
-    Unstated,
-}
-
-/// Why there is no token. Its text holds no secret and nothing the endpoint chose freely.
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    /// The client's own secret cannot be had.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    /// No answer within the deadline; what failed.
-    #[error("no answer from the token endpoint: {0}")]
-    NoAnswer(#[from] outgoing::FetchError),
-    /// The endpoint said no.
-    #[error("the token endpoint answered {status}{}", said(code.as_deref()))]
-    Refused {
-        /// The status.
-        status: StatusCode,
-        /// The OAuth error code, if the body holds one.
-        code: Option<String>,
-        /// `Retry-After`.
-        retry_after: Option<Duration>,
-    },
-    /// 200, but no usable token.
-    #[error("the token endpoint's answer is not usable: {0}")]
-    Unusable(&'static str),
-}
-
-fn said(code: Option<&str>) -> String {
-    code.map(|code| format!(" {code}")).unwrap_or_default()
-}
-
-impl FetchError {
-    /// When the endpoint wants to be asked again.
-    #[must_use]
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Refused { retry_after, .. } => *retry_after,
-            Self::Secret(_) | Self::NoAnswer(_) | Self::Unusable(_) => None,
-        }
-    }
-
-    /// Whether the endpoint does not take our client authentication: the secret may have been
-    /// rotated. Cognito says so with 400, others with 401, some without a code.
-    #[must_use]
-    pub fn is_invalid_client(&self) -> bool {
-        match self {
-            Self::Refused { status, code, .. } => match code.as_deref() {
-                Some(code) => code == "invalid_client",
-                None => *status == StatusCode::UNAUTHORIZED,
-            },
-            Self::Secret(_) | Self::NoAnswer(_) | Self::Unusable(_) => false,
-        }
-    }
-}
 
 #[derive(Deserialize)]
 struct Success {
@@ -108,7 +29,7 @@ pub(super) fn read(
     retry_after: Option<Duration>,
     body: &[u8],
     asked_at: UnixTime,
-) -> Result<Granted, FetchError> {
+) -> Result<Granted<Bearer>, FetchError> {
     if status != StatusCode::OK {
         return Err(FetchError::Refused {
             status,
@@ -147,8 +68,11 @@ pub(super) fn read(
     if seconds == 0 {
         return Err(FetchError::Unusable("the token has expired already"));
     }
+    let credential = Bearer::new(token).ok_or(FetchError::Unusable(
+        "access_token does not fit into a header",
+    ))?;
     Ok(Granted {
-        token,
+        credential,
         life: Duration::from_secs(seconds),
         life_from,
         scope: success.scope,

@@ -1,23 +1,24 @@
-//! One client-credentials source: fresh → still valid → none.
+//! One source of what ends and is fetched again: fresh → still valid → none. What it is, a token or a
+//! set of keys, and how it is fetched is another's.
 //!
 //! A driver task does all fetching, so that a caller who gives up never breaks a fetch others wait
 //! for. The hot path reads the current token without a lock.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use http::HeaderValue;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::token::answer::{FetchError, Granted};
-use crate::client::token::request::{ANSWER_WITHIN, Requester};
-use crate::client::token::{bearer, schedule};
+use crate::client::token::request::ANSWER_WITHIN;
+use crate::client::token::{Fetch, FetchError, Granted, schedule};
 use crate::clock::{Clock, UnixTime};
+use crate::config::Freshness;
 use crate::telemetry::Telemetry;
 
 /// At most one refetch because of a target's 401 in this time.
@@ -27,11 +28,10 @@ const WAIT_AT_MOST: Duration = ANSWER_WITHIN.saturating_mul(2);
 /// The driver looks at the wall clock at least this often: it may be set, or the machine sleep.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// A token in use.
+/// A credential in use.
 #[derive(Debug)]
-struct Token {
-    /// `Bearer …`, sensitive.
-    value: HeaderValue,
+struct Held<C> {
+    credential: Arc<C>,
     fetched_at: UnixTime,
     /// Seconds from `fetched_at` to `usable_until`.
     life: u64,
@@ -40,14 +40,17 @@ struct Token {
     usable_until: UnixTime,
 }
 
-/// A client-credentials source.
+/// Keeps a credential fresh: one fetch for all who wait, refreshed ahead while it is used, used until
+/// its end, never after.
 #[derive(Debug)]
-pub(super) struct Grant {
+pub struct Grant<C> {
     name: Arc<str>,
-    requester: Requester,
+    kind: &'static str,
+    freshness: Freshness,
+    fetch: Arc<dyn Fetch<C>>,
     clock: Arc<dyn Clock>,
     telemetry: Arc<Telemetry>,
-    current: ArcSwapOption<Token>,
+    current: ArcSwapOption<Held<C>>,
     /// Wall time of the last use, or attempt to.
     last_used: AtomicU64,
     state: Mutex<State>,
@@ -78,16 +81,21 @@ enum Step {
     Rest,
 }
 
-impl Grant {
-    pub(super) fn new(
+impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
+    /// Nothing is fetched before somebody asks and [`Self::drive`] runs. `kind` is the config's word.
+    pub fn new(
         name: Arc<str>,
-        requester: Requester,
+        kind: &'static str,
+        freshness: Freshness,
+        fetch: Arc<dyn Fetch<C>>,
         clock: Arc<dyn Clock>,
         telemetry: Arc<Telemetry>,
     ) -> Self {
         Self {
             name,
-            requester,
+            kind,
+            freshness,
+            fetch,
             clock,
             telemetry,
             current: ArcSwapOption::empty(),
@@ -99,12 +107,8 @@ impl Grant {
         }
     }
 
-    pub(super) fn requester(&self) -> &Requester {
-        &self.requester
-    }
-
-    /// The token, fetched first if there is none. `Err`: when to try again.
-    pub(super) async fn find(&self) -> Result<HeaderValue, Duration> {
+    /// The credential, fetched first if there is none. `Err`: when to try again.
+    pub async fn find(&self) -> Result<Arc<C>, Duration> {
         let now = self.clock.now();
         if self.last_used.load(Ordering::Relaxed) != now.0 {
             self.last_used.store(now.0, Ordering::Relaxed);
@@ -116,13 +120,13 @@ impl Grant {
                 // the driver rests once a token went unused
                 self.wake.notify_one();
             }
-            return Ok(token.value.clone());
+            return Ok(Arc::clone(&token.credential));
         }
         let ended = {
             let mut state = self.lock();
             // a fetch may have ended since
-            if let Some(value) = self.usable() {
-                return Ok(value);
+            if let Some(credential) = self.usable() {
+                return Ok(credential);
             }
             if let Some(pause) = state.pause() {
                 return Err(pause);
@@ -136,12 +140,13 @@ impl Grant {
             .ok_or_else(|| self.lock().pause().unwrap_or_default())
     }
 
-    /// Another token than `refused`, if there is one or a fetch brings one.
-    pub(super) async fn replace(&self, refused: &HeaderValue) -> Option<HeaderValue> {
+    /// Another credential than the one `refused` means, if there is one or a fetch brings one: at
+    /// most one fetch for this in 30 s.
+    pub async fn replace(&self, refused: impl Fn(&C) -> bool + Send + Sync) -> Option<Arc<C>> {
         let ended = {
             let mut state = self.lock();
-            if let Some(value) = self.usable().filter(|value| value != refused) {
-                return Some(value);
+            if let Some(other) = self.usable().filter(|credential| !refused(credential)) {
+                return Some(other);
             }
             if !state.wanted && !state.fetching {
                 let now = Instant::now();
@@ -158,16 +163,16 @@ impl Grant {
         };
         self.wake.notify_one();
         self.wait_beyond(ended).await;
-        self.usable().filter(|value| value != refused)
+        self.usable().filter(|credential| !refused(credential))
     }
 
-    fn usable(&self) -> Option<HeaderValue> {
+    fn usable(&self) -> Option<Arc<C>> {
         let now = self.clock.now();
         self.current
             .load()
             .as_ref()
             .filter(|token| now < token.usable_until)
-            .map(|token| token.value.clone())
+            .map(|token| Arc::clone(&token.credential))
     }
 
     async fn wait_beyond(&self, seen: u64) {
@@ -178,7 +183,7 @@ impl Grant {
     }
 
     /// Fetches when somebody waits and refreshes ahead while the token is used, until `stop`.
-    pub(super) async fn drive(self: Arc<Self>, stop: CancellationToken) {
+    pub async fn drive(self: Arc<Self>, stop: CancellationToken) {
         stop.run_until_cancelled(async {
             let _seat = Arc::clone(&self.seat).lock_owned().await;
             loop {
@@ -220,22 +225,22 @@ impl Grant {
 
     async fn fetch(&self) {
         /// A driver that is stopped mid-fetch must not leave the mark behind.
-        struct Fetching<'g>(&'g Grant);
+        struct Fetching<'g>(&'g Mutex<State>);
         impl Drop for Fetching<'_> {
             fn drop(&mut self) {
-                self.0.lock().fetching = false;
+                lock(self.0).fetching = false;
             }
         }
         self.lock().fetching = true;
-        let fetching = Fetching(self);
+        let fetching = Fetching(&self.state);
         let asked_at = self.clock.now();
-        let outcome = self.requester.fetch(asked_at).await;
+        let outcome = self.fetch.fetch(asked_at).await;
         drop(fetching);
         self.settle(asked_at, outcome);
     }
 
-    fn settle(&self, asked_at: UnixTime, outcome: Result<Granted, FetchError>) {
-        let outcome = outcome.and_then(|granted| self.token(&granted, asked_at));
+    fn settle(&self, asked_at: UnixTime, outcome: Result<Granted<C>, FetchError>) {
+        let outcome = outcome.map(|granted| self.held(granted, asked_at));
         self.telemetry
             .metrics
             .token_fetch(&self.name, outcome.is_ok());
@@ -271,29 +276,28 @@ impl Grant {
         self.ended.send_replace(state.ended);
     }
 
-    fn token(&self, granted: &Granted, asked_at: UnixTime) -> Result<Token, FetchError> {
-        let definition = self.requester.definition();
-        let life = match definition.max_reuse {
+    fn held(&self, granted: Granted<C>, asked_at: UnixTime) -> Held<C> {
+        let life = match self.freshness.max_reuse {
             Some(most) => granted.life.min(most),
             None => granted.life,
         }
         .as_secs();
-        let ahead = schedule::ahead(life, definition.refresh_before, schedule::jitter());
-        Ok(Token {
-            value: bearer(&granted.token)
-                .ok_or(FetchError::Unusable("access_token is no header value"))?,
+        let ahead = schedule::ahead(life, self.freshness.refresh_before, schedule::jitter());
+        Held {
+            credential: Arc::new(granted.credential),
             fetched_at: asked_at,
             life,
             refresh_at: asked_at.plus(life - ahead),
             usable_until: asked_at.plus(life),
-        })
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
-    pub(super) fn report(&self) -> Value {
+    /// What `/status` shows of it.
+    pub fn report(&self) -> Value {
         let now = self.clock.now();
         let state = self.lock();
         let current = self.current.load();
@@ -311,7 +315,7 @@ impl Grant {
             });
         json!({
             "name": &*self.name,
-            "kind": "client_credentials",
+            "kind": self.kind,
             "available": token.is_some(),
             "token": token,
             "failures_in_a_row": state.failures,
@@ -322,6 +326,10 @@ impl Grant {
                 .map(|(at, text)| json!({ "at": at.to_string(), "error": text })),
         })
     }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl State {

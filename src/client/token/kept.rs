@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use crate::client::token::attached::Attachment;
 use crate::client::token::request::load;
 use crate::secret::{Secret, SecretSource};
 
@@ -46,11 +47,12 @@ impl Kept {
         kept
     }
 
-    pub(super) fn header(&self) -> &HeaderName {
-        &self.header
+    pub(super) async fn attach(&self) -> Option<Attachment> {
+        let value = self.find().await?;
+        Some(Attachment::Header(self.header.clone(), value))
     }
 
-    pub(super) async fn find(&self) -> Option<HeaderValue> {
+    async fn find(&self) -> Option<HeaderValue> {
         if let Some(value) = self.current() {
             return Some(value);
         }
@@ -58,13 +60,17 @@ impl Kept {
         self.current()
     }
 
-    /// Another value than `refused`: the current one, or what the source holds by now.
-    pub(super) async fn replace(&self, refused: &HeaderValue) -> Option<HeaderValue> {
-        if let Some(value) = self.current().filter(|value| value != refused) {
-            return Some(value);
-        }
-        self.read_again().await;
-        self.current().filter(|value| value != refused)
+    /// Another value than the refused one: the current one, or what the source holds by now.
+    pub(super) async fn replace(&self, refused: &Attachment) -> Option<Attachment> {
+        let Attachment::Header(name, refused) = refused;
+        let other = || self.current().filter(|value| value != refused);
+        let value = if let Some(value) = other() {
+            value
+        } else {
+            self.read_again().await;
+            other()?
+        };
+        Some(Attachment::Header(name.clone(), value))
     }
 
     fn current(&self) -> Option<HeaderValue> {

@@ -2,10 +2,15 @@
 //! `authorization = { replace = … }`, carries.
 
 mod answer;
+mod attached;
+mod bearer;
+mod client_credentials;
+mod fetch;
 mod grant;
 mod kept;
 mod request;
 mod schedule;
+mod source;
 #[cfg(test)]
 mod tests;
 
@@ -13,22 +18,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use serde_json::json;
 use tokio_util::sync::DropGuard;
-use zeroize::Zeroizing;
 
-pub use self::answer::{FetchError, Granted, LifeFrom, Peek, UNSTATED_LIFE, peek};
-use self::grant::Grant;
-use self::kept::Kept;
+pub use self::answer::{Peek, peek};
+pub use self::attached::{Attached, For, User};
+pub use self::bearer::Bearer;
+use self::client_credentials::Asking;
+pub use self::fetch::{Fetch, FetchError, Granted, LifeFrom, UNSTATED_LIFE};
+pub use self::grant::Grant;
 use self::request::{Endpoint, Requester};
+use self::source::{Means, Source};
 use crate::client::jwks::Background;
 use crate::client::outgoing::Outgoing;
 use crate::clock::{Clock, UnixTime};
-use crate::config::{self, CredentialKind};
+use crate::config;
 use crate::reason::Failure;
-use crate::request::headers::single;
-use crate::secret::Secret;
 use crate::telemetry::Telemetry;
 
 /// What a failure suggests when no source knows better.
@@ -41,24 +45,6 @@ pub struct Credentials {
     by_name: HashMap<Arc<str>, usize>,
     /// Ends this world's drivers; a source kept by the next world is driven from there.
     _stop: DropGuard,
-}
-
-#[derive(Debug)]
-enum Source {
-    Grant(Arc<Grant>),
-    Kept(Kept),
-    PassThrough(Arc<str>),
-}
-
-/// A header that authenticates one request. Its value is marked sensitive.
-#[derive(Clone, Debug)]
-pub struct Attached {
-    /// The header, mostly `authorization`.
-    pub name: HeaderName,
-    /// Its value.
-    pub value: HeaderValue,
-    /// Whose it is.
-    source: usize,
 }
 
 impl Credentials {
@@ -86,108 +72,48 @@ impl Credentials {
         previous: Option<&Self>,
     ) -> Self {
         let stop = background.stop.child_token();
+        let means = Means {
+            endpoint,
+            clock,
+            telemetry,
+            background,
+            stop: &stop,
+        };
         let build = |source: &config::CredentialSource| {
-            let name = Arc::clone(&source.name);
-            match &source.kind {
-                CredentialKind::ClientCredentials(definition) => {
-                    // a secret that cannot be read now is read again by the first fetch
-                    let secret = definition.client_secret.load().ok();
-                    let kept = previous
-                        .and_then(|previous| previous.grant(&name))
-                        .filter(|grant| grant.requester().is_same(definition, secret.as_ref()));
-                    let grant = if let Some(grant) = kept {
-                        grant.requester().ask_through(endpoint);
-                        Arc::clone(grant)
-                    } else {
-                        let endpoint = Arc::clone(endpoint);
-                        let requester = Requester::new(definition.clone(), endpoint, secret);
-                        let (clock, telemetry) = (Arc::clone(clock), Arc::clone(telemetry));
-                        Arc::new(Grant::new(name, requester, clock, telemetry))
-                    };
-                    background
-                        .tasks
-                        .spawn(Arc::clone(&grant).drive(stop.clone()));
-                    Source::Grant(grant)
-                }
-                CredentialKind::StaticToken { token } => Source::Kept(Kept::new(
-                    name,
-                    "static_token",
-                    header::AUTHORIZATION,
-                    Some("Bearer".to_owned()),
-                    token.clone(),
-                )),
-                CredentialKind::ApiKey {
-                    header,
-                    scheme,
-                    value,
-                } => Source::Kept(Kept::new(
-                    name,
-                    "api_key",
-                    header.clone(),
-                    scheme.clone(),
-                    value.clone(),
-                )),
-                CredentialKind::PassThrough => Source::PassThrough(name),
-            }
+            let known = previous.and_then(|previous| previous.find(&source.name));
+            Source::start(source, &means, known)
         };
         let by_name = sources
             .iter()
             .enumerate()
             .map(|(at, source)| (Arc::clone(&source.name), at))
             .collect();
+        let sources = sources.iter().map(build).collect();
         Self {
-            sources: sources.iter().map(build).collect(),
+            sources,
             by_name,
             _stop: stop.drop_guard(),
         }
     }
 
-    fn grant(&self, name: &str) -> Option<&Arc<Grant>> {
-        match self.sources.get(*self.by_name.get(name)?)? {
-            Source::Grant(grant) => Some(grant),
-            Source::Kept(_) | Source::PassThrough(_) => None,
-        }
+    fn find(&self, name: &str) -> Option<&Source> {
+        self.sources.get(*self.by_name.get(name)?)
     }
 
-    /// The credential of the first source in `names` that has something. `original` are the
-    /// headers of the request it is for (`pass_through` reads them).
-    pub async fn attach(
-        &self,
-        names: &[Arc<str>],
-        original: &HeaderMap,
-    ) -> Result<Attached, Failure> {
+    /// The credential of the first source in `names` that has something for this call.
+    pub async fn attach(&self, names: &[Arc<str>], call: &For<'_>) -> Result<Attached, Failure> {
         let mut retry_after: Option<Duration> = None;
         for &at in names.iter().filter_map(|name| self.by_name.get(name)) {
             let Some(source) = self.sources.get(at) else {
                 continue;
             };
-            let (name, value) = match source {
-                Source::Grant(grant) => match grant.find().await {
-                    Ok(value) => (header::AUTHORIZATION, value),
-                    Err(pause) => {
-                        let shorter = retry_after.map_or(pause, |known| known.min(pause));
-                        retry_after = Some(shorter);
-                        continue;
-                    }
-                },
-                Source::Kept(kept) => match kept.find().await {
-                    Some(value) => (kept.header().clone(), value),
-                    None => continue,
-                },
-                Source::PassThrough(_) => match single(original, &header::AUTHORIZATION) {
-                    Ok(Some(value)) => {
-                        let mut value = value.clone();
-                        value.set_sensitive(true);
-                        (header::AUTHORIZATION, value)
-                    }
-                    Ok(None) | Err(_) => continue,
-                },
-            };
-            return Ok(Attached {
-                name,
-                value,
-                source: at,
-            });
+            match source.attach(call).await {
+                Ok(what) => return Ok(Attached { what, source: at }),
+                Err(nothing) => {
+                    let sooner = retry_after.into_iter().chain(nothing.retry_after).min();
+                    retry_after = sooner;
+                }
+            }
         }
         Err(Failure::EgressTokenUnavailable {
             retry_after: retry_after.unwrap_or_default().max(RETRY_AFTER),
@@ -199,28 +125,21 @@ impl Credentials {
     /// current one, and at most once per source in 30 s; static values are read again and count
     /// only if they changed; a caller's own token has no other.
     pub async fn replace(&self, refused: &Attached) -> Option<Attached> {
-        let value = match self.sources.get(refused.source)? {
-            Source::Grant(grant) => grant.replace(&refused.value).await,
-            Source::Kept(kept) => kept.replace(&refused.value).await,
-            Source::PassThrough(_) => None,
-        }?;
+        let what = self
+            .sources
+            .get(refused.source)?
+            .replace(&refused.what)
+            .await?;
         Some(Attached {
-            value,
-            ..refused.clone()
+            what,
+            source: refused.source,
         })
     }
 
     /// What `/status` shows: per source its kind, age, time to expiry, last error. No secrets.
     #[must_use]
     pub fn report(&self) -> serde_json::Value {
-        self.sources
-            .iter()
-            .map(|source| match source {
-                Source::Grant(grant) => grant.report(),
-                Source::Kept(kept) => kept.report(),
-                Source::PassThrough(name) => json!({ "name": &**name, "kind": "pass_through" }),
-            })
-            .collect()
+        self.sources.iter().map(Source::report).collect()
     }
 }
 
@@ -230,15 +149,11 @@ pub async fn fetch_once(
     definition: &config::ClientCredentials,
     outgoing: &Outgoing,
     now: UnixTime,
-) -> Result<Granted, FetchError> {
-    let requester = Requester::new(definition.clone(), Arc::new(outgoing.clone()), None);
-    requester.fetch(now).await
-}
-
-/// `Bearer …`, sensitive. `None` if the token holds control characters.
-fn bearer(token: &Secret) -> Option<HeaderValue> {
-    let text = Zeroizing::new(format!("Bearer {}", token.expose()));
-    let mut value = HeaderValue::from_str(&text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
+) -> Result<Granted<Bearer>, FetchError> {
+    let endpoint = Arc::new(outgoing.clone());
+    let asking = Asking {
+        definition: definition.clone(),
+        requester: Requester::new(definition.client.clone(), endpoint),
+    };
+    asking.fetch(now).await
 }

@@ -12,9 +12,9 @@ use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
 
 use crate::client::outgoing::{self, Fetched, Outgoing};
-use crate::client::token::answer::{self, FetchError, Granted};
+use crate::client::token::{Bearer, FetchError, Granted, answer};
 use crate::clock::UnixTime;
-use crate::config::{ClientAuthMethod, ClientCredentials};
+use crate::config::{ClientAuthentication, OAuthClient};
 use crate::gate::Boxed;
 use crate::secret::{Secret, SecretError, SecretSource};
 
@@ -49,7 +49,7 @@ impl Endpoint for Outgoing {
 /// One OAuth client.
 #[derive(Debug)]
 pub(super) struct Requester {
-    definition: ClientCredentials,
+    client: OAuthClient,
     means: Mutex<Means>,
 }
 
@@ -62,81 +62,72 @@ struct Means {
 }
 
 impl Requester {
-    pub(super) fn new(
-        definition: ClientCredentials,
-        endpoint: Arc<dyn Endpoint>,
-        secret: Option<Secret>,
-    ) -> Self {
+    /// A secret that cannot be read now is read again by the first request.
+    pub(super) fn new(client: OAuthClient, endpoint: Arc<dyn Endpoint>) -> Self {
+        let secret = source(&client).load().ok();
         Self {
-            definition,
+            client,
             means: Mutex::new(Means { endpoint, secret }),
         }
     }
 
-    pub(super) fn definition(&self) -> &ClientCredentials {
-        &self.definition
+    /// Whether `other` would ask as the same client. A secret that cannot be read at the moment is
+    /// not another one.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let theirs = other.means().secret.clone();
+        self.client == other.client && (theirs.is_none() || self.means().secret == theirs)
     }
 
-    /// Whether `definition`, whose secret now reads `secret`, would ask for the same tokens. A
-    /// secret that cannot be read at the moment is not another one.
-    pub(super) fn is_same(&self, definition: &ClientCredentials, secret: Option<&Secret>) -> bool {
-        self.definition == *definition
-            && (secret.is_none() || self.means().secret.as_ref() == secret)
+    /// Asks through the outgoing client of `next` from now on: proxy and roots may have changed.
+    pub(super) fn ask_through(&self, next: &Self) {
+        let endpoint = Arc::clone(&next.means().endpoint);
+        self.means().endpoint = endpoint;
     }
 
-    /// The next world's outgoing client: proxy and roots may have changed.
-    pub(super) fn ask_through(&self, endpoint: &Arc<dyn Endpoint>) {
-        self.means().endpoint = Arc::clone(endpoint);
-    }
-
-    /// Asks once; a second time if the endpoint does not know the client and its secret's source
-    /// holds another one by now.
-    pub(super) async fn fetch(&self, now: UnixTime) -> Result<Granted, FetchError> {
+    /// Asks for a token with the parameters of a grant, as this client; a second time if the
+    /// endpoint does not know the client and its secret's source holds another one by now.
+    pub(super) async fn ask(
+        &self,
+        grant: &[(&str, &str)],
+        now: UnixTime,
+    ) -> Result<Granted<Bearer>, FetchError> {
         let known = self.means().secret.clone();
         let secret = match known {
             Some(secret) => secret,
             None => self.reload().await?,
         };
-        match self.ask(&secret, now).await {
+        match self.ask_with(&secret, grant, now).await {
             Err(refused) if refused.is_invalid_client() => {
                 let again = self.reload().await?;
                 if again == secret {
                     Err(refused)
                 } else {
-                    self.ask(&again, now).await
+                    self.ask_with(&again, grant, now).await
                 }
             }
             outcome => outcome,
         }
     }
 
-    async fn ask(&self, secret: &Secret, now: UnixTime) -> Result<Granted, FetchError> {
-        let definition = &self.definition;
-        let id = definition.client_id.as_str();
-        let scope = definition.scopes.join(" ");
-        let mut form = vec![("grant_type", "client_credentials")];
-        let authorization = match definition.auth_method {
-            ClientAuthMethod::ClientSecretPost => {
+    async fn ask_with(
+        &self,
+        secret: &Secret,
+        grant: &[(&str, &str)],
+        now: UnixTime,
+    ) -> Result<Granted<Bearer>, FetchError> {
+        let id = self.client.client_id.as_str();
+        let mut form = grant.to_vec();
+        let authorization = match &self.client.authentication {
+            ClientAuthentication::SecretPost(_) => {
                 form.push(("client_id", id));
                 form.push(("client_secret", secret.expose()));
                 None
             }
-            ClientAuthMethod::ClientSecretBasic => basic(id, secret),
+            ClientAuthentication::SecretBasic(_) => basic(id, secret),
         };
-        if !scope.is_empty() {
-            form.push(("scope", &scope));
-        }
-        for (name, value) in [
-            ("audience", &definition.audience),
-            ("resource", &definition.resource),
-        ] {
-            if let Some(value) = value {
-                form.push((name, value));
-            }
-        }
         let endpoint = Arc::clone(&self.means().endpoint);
         let answer = endpoint
-            .post(&definition.token_url, &form, authorization)
+            .post(&self.client.token_url, &form, authorization)
             .await?;
         answer::read(answer.status, answer.retry_after, &answer.body, now)
     }
@@ -146,9 +137,17 @@ impl Requester {
     }
 
     async fn reload(&self) -> Result<Secret, SecretError> {
-        let secret = load(&self.definition.client_secret).await?;
+        let secret = load(source(&self.client)).await?;
         self.means().secret = Some(secret.clone());
         Ok(secret)
+    }
+}
+
+fn source(client: &OAuthClient) -> &SecretSource {
+    match &client.authentication {
+        ClientAuthentication::SecretPost(secret) | ClientAuthentication::SecretBasic(secret) => {
+            secret
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The configuration as written. Doc comments here become descriptions in the schema.
 
+mod credentials;
 mod egress;
 mod issuers;
 mod planes;
@@ -19,6 +20,7 @@ use url::Url;
 
 use super::forms::{LogLevel, NonEmpty, OptionalHeader, Positive, Realm, Size, Text};
 
+pub(super) use self::credentials::*;
 pub(super) use self::egress::*;
 pub(super) use self::issuers::*;
 pub(super) use self::planes::*;

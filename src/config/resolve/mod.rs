@@ -3,6 +3,7 @@
 
 mod accepts;
 mod cors;
+mod credentials;
 mod egress;
 mod issuers;
 mod kinds;

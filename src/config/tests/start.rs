@@ -255,12 +255,15 @@ fn no_file_and_egress_targets_open_egress() {
             panic!("client credentials")
         };
         assert_eq!(
-            cognito.token_url.as_str(),
+            cognito.client.token_url.as_str(),
             format!("https://{host}/oauth2/token")
         );
-        assert_eq!(cognito.auth_method, ClientAuthMethod::ClientSecretPost);
-        assert_eq!(cognito.max_reuse.unwrap().as_secs(), 900);
-        assert_eq!(cognito.refresh_before.unwrap().as_secs(), 60);
+        assert!(matches!(
+            cognito.client.authentication,
+            ClientAuthentication::SecretPost(_)
+        ));
+        assert_eq!(cognito.freshness.max_reuse.unwrap().as_secs(), 900);
+        assert_eq!(cognito.freshness.refresh_before.unwrap().as_secs(), 60);
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use self::find::Found;
 use crate::client::pool::{Limits, Payload, SendError};
-use crate::client::token::Attached;
+use crate::client::token::{Attached, For, User};
 use crate::reason::{Denial, Refusal};
 use crate::request::RequestTrailers;
 use crate::request::headers::single;
@@ -83,8 +83,11 @@ async fn carry(
         path_and_query,
     } = find::find(&world.targets, &head.uri, &head.headers)?;
     let definition = target.definition();
-    let user = single(&head.headers, &HANDLE)?.and_then(|handle| world.handles.find(handle));
-    account.directed(&definition.name, user.as_ref());
+    let user = single(&head.headers, &HANDLE)?
+        .and_then(|handle| world.handles.find(handle))
+        .map(|proven| User { proven });
+    let proven = user.as_ref().map(|user| &user.proven);
+    account.directed(&definition.name, proven);
 
     let hop = Hop::of(head, &body, target.pool());
     let trailers = RequestTrailers {
@@ -101,15 +104,21 @@ async fn carry(
     let (first, again) = keep(body, limits, egress.replay_body_bytes, announced).await?;
     let attached = world
         .credentials
-        .attach(&definition.credentials, &head.headers)
+        .attach(
+            &definition.credentials,
+            &For {
+                headers: &head.headers,
+                user: user.as_ref(),
+            },
+        )
         .await?;
     account.attached();
 
     let stripped = definition.forward_user.then_some(&world.owned);
-    let stated = user.as_ref().filter(|_user| definition.forward_user);
+    let stated = proven.filter(|_user| definition.forward_user);
     let id_name = world.config.identity.request_id.as_ref();
     let request_id = account.request_id().clone();
-    let headers = |attached: &Attached| {
+    let headers = || {
         let mut headers = rewrite::request(&head.headers, stripped);
         if let Some(user) = stated {
             rewrite::state_user(&mut headers, user);
@@ -117,31 +126,31 @@ async fn carry(
         rewrite::state_id(&mut headers, id_name, &request_id);
         rewrite::announce(&mut headers, &head.headers, &trailers);
         hop.ask(&mut headers);
-        rewrite::attach(&mut headers, &attached.name, &attached.value);
         headers
     };
-    let mut send = async |attached: &Attached, body: Payload| {
+    let mut send = async |attached: &Attached, body: Payload, kept: Option<&Bytes>| {
         let asked = Instant::now();
         let response = target
             .send(
                 downstream.worker,
                 head.method.clone(),
                 path_and_query.clone(),
-                || headers(attached),
+                headers,
+                |head| attached.apply(head, kept).map_err(Refusal::from),
                 body,
             )
             .await;
         account.answered(asked);
         response
     };
-    let mut response = send(&attached, first).await?;
+    let mut response = send(&attached, first, again.as_ref()).await?;
     if response.status() == StatusCode::UNAUTHORIZED {
         // even if this request cannot be replayed, the next one needs another credential
         let replaced = world.credentials.replace(&attached).await;
         if let (Some(attached), Some(bytes)) = (replaced, again) {
             // its connection may be the only one
             drop(response);
-            response = send(&attached, whole(bytes)).await?;
+            response = send(&attached, whole(bytes.clone()), Some(&bytes)).await?;
         }
     }
     let terms = Terms {

@@ -1,7 +1,7 @@
 //! Headers on the way out and back.
 
+use http::HeaderMap;
 use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue};
 
 use crate::authz::decision::Proven;
 use crate::request::headers::{connection_listed, is_hop_by_hop, same_folded};
@@ -48,11 +48,6 @@ pub(super) fn announce(headers: &mut HeaderMap, original: &HeaderMap, rule: &Req
     }
 }
 
-/// Writes a credential in place of whatever the app wrote there.
-pub(super) fn attach(headers: &mut HeaderMap, name: &HeaderName, value: &HeaderValue) {
-    headers.insert(name, value.clone());
-}
-
 /// What the app is sent: the target's headers without those of this hop, and without a reason that
 /// only we may state.
 pub(super) fn response(original: &HeaderMap) -> HeaderMap {
@@ -72,6 +67,8 @@ fn copy(original: &HeaderMap, passes: impl Fn(&HeaderName) -> bool) -> HeaderMap
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
     use crate::request::IdentityNames;
 

@@ -12,7 +12,6 @@ use crate::authn::credential::TokenSource;
 use crate::authz::decision::Proven;
 use crate::authz::route::{Authorization, Forward, HostRewrite};
 use crate::client::pool::Pool;
-use crate::client::token::Attached;
 use crate::reason::Denial;
 use crate::request::forwarded::{
     TrustedProxies, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, states_origin,
@@ -38,8 +37,8 @@ pub(super) struct Plan<'r> {
     pub(super) token_from: &'r [TokenSource],
     /// Whose identity headers are written.
     pub(super) proven: Option<&'r Proven>,
-    /// The credential that replaces `Authorization`.
-    pub(super) attached: Option<&'r Attached>,
+    /// The header our own credential is going to stand in.
+    pub(super) attached: Option<&'r HeaderName>,
     /// `X-Auth-Handle`
     pub(super) handle: Option<&'r HeaderValue>,
     /// `X-Request-ID` and its configured name.
@@ -167,7 +166,7 @@ impl Plan<'_> {
         }
         let replaced = self
             .attached
-            .is_some_and(|attached| same_folded(name, &attached.name));
+            .is_some_and(|attached| same_folded(name, attached));
         let stripped = self
             .forward
             .strip
@@ -302,9 +301,6 @@ impl Plan<'_> {
         }
         if !has_host {
             out.append(X_FORWARDED_HOST, original_host);
-        }
-        if let Some(attached) = self.attached {
-            out.append(&attached.name, attached.value.clone());
         }
         for (name, value) in self.proven.iter().flat_map(|proven| proven.headers.iter()) {
             out.append(name, value.clone());

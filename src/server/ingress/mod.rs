@@ -18,7 +18,7 @@ use crate::authz::decision::Proven;
 use crate::authz::route::{Access, Authorization, Readers};
 use crate::authz::{Decision, Permit};
 use crate::client::pool::{Limits, Payload};
-use crate::client::token::Attached;
+use crate::client::token::{Attached, For};
 use crate::clock::UnixTime;
 use crate::config;
 use crate::reason::{Denial, Failure, Refusal};
@@ -151,7 +151,7 @@ async fn carry(
     let trailers = || RequestTrailers {
         owned: owned.clone(),
         strip: Arc::clone(&forward.strip),
-        credential: attached.as_ref().map(|attached| attached.name.clone()),
+        credential: attached.as_ref().map(|attached| attached.header().clone()),
     };
     let hop = Hop::of(head, &body, upstream.pool());
     let good_until = permit.proven().map(|proven| proven.until);
@@ -174,7 +174,7 @@ async fn carry(
                 Access::Public => &[],
             },
             proven: permit.proven(),
-            attached: attached.as_ref(),
+            attached: attached.as_ref().map(Attached::header),
             handle: handle.as_ref().map(|(value, _guard)| value),
             request_id: request_id.as_ref().map(|(name, id)| (*name, id)),
             upstream: upstream.pool(),
@@ -183,11 +183,14 @@ async fn carry(
             proxies: &ingress.trusted_proxies,
             forwarded_header: ingress.forwarded_header,
         };
-        let mut request = Request::new(());
-        *request.method_mut() = head.method.clone();
-        *request.uri_mut() = Uri::from(target.clone());
-        *request.headers_mut() = plan.rewrite(&head.headers, &head.uri)?;
-        Ok::<_, Refusal>(request)
+        let (mut request, ()) = Request::new(()).into_parts();
+        request.method = head.method.clone();
+        request.uri = Uri::from(target.clone());
+        request.headers = plan.rewrite(&head.headers, &head.uri)?;
+        if let Some(attached) = &attached {
+            attached.apply(&mut request, None)?;
+        }
+        Ok::<_, Refusal>(Request::from_parts(request, ()))
     };
 
     let asked = Instant::now();
@@ -231,7 +234,13 @@ fn declared(headers: &HeaderMap) -> Option<u64> {
 async fn attach(world: &World, name: &Arc<str>, original: &HeaderMap) -> Result<Attached, Failure> {
     world
         .credentials
-        .attach(std::slice::from_ref(name), original)
+        .attach(
+            std::slice::from_ref(name),
+            &For {
+                headers: original,
+                user: None,
+            },
+        )
         .await
 }
 

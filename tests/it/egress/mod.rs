@@ -15,9 +15,9 @@ use gatepost::authz::identity::ListFormat;
 use gatepost::client::tls;
 use gatepost::clock::SystemClock;
 use gatepost::config::{
-    ClientAuthMethod, ClientCredentials, Config, CredentialKind, CredentialSource, Egress,
-    EgressTarget, ErrorFormat, Errors, Jwks, Listener, Log, RequestIdTrust, Server, Shutdown,
-    TokenCache,
+    ClientAuthentication, ClientCredentials, Config, CredentialKind, CredentialSource, Egress,
+    EgressTarget, ErrorFormat, Errors, Freshness, Jwks, Listener, Log, OAuthClient, RequestIdTrust,
+    Server, Shutdown, TokenCache,
 };
 use gatepost::request::IdentityNames;
 use gatepost::secret::{Secret, SecretSource};
@@ -164,16 +164,18 @@ fn fixed() -> CredentialSource {
 /// A source named `granted`, from the token endpoint at this URL.
 fn granted(url: &str) -> CredentialSource {
     let definition = ClientCredentials {
-        token_url: format!("{url}/token").parse().unwrap(),
-        client_id: "app".to_owned(),
-        client_secret: SecretSource::Literal(Secret::new("s3cret-client".to_owned())),
-        auth_method: ClientAuthMethod::ClientSecretPost,
+        client: OAuthClient {
+            token_url: format!("{url}/token").parse().unwrap(),
+            client_id: "app".to_owned(),
+            authentication: ClientAuthentication::SecretPost(SecretSource::Literal(Secret::new(
+                "s3cret-client".to_owned(),
+            ))),
+            insecure_http: false,
+        },
         scopes: vec![],
         audience: None,
         resource: None,
-        refresh_before: None,
-        max_reuse: None,
-        insecure_http: false,
+        freshness: Freshness::default(),
     };
     source("granted", CredentialKind::ClientCredentials(definition))
 }

@@ -105,7 +105,10 @@ async fn max_reuse_ends_a_token_before_its_exp() {
     let world = World::new(86_400);
     let credentials = world.start(
         &grant(ClientCredentials {
-            max_reuse: Some(Duration::from_secs(100)),
+            freshness: Freshness {
+                max_reuse: Some(Duration::from_secs(100)),
+                ..Freshness::default()
+            },
             ..definition()
         }),
         None,

@@ -9,18 +9,21 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::request::Endpoint;
-use super::{Attached, Credentials};
+use super::{Attached, Credentials, For};
 use crate::client::jwks::Background;
 use crate::client::outgoing::{FetchError, Fetched};
 use crate::clock::Clock;
-use crate::config::{ClientAuthMethod, ClientCredentials, CredentialKind, CredentialSource};
+use crate::config::{
+    ClientAuthentication, ClientCredentials, CredentialKind, CredentialSource, Freshness,
+    OAuthClient,
+};
 use crate::gate::Boxed;
 use crate::reason::Failure;
 use crate::secret::{Secret, SecretSource};
@@ -120,16 +123,32 @@ impl Clock for PausedClock {
 
 fn definition() -> ClientCredentials {
     ClientCredentials {
-        token_url: Url::parse("https://login.test/token").unwrap(),
-        client_id: "my client".to_owned(),
-        client_secret: SecretSource::Literal(Secret::new("hunter2+&".to_owned())),
-        auth_method: ClientAuthMethod::ClientSecretPost,
+        client: client(ClientAuthentication::SecretPost(secret())),
         scopes: vec!["a/read".to_owned(), "b".to_owned()],
         audience: None,
         resource: None,
-        refresh_before: None,
-        max_reuse: None,
+        freshness: Freshness::default(),
+    }
+}
+
+fn secret() -> SecretSource {
+    SecretSource::Literal(Secret::new("hunter2+&".to_owned()))
+}
+
+fn client(authentication: ClientAuthentication) -> OAuthClient {
+    OAuthClient {
+        token_url: Url::parse("https://login.test/token").unwrap(),
+        client_id: "my client".to_owned(),
+        authentication,
         insecure_http: false,
+    }
+}
+
+fn by_file(path: &std::path::Path) -> ClientCredentials {
+    let file = SecretSource::File(path.to_owned());
+    ClientCredentials {
+        client: client(ClientAuthentication::SecretPost(file)),
+        ..definition()
     }
 }
 
@@ -184,7 +203,19 @@ fn names(list: &[&str]) -> Vec<Arc<str>> {
 }
 
 async fn attach(credentials: &Credentials, list: &[&str]) -> Result<Attached, Failure> {
-    credentials.attach(&names(list), &HeaderMap::new()).await
+    attach_for(credentials, &names(list), &HeaderMap::new()).await
+}
+
+async fn attach_for(
+    credentials: &Credentials,
+    list: &[Arc<str>],
+    headers: &HeaderMap,
+) -> Result<Attached, Failure> {
+    let call = For {
+        headers,
+        user: None,
+    };
+    credentials.attach(list, &call).await
 }
 
 /// The token, or the seconds after which to try again.
@@ -197,6 +228,19 @@ async fn token(credentials: &Credentials) -> Result<String, u64> {
 }
 
 fn text(attached: &Attached) -> String {
-    assert!(attached.value.is_sensitive());
-    attached.value.to_str().unwrap().to_owned()
+    written(attached).1
+}
+
+/// The header it writes into a head that has it already.
+fn written(attached: &Attached) -> (HeaderName, String) {
+    let name = attached.header().clone();
+    let (mut head, ()) = Request::new(()).into_parts();
+    let app = HeaderValue::from_static("the app's");
+    head.headers.append(&name, app.clone());
+    head.headers.append(&name, app);
+    attached.apply(&mut head, None).unwrap();
+    let values: Vec<_> = head.headers.get_all(&name).iter().collect();
+    assert_eq!(values.len(), 1);
+    assert!(values[0].is_sensitive());
+    (name.clone(), values[0].to_str().unwrap().to_owned())
 }

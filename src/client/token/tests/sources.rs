@@ -11,7 +11,7 @@ use super::*;
 async fn the_client_authenticates_by_body_or_by_form_encoded_basic() {
     let world = World::new(1000);
     let basic = ClientCredentials {
-        auth_method: ClientAuthMethod::ClientSecretBasic,
+        client: client(ClientAuthentication::SecretBasic(secret())),
         scopes: vec![],
         audience: Some("orders".to_owned()),
         resource: Some("urn:r".to_owned()),
@@ -31,9 +31,9 @@ async fn the_client_authenticates_by_body_or_by_form_encoded_basic() {
         (
             pairs(&[
                 ("grant_type", "client_credentials"),
+                ("scope", "a/read b"),
                 ("client_id", "my client"),
                 ("client_secret", "hunter2+&"),
-                ("scope", "a/read b"),
             ]),
             None
         )
@@ -58,10 +58,7 @@ async fn after_invalid_client_the_secret_is_read_again_once() {
     let path = folder.path().join("secret");
     std::fs::write(&path, "old").unwrap();
     let world = World::new(1000);
-    let file = ClientCredentials {
-        client_secret: SecretSource::File(path.clone()),
-        ..definition()
-    };
+    let file = by_file(&path);
     let credentials = world.start(&grant(file), None);
     let refusal = r#"{"error":"invalid_client"}"#;
     world.endpoint.then(400, refusal, None);
@@ -72,7 +69,7 @@ async fn after_invalid_client_the_secret_is_read_again_once() {
     world.endpoint.then(401, refusal, None);
     assert_eq!(token(&credentials).await.as_deref(), Ok("Bearer t-3"));
     let seen = world.endpoint.seen.lock().unwrap();
-    let secrets: Vec<_> = seen.iter().map(|(form, _)| form[2].1.as_str()).collect();
+    let secrets: Vec<_> = seen.iter().map(|(form, _)| form[3].1.as_str()).collect();
     assert_eq!(secrets, ["old", "old", "new"]);
 }
 
@@ -82,10 +79,7 @@ async fn a_reload_keeps_the_token_of_an_unchanged_source_and_no_other() {
     let path = folder.path().join("secret");
     std::fs::write(&path, "old").unwrap();
     let world = World::new(1000);
-    let file = ClientCredentials {
-        client_secret: SecretSource::File(path.clone()),
-        ..definition()
-    };
+    let file = by_file(&path);
     let first = world.start(&grant(file.clone()), None);
     assert_eq!(token(&first).await.as_deref(), Ok("Bearer t-1"));
     let second = world.start(&grant(file.clone()), Some(&first));
@@ -154,13 +148,13 @@ async fn static_values_are_read_again_when_refused_and_replayed_only_if_changed(
         );
         std::fs::write(&path, "one\n").unwrap();
         let one = attach(&credentials, &[name]).await.unwrap();
-        assert_eq!(one.name, header);
+        assert_eq!(one.header(), header);
         assert_eq!(text(&one), format!("{scheme} one"));
         assert!(credentials.replace(&one).await.is_none());
         std::fs::write(&path, "two\n").unwrap();
         let two = credentials.replace(&one).await.unwrap();
         assert_eq!(
-            (two.name.as_str(), text(&two)),
+            (two.header().as_str(), text(&two)),
             (header, format!("{scheme} two"))
         );
         // another request was refused with the old one
@@ -180,20 +174,19 @@ async fn the_first_source_that_has_something_is_used() {
     let credentials = world.start(&sources, None);
     let list = names(&["caller", "billing"]);
     let mut original = HeaderMap::new();
-    let service = credentials.attach(&list, &original).await.unwrap();
+    let service = attach_for(&credentials, &list, &original).await.unwrap();
     assert_eq!(text(&service), "Bearer t-1");
     original.append(header::AUTHORIZATION, HeaderValue::from_static("Basic x"));
-    let caller = credentials.attach(&list, &original).await.unwrap();
+    let caller = attach_for(&credentials, &list, &original).await.unwrap();
     assert_eq!(text(&caller), "Basic x");
     assert!(credentials.replace(&caller).await.is_none());
     // two of them are nobody's
     original.append(header::AUTHORIZATION, HeaderValue::from_static("Basic y"));
-    let service = credentials.attach(&list, &original).await.unwrap();
+    let service = attach_for(&credentials, &list, &original).await.unwrap();
     assert_eq!(text(&service), "Bearer t-1");
     for nothing in [&["caller"][..], &["unknown"], &[]] {
         assert!(
-            credentials
-                .attach(&names(nothing), &original)
+            attach_for(&credentials, &names(nothing), &original)
                 .await
                 .is_err()
         );
@@ -203,7 +196,7 @@ async fn the_first_source_that_has_something_is_used() {
     let either = names(&["billing", "caller"]);
     original.remove(header::AUTHORIZATION);
     original.append(header::AUTHORIZATION, HeaderValue::from_static("Basic x"));
-    let caller = credentials.attach(&either, &original).await.unwrap();
+    let caller = attach_for(&credentials, &either, &original).await.unwrap();
     assert_eq!(text(&caller), "Basic x");
 }
 

@@ -1,0 +1,67 @@
+//! What a call carries, and what is known of the call it is for.
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::authz::decision::Proven;
+use crate::reason::Failure;
+
+/// The call a credential is for.
+#[derive(Clone, Copy, Debug)]
+pub struct For<'r> {
+    /// The headers of the request as it came: `pass_through` reads them.
+    pub headers: &'r HeaderMap,
+    /// Who stands behind it, if that is known.
+    pub user: Option<&'r User>,
+}
+
+/// The user behind a call.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// Who, and until when this is known.
+    pub proven: Proven,
+}
+
+/// A credential that one call is given, before its head is finished.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    pub(super) what: Attachment,
+    /// Whose it is.
+    pub(super) source: usize,
+}
+
+/// What is done to a finished head.
+#[derive(Clone, Debug)]
+pub(super) enum Attachment {
+    /// A header is written. Its value is sensitive.
+    Header(HeaderName, HeaderValue),
+}
+
+impl Attachment {
+    /// `Authorization` with this value.
+    pub(super) fn authorization(value: HeaderValue) -> Self {
+        Self::Header(header::AUTHORIZATION, value)
+    }
+}
+
+impl Attached {
+    /// The header it writes: nobody else may, in the head or in trailers.
+    #[must_use]
+    pub fn header(&self) -> &HeaderName {
+        match &self.what {
+            Attachment::Header(name, _value) => name,
+        }
+    }
+
+    /// Authenticates a request whose head is finished: method, path, query and all headers, `Host`
+    /// included. `body` is the whole body, if it is kept.
+    pub fn apply(&self, head: &mut Parts, _body: Option<&Bytes>) -> Result<(), Failure> {
+        match &self.what {
+            Attachment::Header(name, value) => {
+                head.headers.insert(name, value.clone());
+                Ok(())
+            }
+        }
+    }
+}

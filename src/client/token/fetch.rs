@@ -1,0 +1,97 @@
+//! What the freshness engine asks a credential source for, and what it gets.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::client::outgoing;
+use crate::clock::UnixTime;
+use crate::gate::Boxed;
+use crate::secret::SecretError;
+
+/// How long a token is used whose answer has no `expires_in` and which is no JWT with an `exp`.
+pub const UNSTATED_LIFE: Duration = Duration::from_secs(300);
+
+/// Where a credential comes from: a token endpoint, the task role's endpoint, an identity pool.
+pub trait Fetch<C>: fmt::Debug + Send + Sync {
+    /// Asks for one. A caller that stops waiting does not end it; [`Grant`](super::Grant) sees to
+    /// it that one is asked for at a time, and not again too soon.
+    fn fetch(&self, now: UnixTime) -> Boxed<'_, Result<Granted<C>, FetchError>>;
+}
+
+/// A credential, as granted.
+#[derive(Clone, Debug)]
+pub struct Granted<C> {
+    /// What it is.
+    pub credential: C,
+    /// How long it is valid, from the moment it was asked for.
+    pub life: Duration,
+    /// Who says so.
+    pub life_from: LifeFrom,
+    /// The granted scopes, if the endpoint states them.
+    pub scope: Option<String>,
+}
+
+/// Where a token's life is known from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LifeFrom {
+    /// The answer's `expires_in`.
+    ExpiresIn,
+    /// The JWT's `exp`.
+    Exp,
+    /// Nobody: [`UNSTATED_LIFE`].
+    Unstated,
+}
+
+/// Why there is no token. Its text holds no secret and nothing the endpoint chose freely.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The client's own secret cannot be had.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// No answer within the deadline; what failed.
+    #[error("no answer from the token endpoint: {0}")]
+    NoAnswer(#[from] outgoing::FetchError),
+    /// The endpoint said no.
+    #[error("the token endpoint answered {status}{}", said(code.as_deref()))]
+    Refused {
+        /// The status.
+        status: StatusCode,
+        /// The OAuth error code, if the body holds one.
+        code: Option<String>,
+        /// `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+    /// 200, but no usable token.
+    #[error("the token endpoint's answer is not usable: {0}")]
+    Unusable(&'static str),
+}
+
+fn said(code: Option<&str>) -> String {
+    code.map(|code| format!(" {code}")).unwrap_or_default()
+}
+
+impl FetchError {
+    /// When the endpoint wants to be asked again.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            Self::Secret(_) | Self::NoAnswer(_) | Self::Unusable(_) => None,
+        }
+    }
+
+    /// Whether the endpoint does not take our client authentication: the secret may have been
+    /// rotated. Cognito says so with 400, others with 401, some without a code.
+    #[must_use]
+    pub fn is_invalid_client(&self) -> bool {
+        match self {
+            Self::Refused { status, code, .. } => match code.as_deref() {
+                Some(code) => code == "invalid_client",
+                None => *status == StatusCode::UNAUTHORIZED,
+            },
+            Self::Secret(_) | Self::NoAnswer(_) | Self::Unusable(_) => false,
+        }
+    }
+}

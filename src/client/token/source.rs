@@ -1,0 +1,188 @@
+//! One `[credentials.X]`: a variant for each way to come by a credential. Each answers `attach`,
+//! `replace` and `report`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::client::jwks::Background;
+use crate::client::token::attached::Attachment;
+use crate::client::token::client_credentials::Asking;
+use crate::client::token::kept::Kept;
+use crate::client::token::request::{Endpoint, Requester};
+use crate::client::token::{Bearer, Fetch, For, Grant};
+use crate::clock::Clock;
+use crate::config::{ClientCredentials, CredentialKind, CredentialSource};
+use crate::request::headers::single;
+use crate::telemetry::Telemetry;
+
+/// What a source is built with.
+pub(super) struct Means<'m> {
+    pub(super) endpoint: &'m Arc<dyn Endpoint>,
+    pub(super) clock: &'m Arc<dyn Clock>,
+    pub(super) telemetry: &'m Arc<Telemetry>,
+    pub(super) background: &'m Background,
+    /// Ends this world's drivers.
+    pub(super) stop: &'m CancellationToken,
+}
+
+/// Where a credential comes from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// Fetched from a token endpoint for this service, kept fresh.
+    ClientCredentials(Granting),
+    /// Read from a file or variable.
+    Kept(Kept),
+    /// The caller's own.
+    PassThrough(Arc<str>),
+}
+
+/// A grant together with what fetches for it.
+#[derive(Debug)]
+pub(super) struct Granting {
+    asking: Arc<Asking>,
+    grant: Arc<Grant<Bearer>>,
+}
+
+/// A source has nothing for this call.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Nothing {
+    /// It may have in this time.
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Source {
+    /// Builds a source, or takes over what `previous` holds if it is the same. Reads the disk.
+    pub(super) fn start(
+        source: &CredentialSource,
+        means: &Means<'_>,
+        previous: Option<&Self>,
+    ) -> Self {
+        let name = Arc::clone(&source.name);
+        match &source.kind {
+            CredentialKind::ClientCredentials(definition) => {
+                let previous = match previous {
+                    Some(Self::ClientCredentials(granting)) => Some(granting),
+                    Some(Self::Kept(_) | Self::PassThrough(_)) | None => None,
+                };
+                Self::ClientCredentials(Granting::start(name, definition, means, previous))
+            }
+            CredentialKind::StaticToken { token } => Self::Kept(Kept::new(
+                name,
+                "static_token",
+                header::AUTHORIZATION,
+                Some("Bearer".to_owned()),
+                token.clone(),
+            )),
+            CredentialKind::ApiKey {
+                header,
+                scheme,
+                value,
+            } => Self::Kept(Kept::new(
+                name,
+                "api_key",
+                header.clone(),
+                scheme.clone(),
+                value.clone(),
+            )),
+            CredentialKind::PassThrough => Self::PassThrough(name),
+        }
+    }
+
+    /// The credential for this call.
+    pub(super) async fn attach(&self, call: &For<'_>) -> Result<Attachment, Nothing> {
+        match self {
+            Self::ClientCredentials(granting) => granting.attach().await,
+            Self::Kept(kept) => kept.attach().await.ok_or(Nothing::default()),
+            Self::PassThrough(_) => match single(call.headers, &header::AUTHORIZATION) {
+                Ok(Some(value)) => {
+                    let mut value = value.clone();
+                    value.set_sensitive(true);
+                    Ok(Attachment::authorization(value))
+                }
+                Ok(None) | Err(_) => Err(Nothing::default()),
+            },
+        }
+    }
+
+    /// Another one than the refused one, worth a replay.
+    pub(super) async fn replace(&self, refused: &Attachment) -> Option<Attachment> {
+        match self {
+            Self::ClientCredentials(granting) => granting.replace(refused).await,
+            Self::Kept(kept) => kept.replace(refused).await,
+            Self::PassThrough(_) => None,
+        }
+    }
+
+    /// What `/status` shows of it. No secrets.
+    pub(super) fn report(&self) -> Value {
+        match self {
+            Self::ClientCredentials(granting) => granting.grant.report(),
+            Self::Kept(kept) => kept.report(),
+            Self::PassThrough(name) => json!({ "name": &**name, "kind": "pass_through" }),
+        }
+    }
+}
+
+impl Granting {
+    fn start(
+        name: Arc<str>,
+        definition: &ClientCredentials,
+        means: &Means<'_>,
+        previous: Option<&Self>,
+    ) -> Self {
+        let asking = Asking {
+            definition: definition.clone(),
+            requester: Requester::new(definition.client.clone(), Arc::clone(means.endpoint)),
+        };
+        let kept = previous.filter(|previous| {
+            previous.asking.definition == *definition
+                && previous.asking.requester.is_same(&asking.requester)
+        });
+        let granting = if let Some(kept) = kept {
+            kept.asking.requester.ask_through(&asking.requester);
+            Self {
+                asking: Arc::clone(&kept.asking),
+                grant: Arc::clone(&kept.grant),
+            }
+        } else {
+            let asking = Arc::new(asking);
+            let grant = Grant::new(
+                name,
+                "client_credentials",
+                definition.freshness,
+                Arc::clone(&asking) as Arc<dyn Fetch<Bearer>>,
+                Arc::clone(means.clock),
+                Arc::clone(means.telemetry),
+            );
+            Self {
+                asking,
+                grant: Arc::new(grant),
+            }
+        };
+        let drive = Arc::clone(&granting.grant).drive(means.stop.clone());
+        means.background.tasks.spawn(drive);
+        granting
+    }
+
+    async fn attach(&self) -> Result<Attachment, Nothing> {
+        match self.grant.find().await {
+            Ok(token) => Ok(Attachment::authorization(token.header().clone())),
+            Err(pause) => Err(Nothing {
+                retry_after: Some(pause),
+            }),
+        }
+    }
+
+    async fn replace(&self, refused: &Attachment) -> Option<Attachment> {
+        let Attachment::Header(_, refused) = refused;
+        let token = self
+            .grant
+            .replace(|token| token.header() == refused)
+            .await?;
+        Some(Attachment::authorization(token.header().clone()))
+    }
+}

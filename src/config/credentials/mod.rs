@@ -1,0 +1,45 @@
+//! Credential sources: what an egress request, or a route's `authorization = { replace = … }`,
+//! carries. A kind of more than a few keys has its own file.
+
+mod client;
+mod client_credentials;
+
+use std::sync::Arc;
+
+use http::HeaderName;
+
+pub use self::client::*;
+pub use self::client_credentials::*;
+use crate::secret::SecretSource;
+
+/// `[credentials.X]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialSource {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What it does.
+    pub kind: CredentialKind,
+}
+
+/// Where an egress credential comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// OAuth 2.0 client credentials grant (RFC 6749 4.4).
+    ClientCredentials(ClientCredentials),
+    /// A token that somebody else issued and rotates.
+    StaticToken {
+        /// The token.
+        token: SecretSource,
+    },
+    /// A key in a header.
+    ApiKey {
+        /// The header.
+        header: HeaderName,
+        /// A scheme before the value (`ApiKey`), separated by a space.
+        scheme: Option<String>,
+        /// The key.
+        value: SecretSource,
+    },
+    /// The caller's own `Authorization`, unchanged.
+    PassThrough,
+}

@@ -1,0 +1,47 @@
+//! Credential sources as written. A kind of more than a few keys has its own file.
+
+mod client;
+mod client_credentials;
+
+use http::HeaderName;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::super::forms::{NonEmpty, Text};
+use super::Secret;
+
+pub(in crate::config) use self::client::*;
+pub(in crate::config) use self::client_credentials::*;
+
+/// One `[credentials.NAME]` table.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(in crate::config) enum Credential {
+    /// OAuth 2.0 client credentials (RFC 6749 4.4).
+    ClientCredentials(Box<ClientCredentials>),
+    /// A token that somebody else issued and rotates.
+    StaticToken(StaticToken),
+    /// A key in a header.
+    ApiKey(ApiKey),
+    /// The caller's own `Authorization`, unchanged.
+    PassThrough(PassThrough),
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct StaticToken {
+    /// The token.
+    pub(in crate::config) token: Secret,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct ApiKey {
+    /// The header.
+    pub(in crate::config) header: Text<HeaderName>,
+    /// A scheme before the value, separated by a space.
+    pub(in crate::config) scheme: Option<Text<NonEmpty>>,
+    /// The key.
+    pub(in crate::config) value: Secret,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct PassThrough {}

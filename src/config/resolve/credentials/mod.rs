@@ -1,0 +1,52 @@
+//! Credential sources. A kind of more than a few keys has its own file.
+
+mod client;
+mod client_credentials;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::super::error::KeyPath;
+use super::super::raw::{self, Part};
+use super::super::{CredentialKind, CredentialSource};
+use super::Resolver;
+
+impl Resolver<'_> {
+    pub(super) fn credentials(
+        &mut self,
+        mut raw: BTreeMap<String, Part<raw::Credential>>,
+    ) -> Vec<CredentialSource> {
+        let mut sources = Vec::with_capacity(raw.len());
+        for name in self.names.credentials.clone() {
+            let path = KeyPath::of(&["credentials", &name]);
+            let Some(raw) = raw.remove(&name).and_then(|part| self.part(part, &path)) else {
+                continue;
+            };
+            let kind = match raw {
+                raw::Credential::ClientCredentials(raw) => self
+                    .client_credentials(*raw, &path)
+                    .map(CredentialKind::ClientCredentials),
+                raw::Credential::StaticToken(raw) => self
+                    .secret(&raw.token, &path.key("token"))
+                    .map(|(token, _)| CredentialKind::StaticToken { token }),
+                raw::Credential::ApiKey(raw) => {
+                    self.framing(&raw.header.0, &path.key("header"));
+                    let value = self.secret(&raw.value, &path.key("value"));
+                    value.map(|(value, _)| CredentialKind::ApiKey {
+                        header: raw.header.0,
+                        scheme: raw.scheme.map(|scheme| scheme.0.0),
+                        value,
+                    })
+                }
+                raw::Credential::PassThrough(raw::PassThrough {}) => {
+                    Some(CredentialKind::PassThrough)
+                }
+            };
+            sources.extend(kind.map(|kind| CredentialSource {
+                name: Arc::from(name),
+                kind,
+            }));
+        }
+        sources
+    }
+}
