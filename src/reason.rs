@@ -31,6 +31,8 @@ pub enum Denial {
     CredentialMissing,
     /// The egress listener does not serve this target, host or browser.
     EgressTargetRefused,
+    /// A call that only its user's credential may make, and there is none: what the app is told.
+    EgressUserUnavailable(&'static str),
     /// None of the required groups.
     GroupMissing,
     /// The token says that its groups are elsewhere (Entra overage).
@@ -102,6 +104,7 @@ impl Denial {
             Self::CredentialAmbiguous => "credential_ambiguous",
             Self::CredentialMissing => "credential_missing",
             Self::EgressTargetRefused => "egress_target_refused",
+            Self::EgressUserUnavailable(_) => "egress_token_unavailable",
             Self::GroupMissing => "group_missing",
             Self::GroupsUnresolved => "groups_unresolved",
             Self::HeadersTooLarge => "headers_too_large",

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::gate::{Gate, KeySource, Parts};
 use crate::request::OwnedHeaders;
 use crate::server::World;
+use crate::server::handles::Wanted;
 use crate::server::tls::Terminations;
 
 /// Builds everything one request needs. With `previous`, what did not change is kept.
@@ -86,6 +87,7 @@ pub(super) fn build(
         tls: terminations,
         keys,
         upstreams: Arc::new(upstreams),
+        wanted: Wanted::by(&config, &credentials),
         credentials: Arc::new(credentials),
         targets: Arc::new(targets),
         owned: OwnedHeaders::new(&config.identity, &config.strip, false),

@@ -129,6 +129,8 @@ impl App {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
+        let sweep = Arc::clone(&shared.handles).sweep(background.stop.clone());
+        background.tasks.spawn(sweep);
         let world = build(Arc::new(config), &shared, &background, None)?;
         let app = Self {
             current: Arc::new(ArcSwap::from_pointee(world)),

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::gate::Gate;
 use crate::request::OwnedHeaders;
-use crate::server::handles::Handles;
+use crate::server::handles::{Handles, Wanted};
 use crate::server::tls::Terminations;
 use crate::telemetry::Telemetry;
 
@@ -41,6 +41,8 @@ pub struct World {
     pub owned_passing_overrides: OwnedHeaders,
     /// `X-Auth-Handle` → user; outlives reloads.
     pub handles: Arc<Handles>,
+    /// What egress needs to know of a request's user.
+    pub wanted: Wanted,
     /// Log and metrics; outlives reloads.
     pub telemetry: Arc<Telemetry>,
     /// Wall time.

@@ -30,6 +30,7 @@ every!(denials: Denial {
     Denial::CredentialAmbiguous => Denial::CredentialAmbiguous,
     Denial::CredentialMissing => Denial::CredentialMissing,
     Denial::EgressTargetRefused => Denial::EgressTargetRefused,
+    Denial::EgressUserUnavailable(_) => Denial::EgressUserUnavailable("why"),
     Denial::GroupMissing => Denial::GroupMissing,
     Denial::GroupsUnresolved => Denial::GroupsUnresolved,
     Denial::HeadersTooLarge => Denial::HeadersTooLarge,

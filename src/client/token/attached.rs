@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::authz::decision::Proven;
+use crate::client::token::User;
 use crate::reason::Failure;
 
 /// The call a credential is for.
@@ -14,13 +14,6 @@ pub struct For<'r> {
     pub headers: &'r HeaderMap,
     /// Who stands behind it, if that is known.
     pub user: Option<&'r User>,
-}
-
-/// The user behind a call.
-#[derive(Clone, Debug)]
-pub struct User {
-    /// Who, and until when this is known.
-    pub proven: Proven,
 }
 
 /// A credential that one call is given, before its head is finished.

@@ -8,11 +8,14 @@ mod client_credentials;
 mod fetch;
 mod grant;
 mod kept;
+mod pass_through;
 mod request;
 mod schedule;
 mod source;
+mod subject;
 #[cfg(test)]
 mod tests;
+mod user;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,22 +24,30 @@ use std::time::Duration;
 use tokio_util::sync::DropGuard;
 
 pub use self::answer::{Peek, peek};
-pub use self::attached::{Attached, For, User};
+pub use self::attached::{Attached, For};
 pub use self::bearer::Bearer;
 use self::client_credentials::Asking;
 pub use self::fetch::{Fetch, FetchError, Granted, LifeFrom, UNSTATED_LIFE};
 pub use self::grant::Grant;
 use self::request::{Endpoint, Requester};
-use self::source::{Means, Source};
+use self::source::{Absent, Means, Source};
+pub use self::subject::{FetchFor, Setup, Subjects, Without};
+#[cfg(test)]
+pub(crate) use self::user::tests::user;
+pub use self::user::{SubjectToken, User};
 use crate::client::jwks::Background;
 use crate::client::outgoing::Outgoing;
 use crate::clock::{Clock, UnixTime};
 use crate::config;
-use crate::reason::Failure;
+use crate::reason::{Denial, Failure, Refusal};
 use crate::telemetry::Telemetry;
 
 /// What a failure suggests when no source knows better.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What the app is told of a call that nobody stands behind.
+const NO_USER: &str = "This target is called for a user: pass on the X-Auth-Handle of the request that is \
+                       being answered.";
 
 /// All `[credentials.X]`, with the tokens they hold.
 #[derive(Debug)]
@@ -100,40 +111,56 @@ impl Credentials {
         self.sources.get(*self.by_name.get(name)?)
     }
 
-    /// The credential of the first source in `names` that has something for this call.
-    pub async fn attach(&self, names: &[Arc<str>], call: &For<'_>) -> Result<Attached, Failure> {
+    /// The credential of the first source in `names` that has something for this call. A user's call
+    /// ends at the first source that makes its credential from the user's: what that one has not, no
+    /// other stands in for.
+    pub async fn attach(&self, names: &[Arc<str>], call: &For<'_>) -> Result<Attached, Refusal> {
         let mut retry_after: Option<Duration> = None;
+        let mut without_user = false;
         for &at in names.iter().filter_map(|name| self.by_name.get(name)) {
             let Some(source) = self.sources.get(at) else {
                 continue;
             };
             match source.attach(call).await {
                 Ok(what) => return Ok(Attached { what, source: at }),
-                Err(nothing) => {
+                Err(Absent::Nothing(nothing)) => {
                     let sooner = retry_after.into_iter().chain(nothing.retry_after).min();
                     retry_after = sooner;
                 }
+                Err(Absent::NoUser) => without_user = true,
+                Err(Absent::Ends(refusal)) => return Err(refusal),
             }
+        }
+        if without_user && retry_after.is_none() {
+            return Err(Denial::EgressUserUnavailable(NO_USER).into());
         }
         Err(Failure::EgressTokenUnavailable {
             retry_after: retry_after.unwrap_or_default().max(RETRY_AFTER),
-        })
+        }
+        .into())
     }
 
     /// The target refused `refused` with 401: another credential of the same source if there is
     /// one worth a replay, else `None`. A fetched token is refetched only if it is still the
     /// current one, and at most once per source in 30 s; static values are read again and count
     /// only if they changed; a caller's own token has no other.
-    pub async fn replace(&self, refused: &Attached) -> Option<Attached> {
+    pub async fn replace(&self, refused: &Attached, call: &For<'_>) -> Option<Attached> {
         let what = self
             .sources
             .get(refused.source)?
-            .replace(&refused.what)
+            .replace(&refused.what, call)
             .await?;
         Some(Attached {
             what,
             source: refused.source,
         })
+    }
+
+    /// Whether one of these sources makes its credential from the user's.
+    #[must_use]
+    pub fn need_user(&self, names: &[Arc<str>]) -> bool {
+        let mut sources = names.iter().filter_map(|name| self.find(name));
+        sources.any(Source::needs_user)
     }
 
     /// What `/status` shows: per source its kind, age, time to expiry, last error. No secrets.

@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::jwks::Background;
 use crate::client::token::attached::Attachment;
 use crate::client::token::client_credentials::Asking;
 use crate::client::token::kept::Kept;
+use crate::client::token::pass_through::PassThrough;
 use crate::client::token::request::{Endpoint, Requester};
-use crate::client::token::{Bearer, Fetch, For, Grant};
+use crate::client::token::subject::Without;
+use crate::client::token::{Bearer, Fetch, For, Grant, RETRY_AFTER};
 use crate::clock::Clock;
 use crate::config::{ClientCredentials, CredentialKind, CredentialSource};
-use crate::request::headers::single;
+use crate::reason::{Denial, Failure, Refusal};
 use crate::telemetry::Telemetry;
 
 /// What a source is built with.
@@ -37,7 +39,7 @@ pub(super) enum Source {
     /// Read from a file or variable.
     Kept(Kept),
     /// The caller's own.
-    PassThrough(Arc<str>),
+    PassThrough(PassThrough),
 }
 
 /// A grant together with what fetches for it.
@@ -52,6 +54,40 @@ pub(super) struct Granting {
 pub(super) struct Nothing {
     /// It may have in this time.
     pub(super) retry_after: Option<Duration>,
+}
+
+/// Why a source has no credential for a call.
+#[derive(Debug)]
+pub(super) enum Absent {
+    /// It has none at the moment: the next one may.
+    Nothing(Nothing),
+    /// Nobody stands behind the call, which is for the next one then.
+    NoUser,
+    /// It has none for this user, and no other source has.
+    Ends(Refusal),
+}
+
+impl From<Nothing> for Absent {
+    fn from(nothing: Nothing) -> Self {
+        Self::Nothing(nothing)
+    }
+}
+
+impl From<Without> for Absent {
+    fn from(without: Without) -> Self {
+        let why = match without {
+            Without::Token => {
+                "The user was proven by no token that could be passed on or exchanged."
+            }
+            Without::Expired => "The user's token has expired.",
+            Without::Refused(why) => why,
+            Without::Later(pause) => {
+                let retry_after = pause.max(RETRY_AFTER);
+                return Self::Ends(Failure::EgressTokenUnavailable { retry_after }.into());
+            }
+        };
+        Self::Ends(Denial::EgressUserUnavailable(why).into())
+    }
 }
 
 impl Source {
@@ -88,28 +124,35 @@ impl Source {
                 scheme.clone(),
                 value.clone(),
             )),
-            CredentialKind::PassThrough => Self::PassThrough(name),
+            CredentialKind::PassThrough => {
+                Self::PassThrough(PassThrough::new(name, Arc::clone(means.clock)))
+            }
+        }
+    }
+
+    /// Whether it makes its credential from the user's.
+    pub(super) fn needs_user(&self) -> bool {
+        match self {
+            Self::PassThrough(_) => true,
+            Self::ClientCredentials(_) | Self::Kept(_) => false,
         }
     }
 
     /// The credential for this call.
-    pub(super) async fn attach(&self, call: &For<'_>) -> Result<Attachment, Nothing> {
+    pub(super) async fn attach(&self, call: &For<'_>) -> Result<Attachment, Absent> {
         match self {
-            Self::ClientCredentials(granting) => granting.attach().await,
-            Self::Kept(kept) => kept.attach().await.ok_or(Nothing::default()),
-            Self::PassThrough(_) => match single(call.headers, &header::AUTHORIZATION) {
-                Ok(Some(value)) => {
-                    let mut value = value.clone();
-                    value.set_sensitive(true);
-                    Ok(Attachment::authorization(value))
-                }
-                Ok(None) | Err(_) => Err(Nothing::default()),
-            },
+            Self::ClientCredentials(granting) => Ok(granting.attach().await?),
+            Self::Kept(kept) => Ok(kept.attach().await.ok_or(Nothing::default())?),
+            Self::PassThrough(own) => own.attach(call),
         }
     }
 
     /// Another one than the refused one, worth a replay.
-    pub(super) async fn replace(&self, refused: &Attachment) -> Option<Attachment> {
+    pub(super) async fn replace(
+        &self,
+        refused: &Attachment,
+        _call: &For<'_>,
+    ) -> Option<Attachment> {
         match self {
             Self::ClientCredentials(granting) => granting.replace(refused).await,
             Self::Kept(kept) => kept.replace(refused).await,
@@ -122,7 +165,7 @@ impl Source {
         match self {
             Self::ClientCredentials(granting) => granting.grant.report(),
             Self::Kept(kept) => kept.report(),
-            Self::PassThrough(name) => json!({ "name": &**name, "kind": "pass_through" }),
+            Self::PassThrough(own) => own.report(),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod find;
 mod rewrite;
+mod user;
 
 use std::sync::Arc;
 
@@ -18,15 +19,13 @@ use tokio::time::Instant;
 
 use self::find::Found;
 use crate::client::pool::{Limits, Payload, SendError};
-use crate::client::token::{Attached, For, User};
+use crate::client::token::{Attached, For};
 use crate::reason::{Denial, Refusal};
 use crate::request::RequestTrailers;
-use crate::request::headers::single;
 use crate::server::World;
 use crate::server::accept::Downstream;
 use crate::server::account::Account;
 use crate::server::body::Body;
-use crate::server::handles::HANDLE;
 use crate::server::hop::{Hop, Terms};
 use crate::server::respond::{Responder, X_AUTH_REASON};
 use crate::telemetry::Plane;
@@ -59,6 +58,9 @@ fn refuse(world: &World, head: &Parts, refusal: &Refusal) -> Response<Body> {
     if head.method == Method::CONNECT {
         responder = responder.saying(NO_TUNNEL);
     }
+    if let Refusal::Denied(Denial::EgressUserUnavailable(why)) = refusal {
+        responder = responder.saying(why);
+    }
     let mut response = responder.refuse(refusal);
     let reason = HeaderValue::from_static(refusal.reason());
     response.headers_mut().insert(X_AUTH_REASON, reason);
@@ -83,9 +85,7 @@ async fn carry(
         path_and_query,
     } = find::find(&world.targets, &head.uri, &head.headers)?;
     let definition = target.definition();
-    let user = single(&head.headers, &HANDLE)?
-        .and_then(|handle| world.handles.find(handle))
-        .map(|proven| User { proven });
+    let user = user::find(world, definition, &head.headers)?;
     let proven = user.as_ref().map(|user| &user.proven);
     account.directed(&definition.name, proven);
 
@@ -102,15 +102,13 @@ async fn carry(
     };
     let announced = head.headers.contains_key(header::TRAILER);
     let (first, again) = keep(body, limits, egress.replay_body_bytes, announced).await?;
+    let call = For {
+        headers: &head.headers,
+        user: user.as_ref(),
+    };
     let attached = world
         .credentials
-        .attach(
-            &definition.credentials,
-            &For {
-                headers: &head.headers,
-                user: user.as_ref(),
-            },
-        )
+        .attach(&definition.credentials, &call)
         .await?;
     account.attached();
 
@@ -146,7 +144,7 @@ async fn carry(
     let mut response = send(&attached, first, again.as_ref()).await?;
     if response.status() == StatusCode::UNAUTHORIZED {
         // even if this request cannot be replayed, the next one needs another credential
-        let replaced = world.credentials.replace(&attached).await;
+        let replaced = world.credentials.replace(&attached, &call).await;
         if let (Some(attached), Some(bytes)) = (replaced, again) {
             // its connection may be the only one
             drop(response);

@@ -5,6 +5,7 @@ mod acting;
 mod cors;
 mod headers;
 mod target;
+mod user;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,6 @@ use http::{HeaderMap, HeaderName, Method, Request, Response, Uri, header};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use crate::authz::decision::Proven;
 use crate::authz::route::{Access, Authorization, Readers};
 use crate::authz::{Decision, Permit};
 use crate::client::pool::{Limits, Payload};
@@ -28,7 +28,7 @@ use crate::server::World;
 use crate::server::accept::Downstream;
 use crate::server::account::Account;
 use crate::server::body::Body;
-use crate::server::handles::{HANDLE, HandleGuard};
+use crate::server::handles::{HANDLE, HandleGuard, Wanted};
 use crate::server::hop::{Hop, Terms};
 use crate::server::respond::Responder;
 use crate::telemetry::Plane;
@@ -103,6 +103,7 @@ async fn carry(
     };
     let judgement = world.gate.check(&facts, world.clock.now(), &mut ()).await;
     *readers = cors::readers(judgement.evidence.route.as_deref(), &head.headers);
+    let expires_at = judgement.evidence.expires_at;
     account.judged(judgement.evidence);
     let mut permit = match judgement.outcome? {
         Decision::Allow(permit) => permit,
@@ -131,11 +132,17 @@ async fn carry(
     let attached = match &forward.authorization {
         // our credential is not lent to whom the rule did not let in
         Authorization::Replace(name) if permit.is_granted() => {
-            Some(Box::pin(attach(world, name, &head.headers)).await?)
+            Some(Box::pin(attach(world, name, &permit, &head.headers, expires_at)).await?)
         }
         Authorization::Replace(_) | Authorization::Forward | Authorization::Strip => None,
     };
-    let handle = permit.proven().and_then(|proven| handle(world, proven));
+    let handle = match world.wanted {
+        Wanted::Nobody => None,
+        wanted @ (Wanted::Name | Wanted::Token) => {
+            user::user(&permit, &head.headers, expires_at, wanted)
+                .map(|user| world.handles.issue(user))
+        }
+    };
 
     let target = target::target(
         &head.uri,
@@ -231,28 +238,25 @@ fn declared(headers: &HeaderMap) -> Option<u64> {
     value.to_str().ok()?.parse().ok()
 }
 
-async fn attach(world: &World, name: &Arc<str>, original: &HeaderMap) -> Result<Attached, Failure> {
-    world
-        .credentials
-        .attach(
-            std::slice::from_ref(name),
-            &For {
-                headers: original,
-                user: None,
-            },
-        )
-        .await
-}
-
-/// A handle, if an egress target wants to know the user.
-fn handle(world: &World, proven: &Proven) -> Option<(http::HeaderValue, HandleGuard)> {
-    let config = &world.config;
-    let needed = config.egress.is_some()
-        && config
-            .egress_targets
-            .iter()
-            .any(|target| target.forward_user);
-    needed.then(|| world.handles.issue(proven)).flatten()
+/// The credential that replaces `Authorization`, made from the caller's where its source asks for that.
+async fn attach(
+    world: &World,
+    name: &Arc<str>,
+    permit: &Permit,
+    headers: &HeaderMap,
+    expires_at: Option<UnixTime>,
+) -> Result<Attached, Refusal> {
+    let names = std::slice::from_ref(name);
+    let user = if world.credentials.need_user(names) {
+        user::user(permit, headers, expires_at, Wanted::Token)
+    } else {
+        None
+    };
+    let call = For {
+        headers,
+        user: user.as_ref(),
+    };
+    world.credentials.attach(names, &call).await
 }
 
 /// The upstream's headers, less what ends at this hop and what is never the upstream's to say.

@@ -215,6 +215,7 @@ pub fn status_of(denial: &Denial) -> StatusCode {
         Denial::ClaimMismatch
         | Denial::ClientRefused
         | Denial::EgressTargetRefused
+        | Denial::EgressUserUnavailable(_)
         | Denial::GroupMissing
         | Denial::GroupsUnresolved
         | Denial::PeerUntrusted

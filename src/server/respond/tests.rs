@@ -17,6 +17,7 @@ const ALL: &[(Denial, u16, Option<&str>)] = &[
     (Denial::CredentialAmbiguous, 400, None),
     (Denial::CredentialMissing, 401, BARE),
     (Denial::EgressTargetRefused, 403, None),
+    (Denial::EgressUserUnavailable("why"), 403, None),
     (Denial::GroupMissing, 403, None),
     (Denial::GroupsUnresolved, 403, None),
     (Denial::HeadersTooLarge, 431, None),

@@ -45,6 +45,7 @@ pub struct Metrics {
     keys_last_success: IntGaugeVec,
     credential_fetch: IntCounterVec,
     credential_expiry: IntGaugeVec,
+    credential_subjects: IntGaugeVec,
     token_cache: [IntCounter; 2],
     cached_tokens: IntGauge,
     config_generation: IntGauge,
@@ -116,6 +117,11 @@ impl Metrics {
             "Token requests of a credential source.",
             &["credential", "result"],
         );
+        let credential_subjects = declare.gauges(
+            "gatepost_credential_subjects",
+            "Users for whom a credential source keeps credentials of their own.",
+            &["credential"],
+        );
         let credential_expiry = declare.gauges(
             "gatepost_credential_expiry_timestamp_seconds",
             "When the token a credential source holds expires.",
@@ -184,6 +190,7 @@ impl Metrics {
             keys_last_success,
             credential_fetch,
             credential_expiry,
+            credential_subjects,
             token_cache: ["miss", "hit"].map(|result| token_cache.with_label_values(&[result])),
             cached_tokens: cached_tokens.with_label_values::<&str>(&[]),
             config_generation,
@@ -293,6 +300,13 @@ impl Metrics {
         self.credential_expiry
             .with_label_values(&[credential])
             .set(signed(at.0));
+    }
+
+    /// For how many subjects a source holds credentials made from their tokens.
+    pub fn credential_subjects(&self, credential: &str, count: usize) {
+        self.credential_subjects
+            .with_label_values(&[credential])
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// The verified-token cache was asked.

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use gatepost::authn::claims::Claims;
 use gatepost::authn::principal::{Names, Principal, PrincipalKind};
 use gatepost::authz::decision::Proven;
+use gatepost::client::token::User;
+use gatepost::clock::UnixTime;
 use gatepost::config::{CredentialKind, EgressTarget};
 use gatepost::secret::SecretSource;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -203,9 +205,13 @@ async fn the_callers_own_token_passes_if_it_is_one() {
     let gatepost = Running::start(sources, targets).await;
     let callers = |path: &str| gatepost.get(path).header("authorization", "Bearer callers");
     assert_eq!(callers("/strict/x").send().await.status, 200);
-    assert_eq!(gatepost.get("/strict/x").send().await.status, 503);
-    let twice = callers("/strict/x").header("authorization", "Bearer other");
-    assert_eq!(twice.send().await.status, 503);
+    let missing = gatepost.get("/strict/x").send().await;
+    assert_eq!(missing.status, 403);
+    assert_eq!(missing.header("x-auth-reason"), "egress_token_unavailable");
+    for target in ["/strict/x", "/either/x"] {
+        let twice = callers(target).header("authorization", "Bearer other");
+        assert_eq!(twice.send().await.status, 400);
+    }
     assert_eq!(seen(&billing), ["Bearer callers"]);
     assert_eq!(callers("/either/x").send().await.status, 200);
     assert_eq!(gatepost.get("/either/x").send().await.status, 401);
@@ -233,7 +239,7 @@ fn ada() -> Proven {
             scopes: vec![],
             claims: Claims::default(),
         }),
-        until: gatepost::clock::UnixTime(0),
+        until: UnixTime(0),
         headers: Arc::new(
             vec![(
                 HeaderName::from_static("x-user-id"),
@@ -252,7 +258,8 @@ async fn the_user_is_stated_by_a_live_handle_only() {
         ..target("billing", &billing.url(), &["static"])
     }];
     let gatepost = Running::start(vec![fixed()], targets).await;
-    let (handle, _guard) = gatepost.app.world().handles.issue(&ada()).unwrap();
+    let user = User::new(ada(), None, UnixTime(0));
+    let (handle, _guard) = gatepost.app.world().handles.issue(user);
     let claiming = || {
         gatepost
             .get("/billing/x")
@@ -268,12 +275,25 @@ async fn the_user_is_stated_by_a_live_handle_only() {
     let nobody = ["", "", "", ""];
     claiming().send().await;
     assert_eq!(told(), nobody);
-    let wrong = claiming().header("x-auth-handle", "AAAAAAAAAAAAAAAAAAAAAA");
-    wrong.send().await;
-    assert_eq!(told(), nobody);
     let live = claiming().header("x-auth-handle", handle.to_str().unwrap());
     assert_eq!(live.send().await.status, 200);
     assert_eq!(told(), ["ada", "", "", ""]);
+    let sent = billing.requests().len();
+    for (name, dead) in [
+        ("x-auth-handle", "AAAAAAAAAAAAAAAAAAAAAA"),
+        ("x-auth-handle", ""),
+        ("x_auth_handle", handle.to_str().unwrap()),
+    ] {
+        let refused = claiming().header(name, dead).send().await;
+        assert_eq!(refused.status, 403, "{name}: {dead}");
+        assert_eq!(refused.header("x-auth-reason"), "egress_token_unavailable");
+        assert!(
+            refused.text().contains("names nobody"),
+            "{}",
+            refused.text()
+        );
+    }
+    assert_eq!(billing.requests().len(), sent);
     let two = claiming()
         .header("x-auth-handle", handle.to_str().unwrap())
         .header("x-auth-handle", "AAAAAAAAAAAAAAAAAAAAAA");

@@ -128,7 +128,7 @@ async fn a_refused_token_is_refetched_once_for_everybody_and_once_in_30_s() {
     let first = attach(&credentials, &["billing"]).await.unwrap();
     let replace = |refused: &Attached| {
         let (credentials, refused) = (Arc::clone(&credentials), refused.clone());
-        async move { credentials.replace(&refused).await.as_ref().map(text) }
+        async move { replace(&credentials, &refused).await.as_ref().map(text) }
     };
     let replaced = futures_util::future::join_all((0..100).map(|_request| replace(&first))).await;
     assert!(

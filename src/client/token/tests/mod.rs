@@ -25,7 +25,7 @@ use crate::config::{
     OAuthClient,
 };
 use crate::gate::Boxed;
-use crate::reason::Failure;
+use crate::reason::{Denial, Failure, Refusal};
 use crate::secret::{Secret, SecretSource};
 use crate::telemetry::Telemetry;
 
@@ -202,7 +202,7 @@ fn names(list: &[&str]) -> Vec<Arc<str>> {
     list.iter().map(|name| Arc::from(*name)).collect()
 }
 
-async fn attach(credentials: &Credentials, list: &[&str]) -> Result<Attached, Failure> {
+async fn attach(credentials: &Credentials, list: &[&str]) -> Result<Attached, Refusal> {
     attach_for(credentials, &names(list), &HeaderMap::new()).await
 }
 
@@ -210,7 +210,7 @@ async fn attach_for(
     credentials: &Credentials,
     list: &[Arc<str>],
     headers: &HeaderMap,
-) -> Result<Attached, Failure> {
+) -> Result<Attached, Refusal> {
     let call = For {
         headers,
         user: None,
@@ -218,12 +218,22 @@ async fn attach_for(
     credentials.attach(list, &call).await
 }
 
+async fn replace(credentials: &Credentials, refused: &Attached) -> Option<Attached> {
+    let call = For {
+        headers: &HeaderMap::new(),
+        user: None,
+    };
+    credentials.replace(refused, &call).await
+}
+
 /// The token, or the seconds after which to try again.
 async fn token(credentials: &Credentials) -> Result<String, u64> {
     match attach(credentials, &["billing"]).await {
         Ok(attached) => Ok(text(&attached)),
-        Err(Failure::EgressTokenUnavailable { retry_after }) => Err(retry_after.as_secs()),
-        Err(other) => panic!("{other}"),
+        Err(Refusal::Failed(Failure::EgressTokenUnavailable { retry_after })) => {
+            Err(retry_after.as_secs())
+        }
+        Err(other) => panic!("{other:?}"),
     }
 }
 

@@ -150,18 +150,21 @@ async fn static_values_are_read_again_when_refused_and_replayed_only_if_changed(
         let one = attach(&credentials, &[name]).await.unwrap();
         assert_eq!(one.header(), header);
         assert_eq!(text(&one), format!("{scheme} one"));
-        assert!(credentials.replace(&one).await.is_none());
+        assert!(replace(&credentials, &one).await.is_none());
         std::fs::write(&path, "two\n").unwrap();
-        let two = credentials.replace(&one).await.unwrap();
+        let two = replace(&credentials, &one).await.unwrap();
         assert_eq!(
             (two.header().as_str(), text(&two)),
             (header, format!("{scheme} two"))
         );
         // another request was refused with the old one
-        assert_eq!(text(&credentials.replace(&one).await.unwrap()), text(&two));
+        assert_eq!(
+            text(&replace(&credentials, &one).await.unwrap()),
+            text(&two)
+        );
         // unreadable now: what is known stays
         std::fs::write(&path, "").unwrap();
-        assert!(credentials.replace(&two).await.is_none());
+        assert!(replace(&credentials, &two).await.is_none());
         assert!(attach(&credentials, &[name]).await.is_ok());
     }
 }
@@ -179,11 +182,13 @@ async fn the_first_source_that_has_something_is_used() {
     original.append(header::AUTHORIZATION, HeaderValue::from_static("Basic x"));
     let caller = attach_for(&credentials, &list, &original).await.unwrap();
     assert_eq!(text(&caller), "Basic x");
-    assert!(credentials.replace(&caller).await.is_none());
-    // two of them are nobody's
+    assert!(replace(&credentials, &caller).await.is_none());
+    // two of them are nobody's, and no reason to call as the service
     original.append(header::AUTHORIZATION, HeaderValue::from_static("Basic y"));
-    let service = attach_for(&credentials, &list, &original).await.unwrap();
-    assert_eq!(text(&service), "Bearer t-1");
+    let refused = attach_for(&credentials, &list, &original)
+        .await
+        .unwrap_err();
+    assert_eq!(refused, Refusal::Denied(Denial::RequestMalformed));
     for nothing in [&["caller"][..], &["unknown"], &[]] {
         assert!(
             attach_for(&credentials, &names(nothing), &original)

@@ -1,0 +1,340 @@
+//! Credentials that are made from users' tokens: one for each subject, bounded, each fresh by
+//! itself. Nobody waits for another's fetch, and nobody's failure is another's.
+
+mod slot;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::slot::{Found, Held, Slot};
+use self::table::Table;
+use crate::client::jwks::Background;
+use crate::client::token::request::ANSWER_WITHIN;
+use crate::client::token::{FetchError, Granted, SubjectToken, User, schedule};
+use crate::clock::{Clock, UnixTime};
+use crate::config::Freshness;
+use crate::gate::Boxed;
+use crate::telemetry::Telemetry;
+
+/// At most one refetch because of a target's 401 in this time, for each subject.
+const FORCED_EVERY: Duration = Duration::from_secs(30);
+/// Longest a caller waits: two requests, since `invalid_client` may cause a second.
+const WAIT_AT_MOST: Duration = ANSWER_WITHIN.saturating_mul(2);
+/// What is no longer good is forgotten this often.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// Makes a credential from a user's token: a token endpoint, an identity pool.
+pub trait FetchFor<C>: fmt::Debug + Send + Sync {
+    /// Asks for one. [`Subjects`] sees to it that one is asked for at a time for each subject, and
+    /// not again too soon.
+    fn fetch_for<'f>(
+        &'f self,
+        subject: &'f SubjectToken,
+        now: UnixTime,
+    ) -> Boxed<'f, Result<Granted<C>, FetchError>>;
+}
+
+/// Why there is no credential for a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Without {
+    /// No token proved the user, or none we may use.
+    Token,
+    /// The user's token has expired.
+    Expired,
+    /// It was refused for this user: what the app is told.
+    Refused(&'static str),
+    /// Not now; in this time, perhaps.
+    Later(Duration),
+}
+
+/// The credentials of one source, by subject.
+#[derive(Debug)]
+pub struct Subjects<C> {
+    name: Arc<str>,
+    kind: &'static str,
+    most: usize,
+    freshness: Freshness,
+    fetch: Arc<dyn FetchFor<C>>,
+    clock: Arc<dyn Clock>,
+    telemetry: Arc<Telemetry>,
+    /// Fetches end with the process, not with the caller nor with the caller's worker.
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    runtime: Handle,
+    table: Mutex<Table<Arc<Slot<C>>>>,
+    last_error: Mutex<Option<(UnixTime, String)>>,
+}
+
+/// What a [`Subjects`] is made of.
+#[derive(Debug)]
+pub struct Setup<'s, C> {
+    /// The credential source's name.
+    pub name: Arc<str>,
+    /// Its kind, for `/status`.
+    pub kind: &'static str,
+    /// Most subjects at once.
+    pub most: usize,
+    /// When a credential is refreshed, and for how long it is used.
+    pub freshness: Freshness,
+    /// What makes them.
+    pub fetch: Arc<dyn FetchFor<C>>,
+    /// Wall time.
+    pub clock: &'s Arc<dyn Clock>,
+    /// Log and metrics.
+    pub telemetry: &'s Arc<Telemetry>,
+    /// Where fetches run.
+    pub background: &'s Background,
+}
+
+impl<C: Send + Sync + 'static> Subjects<C> {
+    /// No credentials yet. Fetches will run on the runtime that this is called on.
+    pub fn new(setup: Setup<'_, C>) -> Self {
+        Self {
+            name: setup.name,
+            kind: setup.kind,
+            most: setup.most,
+            freshness: setup.freshness,
+            fetch: setup.fetch,
+            clock: Arc::clone(setup.clock),
+            telemetry: Arc::clone(setup.telemetry),
+            tasks: setup.background.tasks.clone(),
+            stop: setup.background.stop.clone(),
+            runtime: Handle::current(),
+            table: Mutex::new(Table::new(setup.most)),
+            last_error: Mutex::default(),
+        }
+    }
+
+    /// This user's credential, made first if there is none. It is good now, and the user's token is
+    /// too.
+    pub async fn find(self: &Arc<Self>, user: &User) -> Result<Arc<C>, Without> {
+        let (slot, token) = self.slot(user)?;
+        match slot.find(self.clock.now()) {
+            Found::Usable(credential) => Ok(credential),
+            Found::Due(credential) => {
+                self.begin(&slot, token);
+                Ok(credential)
+            }
+            Found::Without(without) => Err(without),
+            Found::Wait { ended, begin } => {
+                if begin {
+                    self.begin(&slot, token);
+                }
+                slot.wait_beyond(ended, WAIT_AT_MOST).await;
+                slot.outcome(self.clock.now())
+            }
+        }
+    }
+
+    /// The target refused the credential that `is_refused`: this user's other one, if there is one
+    /// or a fetch brings one.
+    pub async fn replace(
+        self: &Arc<Self>,
+        user: &User,
+        is_refused: impl Fn(&C) -> bool + Send,
+    ) -> Option<Arc<C>> {
+        let (slot, token) = self.slot(user).ok()?;
+        let credential = match slot.find_other(self.clock.now(), &is_refused) {
+            Found::Usable(credential) | Found::Due(credential) => credential,
+            Found::Without(_) => return None,
+            Found::Wait { ended, begin } => {
+                if begin {
+                    self.begin(&slot, token);
+                }
+                slot.wait_beyond(ended, WAIT_AT_MOST).await;
+                slot.outcome(self.clock.now()).ok()?
+            }
+        };
+        (!is_refused(&credential)).then_some(credential)
+    }
+
+    fn slot<'u>(&self, user: &'u User) -> Result<(Arc<Slot<C>>, &'u Arc<SubjectToken>), Without> {
+        let (key, token) = user.subject().ok_or(Without::Token)?;
+        if token.expires_at() <= self.clock.now() {
+            return Err(Without::Expired);
+        }
+        let mut table = self.table();
+        let before = table.len();
+        let slot = table.find_or_insert(key, || Arc::new(Slot::new()));
+        if table.len() != before {
+            self.count(&table);
+        }
+        Ok((slot, token))
+    }
+
+    /// Fetches in a task of its own: a caller who gives up takes nothing from those who wait.
+    fn begin(self: &Arc<Self>, slot: &Arc<Slot<C>>, token: &Arc<SubjectToken>) {
+        let fetching = Fetching {
+            subjects: Arc::clone(self),
+            slot: Arc::clone(slot),
+            outcome: None,
+        };
+        let token = Arc::clone(token);
+        let stop = self.stop.clone();
+        let fetch = async move {
+            let mut fetching = fetching;
+            let asked_at = fetching.subjects.clock.now();
+            let fetch = Arc::clone(&fetching.subjects.fetch);
+            let fetched = stop.run_until_cancelled(fetch.fetch_for(&token, asked_at));
+            fetching.outcome = fetched.await.map(|outcome| {
+                outcome.and_then(|granted| fetching.subjects.held(granted, &token, asked_at))
+            });
+        };
+        self.tasks.spawn_on(fetch, &self.runtime);
+    }
+
+    fn held(
+        &self,
+        granted: Granted<C>,
+        token: &SubjectToken,
+        asked_at: UnixTime,
+    ) -> Result<Held<C>, FetchError> {
+        let life = match self.freshness.max_reuse {
+            Some(most) => granted.life.min(most),
+            None => granted.life,
+        }
+        .as_secs();
+        let ahead = schedule::ahead(life, self.freshness.refresh_before, schedule::jitter());
+        let end = token.expires_at();
+        let (refresh_at, usable_until) = if asked_at.plus(life) < end {
+            (asked_at.plus(life - ahead), asked_at.plus(life))
+        } else {
+            // it ends with the user's token: another one would live no longer
+            (end, end)
+        };
+        if usable_until <= asked_at {
+            return Err(FetchError::Unusable("the token has expired already"));
+        }
+        Ok(Held {
+            credential: Arc::new(granted.credential),
+            refresh_at,
+            usable_until,
+        })
+    }
+
+    fn settle(&self, slot: &Slot<C>, outcome: Result<Held<C>, FetchError>) {
+        self.telemetry
+            .metrics
+            .token_fetch(&self.name, outcome.is_ok());
+        let (error, without, retry_after) = match outcome {
+            Ok(held) => {
+                slot.settle(Ok(held), |_failures| Duration::ZERO);
+                return;
+            }
+            Err(error) => {
+                let retry_after = error.retry_after();
+                let without = match refused(&error) {
+                    Some(why) => Without::Refused(why),
+                    None => Without::Later(Duration::ZERO),
+                };
+                (error, without, retry_after)
+            }
+        };
+        let pause = |failures| schedule::pause(failures, retry_after, schedule::jitter());
+        let failures = slot.settle(Err(without), pause);
+        if let Without::Refused(_) = without {
+            tracing::info!(credential = &*self.name, %error, failures, "refused for a user");
+        } else {
+            tracing::warn!(credential = &*self.name, %error, failures, "not fetched for a user");
+            *self.error() = Some((self.clock.now(), error.to_string()));
+        }
+    }
+
+    /// Forgets what is no longer good, until `stop`.
+    pub async fn sweep(self: Arc<Self>, stop: CancellationToken) {
+        let mut every = tokio::time::interval(SWEEP_EVERY);
+        stop.run_until_cancelled(async {
+            loop {
+                every.tick().await;
+                let now = self.clock.now();
+                let mut table = self.table();
+                table.retain(|slot| slot.is_needed(now));
+                self.count(&table);
+            }
+        })
+        .await;
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table<Arc<Slot<C>>>> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn error(&self) -> MutexGuard<'_, Option<(UnixTime, String)>> {
+        self.last_error
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, table: &Table<Arc<Slot<C>>>) {
+        self.telemetry
+            .metrics
+            .credential_subjects(&self.name, table.len());
+    }
+
+    /// What `/status` shows. Names nobody.
+    #[must_use]
+    pub fn report(&self) -> Value {
+        let now = self.clock.now();
+        let table = self.table();
+        let usable = table.values().filter(|slot| slot.outcome(now).is_ok());
+        json!({
+            "name": &*self.name,
+            "kind": self.kind,
+            "subjects": table.len(),
+            "max_subjects": self.most,
+            "available_for": usable.count(),
+            "last_error": self
+                .error()
+                .as_ref()
+                .map(|(at, text)| json!({ "at": at.to_string(), "error": text })),
+        })
+    }
+}
+
+/// A fetch that is under way. However it ends, those who wait learn of it.
+struct Fetching<C: Send + Sync + 'static> {
+    subjects: Arc<Subjects<C>>,
+    slot: Arc<Slot<C>>,
+    /// `None` if it came to no end: the process stops, or a panic.
+    outcome: Option<Result<Held<C>, FetchError>>,
+}
+
+impl<C: Send + Sync + 'static> Drop for Fetching<C> {
+    fn drop(&mut self) {
+        let outcome = self.outcome.take();
+        let outcome = outcome.unwrap_or(Err(FetchError::Unusable("it was not waited for")));
+        self.subjects.settle(&self.slot, outcome);
+    }
+}
+
+/// What the app is told if the endpoint refuses this user, and nobody else: no outage, and nothing
+/// that asking again would change. RFC 6749 5.2, RFC 8693 2.2.2 (`invalid_request`: the subject
+/// token is not acceptable), OpenID Connect Core 3.1.2.6; Entra says `interaction_required` too
+/// where a policy wants another factor.
+fn refused(error: &FetchError) -> Option<&'static str> {
+    let FetchError::Refused {
+        code: Some(code), ..
+    } = error
+    else {
+        return None;
+    };
+    match code.as_str() {
+        "invalid_grant" | "invalid_request" => {
+            Some("The token endpoint does not take this user's token.")
+        }
+        "access_denied" => Some("The token endpoint denies this user access."),
+        "interaction_required" | "login_required" | "consent_required" => {
+            Some("The token endpoint wants the user to sign in again, or to consent.")
+        }
+        _other => None,
+    }
+}

@@ -1,0 +1,192 @@
+//! One subject's credential: fresh → still valid → none.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{FORCED_EVERY, Without};
+use crate::clock::UnixTime;
+
+/// One subject.
+pub(super) struct Slot<C> {
+    state: Mutex<State<C>>,
+    /// How many fetches have ended.
+    ended: watch::Sender<u64>,
+}
+
+struct State<C> {
+    current: Option<Held<C>>,
+    fetching: bool,
+    ended: u64,
+    failures: u32,
+    /// No fetch before this moment, and what is said meanwhile.
+    paused: Option<(Instant, Without)>,
+    forced_at: Option<Instant>,
+}
+
+/// A credential in use.
+pub(super) struct Held<C> {
+    pub(super) credential: Arc<C>,
+    pub(super) refresh_at: UnixTime,
+    /// Never given out from this moment on.
+    pub(super) usable_until: UnixTime,
+}
+
+/// What a caller finds.
+pub(super) enum Found<C> {
+    /// One that is good now.
+    Usable(Arc<C>),
+    /// One that is good now and that somebody must refresh: the caller, and nobody else.
+    Due(Arc<C>),
+    /// None, and none to be had now.
+    Without(Without),
+    /// None yet: wait beyond this many ended fetches. `begin`: the caller, and nobody else, begins one.
+    Wait { ended: u64, begin: bool },
+}
+
+impl<C> Slot<C> {
+    pub(super) fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                current: None,
+                fetching: false,
+                ended: 0,
+                failures: 0,
+                paused: None,
+                forced_at: None,
+            }),
+            ended: watch::Sender::new(0),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<C>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks for a credential at `now`. Who is told to begin a fetch must, and let it
+    /// [`Self::settle`].
+    pub(super) fn find(&self, now: UnixTime) -> Found<C> {
+        let mut state = self.lock();
+        if let Some(held) = state
+            .current
+            .as_ref()
+            .filter(|held| now < held.usable_until)
+        {
+            let credential = Arc::clone(&held.credential);
+            if now < held.refresh_at || state.fetching || state.pause().is_some() {
+                return Found::Usable(credential);
+            }
+            state.fetching = true;
+            return Found::Due(credential);
+        }
+        match state.pause() {
+            Some(without) if !state.fetching => Found::Without(without),
+            Some(_) | None => state.wait(),
+        }
+    }
+
+    /// Looks for another credential than the one that `is_refused`.
+    pub(super) fn find_other(&self, now: UnixTime, is_refused: impl Fn(&C) -> bool) -> Found<C> {
+        let mut state = self.lock();
+        if let Some(credential) = state.usable(now).filter(|held| !is_refused(held)) {
+            return Found::Usable(credential);
+        }
+        if !state.fetching {
+            if let Some(without) = state.pause() {
+                return Found::Without(without);
+            }
+            let now = Instant::now();
+            let too_soon = state
+                .forced_at
+                .is_some_and(|at| now.saturating_duration_since(at) < FORCED_EVERY);
+            if too_soon {
+                return Found::Without(Without::Later(FORCED_EVERY));
+            }
+            state.forced_at = Some(now);
+        }
+        state.wait()
+    }
+
+    /// Waits until more fetches have ended than `seen`, at most `patience`.
+    pub(super) async fn wait_beyond(&self, seen: u64, patience: Duration) {
+        let mut ended = self.ended.subscribe();
+        let beyond = ended.wait_for(|ended| *ended > seen);
+        // whether it came or not, the caller looks next
+        drop(tokio::time::timeout(patience, beyond).await);
+    }
+
+    /// The credential that is good at `now`, or what to say of its absence.
+    pub(super) fn outcome(&self, now: UnixTime) -> Result<Arc<C>, Without> {
+        let state = self.lock();
+        let without = || state.pause().unwrap_or(Without::Later(Duration::ZERO));
+        state.usable(now).ok_or_else(without)
+    }
+
+    /// A fetch has ended. `Err` holds what is said from now on; the pause is made of the number of failures
+    /// in a row.
+    pub(super) fn settle(
+        &self,
+        outcome: Result<Held<C>, Without>,
+        pause: impl Fn(u32) -> Duration,
+    ) -> u32 {
+        let mut state = self.lock();
+        match outcome {
+            Ok(held) => {
+                state.current = Some(held);
+                state.failures = 0;
+                state.paused = None;
+            }
+            Err(without) => {
+                state.failures = state.failures.saturating_add(1);
+                state.paused = Some((Instant::now() + pause(state.failures), without));
+            }
+        }
+        state.fetching = false;
+        state.ended += 1;
+        self.ended.send_replace(state.ended);
+        state.failures
+    }
+
+    /// Whether there is anything to remember.
+    pub(super) fn is_needed(&self, now: UnixTime) -> bool {
+        let state = self.lock();
+        state.fetching || state.pause().is_some() || state.usable(now).is_some()
+    }
+}
+
+impl<C> State<C> {
+    fn usable(&self, now: UnixTime) -> Option<Arc<C>> {
+        self.current
+            .as_ref()
+            .filter(|held| now < held.usable_until)
+            .map(|held| Arc::clone(&held.credential))
+    }
+
+    /// What is said during the pause after a failed fetch.
+    fn pause(&self) -> Option<Without> {
+        let (until, without) = self.paused?;
+        let rest = until.saturating_duration_since(Instant::now());
+        (!rest.is_zero()).then_some(match without {
+            Without::Later(_) => Without::Later(rest),
+            Without::Refused(_) | Without::Token | Without::Expired => without,
+        })
+    }
+
+    fn wait(&mut self) -> Found<C> {
+        let begin = !self.fetching;
+        self.fetching = true;
+        Found::Wait {
+            ended: self.ended,
+            begin,
+        }
+    }
+}
+
+impl<C> fmt::Debug for Slot<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Slot")
+    }
+}

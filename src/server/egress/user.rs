@@ -1,0 +1,32 @@
+//! The user behind a call, known by `X-Auth-Handle` and by nothing else.
+
+use http::HeaderMap;
+
+use crate::client::token::User;
+use crate::config::EgressTarget;
+use crate::reason::{Denial, Refusal};
+use crate::request::headers::{same_folded, single};
+use crate::server::World;
+use crate::server::handles::HANDLE;
+
+const DEAD: &str = "X-Auth-Handle names nobody: it is valid for its request and a minute after, on \
+                    this gateway only.";
+
+/// Who stands behind a request for this target; `None` for the app itself. A handle that names
+/// nobody (any more) is no call of the app itself: a target that would be told the user, or called
+/// with the user's credential, is then not called at all. So it is with one in another spelling.
+pub(super) fn find(
+    world: &World,
+    target: &EgressTarget,
+    headers: &HeaderMap,
+) -> Result<Option<User>, Refusal> {
+    let handle = single(headers, &HANDLE)?;
+    if let Some(user) = handle.and_then(|handle| world.handles.find(handle)) {
+        return Ok(Some(user));
+    }
+    let any = handle.is_some() || headers.keys().any(|name| same_folded(name, &HANDLE));
+    if any && (target.forward_user || world.credentials.need_user(&target.credentials)) {
+        return Err(Denial::EgressUserUnavailable(DEAD).into());
+    }
+    Ok(None)
+}

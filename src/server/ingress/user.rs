@@ -1,0 +1,45 @@
+//! Who asks, as egress is to know them.
+
+use http::HeaderMap;
+
+use crate::authn::certificate;
+use crate::authn::credential::{self, Kind};
+use crate::authz::Permit;
+use crate::authz::route::{Access, Protected};
+use crate::client::token::User;
+use crate::clock::UnixTime;
+use crate::server::handles::Wanted;
+
+/// The permit's principal, with the token that proved it if `wanted`. `expires_at` is that token's
+/// `exp`. Whom the rule did not let in (shadow mode) is named and lends us no token: what we would
+/// exchange it for is not theirs.
+pub(super) fn user(
+    permit: &Permit,
+    headers: &HeaderMap,
+    expires_at: Option<UnixTime>,
+    wanted: Wanted,
+) -> Option<User> {
+    let proven = permit.proven()?;
+    let token = match &permit.route().access {
+        Access::Protected(asked)
+            if wanted == Wanted::Token && permit.is_granted() && by_token(permit, asked) =>
+        {
+            // the one the gate verified: the same headers, read in the same way
+            credential::bearer(headers, &asked.token_from)
+                .ok()
+                .flatten()
+        }
+        Access::Protected(_) | Access::Public => None,
+    };
+    let expires_at = expires_at.unwrap_or(proven.until);
+    Some(User::new(proven.clone(), token, expires_at))
+}
+
+/// Whether a token proved the principal, and not a certificate shown beside it.
+fn by_token(permit: &Permit, asked: &Protected) -> bool {
+    let by_certificate = asked.accepts.contains(&Kind::Mtls)
+        && permit
+            .proven()
+            .is_some_and(|proven| *proven.principal.issuer == *certificate::ISSUER);
+    !by_certificate
+}
