@@ -70,7 +70,7 @@ pub(super) fn build(
     ));
     let credentials = Credentials::start(
         &config.credentials,
-        &outgoing,
+        &Outgoing::for_credentials(&config.client, &trust)?,
         clock,
         telemetry,
         background,

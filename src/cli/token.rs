@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::cli::{EXIT_CONFIG, complain};
 use crate::client::outgoing::Outgoing;
-use crate::client::tls;
+use crate::client::tls::{self, Trust};
 use crate::client::token::{Bearer, FetchError, Granted, LifeFrom, fetch_once, peek};
 use crate::clock::{Clock as _, SystemClock, UnixTime};
 use crate::config::{self, ClientCredentials, Config, CredentialKind, CredentialSource, Sources};
@@ -120,7 +120,9 @@ fn fetch(
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    let outgoing = Outgoing::new(client).map_err(|error| error.to_string())?;
+    let outgoing = Trust::new(client)
+        .and_then(|trust| Outgoing::for_credentials(client, &trust))
+        .map_err(|error| error.to_string())?;
     runtime
         .block_on(fetch_once(definition, &outgoing, now))
         .map_err(|error| match hint(&error) {

@@ -3,6 +3,7 @@
 pub mod egress;
 mod jitter;
 pub mod jwks;
+mod names;
 pub mod outgoing;
 pub mod pool;
 pub mod tls;

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use url::Url;
 
+use crate::client::names::NotLinkLocal;
 use crate::client::tls::Trust;
 use crate::config;
 
@@ -103,6 +104,22 @@ impl Outgoing {
 
     /// [`Self::new`] with roots that were read before.
     pub fn with_trust(client: &config::Client, trust: &Trust) -> io::Result<Self> {
+        Self::build(Self::builder(client, trust)?)
+    }
+
+    /// The same for what is sent secrets: no name leads it to a link-local address.
+    pub fn for_credentials(client: &config::Client, trust: &Trust) -> io::Result<Self> {
+        Self::build(Self::builder(client, trust)?.dns_resolver(NotLinkLocal))
+    }
+
+    fn build(builder: reqwest::ClientBuilder) -> io::Result<Self> {
+        let client = builder
+            .build()
+            .map_err(|error| io::Error::other(error.without_url()))?;
+        Ok(Self { client })
+    }
+
+    fn builder(client: &config::Client, trust: &Trust) -> io::Result<reqwest::ClientBuilder> {
         let mut tls = trust.client_config(&config::ServerTls::default())?;
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let mut builder = reqwest::Client::builder()
@@ -125,10 +142,7 @@ impl Outgoing {
                 .no_proxy(reqwest::NoProxy::from_string(&bypass));
             builder = builder.proxy(proxy);
         }
-        let client = builder
-            .build()
-            .map_err(|error| io::Error::other(error.without_url()))?;
-        Ok(Self { client })
+        Ok(builder)
     }
 
     /// `GET`, at most `deadline` from now to the body's last byte, at most `max_bytes` of body.

@@ -195,6 +195,22 @@ impl OwnedHeaders {
     }
 }
 
+/// Whether a header states that a request is for another host or path than it says, in any
+/// spelling: a gateway before the receiver may follow it. Who sent the request (`X-Forwarded-For`)
+/// is another matter.
+#[must_use]
+pub fn states_place(name: &HeaderName) -> bool {
+    const PLACES: [&str; 3] = ["forwarded", "x-host", "x-original-host"];
+    let bytes = name.as_str().as_bytes();
+    if !matches!(bytes.first(), Some(b'f' | b'x')) {
+        return false;
+    }
+    let folded: Vec<u8> = fold(bytes).collect();
+    let is = |known: &&str| folded == known.as_bytes();
+    ORIGINALS.iter().chain(&PLACES).any(is)
+        || (folded.starts_with(b"x-forwarded-") && !is(&"x-forwarded-for"))
+}
+
 /// Whether two names fold to one: `x_user_id` and `X-User-ID`.
 #[must_use]
 pub fn same_folded(a: &HeaderName, b: &HeaderName) -> bool {

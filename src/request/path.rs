@@ -125,7 +125,7 @@ fn decode(raw: &str) -> Result<Path<'static>, Denial> {
     }
     utf8(&mut high)?;
     text.push_str(rest);
-    if decodes_again(&text) || (encoded_slash && hides_dot_segment(&text)) {
+    if decodes_again(&text) || hides_dot_segment(&text) {
         return Err(Denial::PathAmbiguous);
     }
     Ok(Path {
@@ -142,10 +142,12 @@ fn decodes_again(text: &str) -> bool {
     })
 }
 
-/// Whether a server that decodes `%2F` first would find a dot segment.
+/// Whether a server that decodes `%2F` first would find a dot segment, or one that decodes `%3B` and
+/// then cuts parameters off.
 fn hides_dot_segment(text: &str) -> bool {
     text.split('/')
         .flat_map(|segment| segment.split("%2F"))
+        .filter_map(|part| part.split("%3B").next())
         .any(|part| matches!(part, "." | ".."))
 }
 
@@ -222,6 +224,9 @@ mod tests {
             "/k/..%2fa",
             "/k/a%2f..",
             "/k/a%2F.%2Fb",
+            "/k/..%3b/a",
+            "/k/.%3Bx/a",
+            "/k/a%2f..%3B",
         ] {
             assert_eq!(
                 Path::parse(raw).map(|p| p.as_str().to_owned()),

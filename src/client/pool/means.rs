@@ -73,7 +73,13 @@ impl Means<'_> {
             },
             host: HeaderValue::from_str(&authority).map_err(|_error| invalid("bad host"))?,
             base: url.path().trim_end_matches('/').to_owned(),
-            addresses: Addresses::start(server, metrics.clone(), self.background),
+            addresses: Addresses::start(
+                server,
+                // what is sent out there carries a credential of ours
+                plane != Plane::Egress,
+                metrics.clone(),
+                self.background,
+            ),
             dial,
             lanes: (0..self.workers.max(1)).map(|_worker| lane()).collect(),
             limit,

@@ -26,7 +26,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use self::addresses::Addresses;
+use self::addresses::{Addresses, Unresolved};
 pub use self::connection::Switched;
 use self::connection::{Connection, Lost, closed_unanswered};
 pub use self::dial::Stream;
@@ -53,6 +53,9 @@ pub enum SendError {
     /// No connection: refused, unresolvable, TLS failed, or `connect_timeout` passed.
     #[error("no connection")]
     Unreachable,
+    /// Its name leads to link-local addresses only.
+    #[error("no address a credential may be sent to")]
+    LinkLocal,
     /// `max_connections` are in use, and none was given back within `connect_timeout`.
     #[error("no free connection")]
     Overloaded,
@@ -68,10 +71,12 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// What the client is told: a denial if its own body is to blame, else a failure of the server.
+    /// What the client is told: a denial if its own body is to blame or the target is none we send
+    /// to, else a failure of the server.
     pub fn blame(self) -> Result<Denial, Failure> {
         match self {
             Self::Unreachable => Err(Failure::UpstreamUnreachable),
+            Self::LinkLocal => Ok(Denial::EgressTargetRefused),
             Self::Overloaded => Err(Failure::UpstreamOverloaded),
             Self::Timeout => Err(Failure::UpstreamTimeout),
             Self::Protocol => Err(Failure::UpstreamProtocol),
@@ -180,7 +185,8 @@ impl Pool {
                 }
                 match error {
                     DialError::Full => SendError::Overloaded,
-                    DialError::Unresolved(_)
+                    DialError::Unresolved(Unresolved::LinkLocal(_)) => SendError::LinkLocal,
+                    DialError::Unresolved(Unresolved::Name(_) | Unresolved::Late)
                     | DialError::NoAddress
                     | DialError::Io(_)
                     | DialError::Late

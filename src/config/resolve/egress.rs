@@ -65,6 +65,7 @@ impl Resolver<'_> {
             }
             let server = self.server(raw.server, &path);
             self.guarded(server.is_guarded(), raw.insecure_http, &path.key("url"));
+            self.link_local(&server, &path);
             let at = path.key("credential");
             let credentials = raw.credential.list();
             for (number, credential) in credentials.iter().enumerate() {

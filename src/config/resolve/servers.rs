@@ -1,13 +1,17 @@
 //! Servers: addresses, limits, TLS files that hold what they should.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use rustls::RootCertStore;
+use url::Host;
 
 use super::super::error::KeyPath;
 use super::super::forms::{Positive, Text};
 use super::super::raw;
-use super::super::{Certificates, ClientIdentity, Endpoint, Protocol, Server, ServerTls};
+use super::super::{
+    Certificates, ClientIdentity, Endpoint, Protocol, Server, ServerTls, is_link_local,
+};
 use super::Resolver;
 use crate::certificate::{self, PemError};
 use crate::secret::Secret;
@@ -50,6 +54,23 @@ impl Resolver<'_> {
             server.tls = self.server_tls(tls, &path);
         }
         server
+    }
+
+    /// Warns of link-local addresses that an egress target names itself.
+    pub(super) fn link_local(&mut self, server: &Server, path: &KeyPath) {
+        for endpoint in &server.endpoints {
+            let address = match &endpoint.host {
+                Host::Domain(_) => continue,
+                Host::Ipv4(address) => IpAddr::from(*address),
+                Host::Ipv6(address) => IpAddr::from(*address),
+            };
+            if is_link_local(address) {
+                let message = format!(
+                    "{address} is link-local, mostly the service that tells this machine its own credentials: the app may ask it through egress"
+                );
+                self.warn(path, message);
+            }
+        }
     }
 
     fn endpoints(

@@ -214,6 +214,12 @@ fn settings_that_weaken_are_warned_of() {
             "upstreams.app.url",
         ),
         (
+            format!(
+                "{SMALLEST}[egress]\n[credentials.k]\nkind = \"pass_through\"\n[[egress_targets]]\nname = \"m\"\nurl = \"https://metadata.test\"\naddresses = [\"10.0.0.1\", \"169.254.169.254\"]\ncredential = \"k\"\n"
+            ),
+            "egress_targets[0]",
+        ),
+        (
             format!("{SMALLEST}[egress]\nlisten = \"0.0.0.0:7402\"\nallow_non_loopback = true\n"),
             "egress.listen",
         ),

@@ -4,7 +4,7 @@ use http::HeaderMap;
 use http::header::{self, HeaderName};
 
 use crate::authz::decision::Proven;
-use crate::request::headers::{connection_listed, is_hop_by_hop, same_folded};
+use crate::request::headers::{connection_listed, is_hop_by_hop, same_folded, states_place};
 use crate::request::id::RequestId;
 use crate::request::trailers::announced;
 use crate::request::{OwnedHeaders, RequestTrailers};
@@ -12,7 +12,8 @@ use crate::server::handles::HANDLE;
 use crate::server::respond::X_AUTH_REASON;
 
 /// What the target is sent, but for `Host` and the credential: the app's headers without those of
-/// this hop, its handle, and any credential of its own. `strip` removes the identity headers the
+/// this hop, its handle, any credential of its own, and what would move the request at the target's
+/// gateway. `strip` removes the identity headers the
 /// app set.
 pub(super) fn request(original: &HeaderMap, strip: Option<&OwnedHeaders>) -> HeaderMap {
     copy(original, |name| {
@@ -21,6 +22,7 @@ pub(super) fn request(original: &HeaderMap, strip: Option<&OwnedHeaders>) -> Hea
             // answered on this hop, when the body is read
             && *name != header::EXPECT
             && !same_folded(name, &HANDLE)
+            && !states_place(name)
             && !strip.is_some_and(|owned| owned.owns(name))
     })
 }
@@ -102,6 +104,13 @@ mod tests {
             ("x-auth-handle", "h"),
             ("X_Auth.Handle", "h"),
             ("cookie", "a=b"),
+            ("x-forwarded-for", "192.0.2.1"),
+            ("x-forwarded-host", "elsewhere.test"),
+            ("X_Forwarded_Proto", "http"),
+            ("forwarded", "host=elsewhere.test"),
+            ("x-original-url", "/admin"),
+            ("x.rewrite.url", "/admin"),
+            ("x-host", "elsewhere.test"),
             ("accept", "b"),
             ("x-user-id", "app says"),
             ("content-length", "3"),
@@ -109,12 +118,21 @@ mod tests {
         let sent = request(&original, None);
         assert_eq!(
             names(&sent),
-            ["accept", "cookie", "x-user-id", "content-length"]
+            [
+                "accept",
+                "cookie",
+                "x-forwarded-for",
+                "x-user-id",
+                "content-length"
+            ]
         );
         assert_eq!(sent.get_all("accept").iter().count(), 2);
         let owned = OwnedHeaders::new(&IdentityNames::default(), &[], false);
         let sent = request(&original, Some(&owned));
-        assert_eq!(names(&sent), ["accept", "cookie", "content-length"]);
+        assert_eq!(
+            names(&sent),
+            ["accept", "cookie", "x-forwarded-for", "content-length"]
+        );
     }
 
     #[test]

@@ -7,25 +7,25 @@ use tokio::net::TcpStream;
 
 use crate::support::DEADLINE;
 
-pub(super) const DATA: u8 = 0;
-pub(super) const HEADERS: u8 = 1;
-pub(super) const PRIORITY: u8 = 2;
-pub(super) const RST_STREAM: u8 = 3;
-pub(super) const SETTINGS: u8 = 4;
-pub(super) const PING: u8 = 6;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const PRIORITY: u8 = 2;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
 const GOAWAY: u8 = 7;
-pub(super) const WINDOW_UPDATE: u8 = 8;
-pub(super) const CONTINUATION: u8 = 9;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
 
-pub(super) const END_STREAM: u8 = 1;
-pub(super) const END_HEADERS: u8 = 4;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
 
 /// `ENHANCE_YOUR_CALM`
-pub(super) const CALM: u32 = 11;
+pub(crate) const CALM: u32 = 11;
 
 /// A frame.
-pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = vec![length[1], length[2], length[3], kind, flags];
     frame.extend(stream.to_be_bytes());
@@ -34,7 +34,7 @@ pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 }
 
 /// A header block (RFC 7541): `GET` of a path shorter than 127 bytes.
-pub(super) fn get(path: &str) -> Vec<u8> {
+pub(crate) fn get(path: &str) -> Vec<u8> {
     // :method GET, :scheme http, then :authority and :path as literals
     let mut block = vec![0x82, 0x86, 0x41, 1, b'a', 0x44];
     block.push(u8::try_from(path.len()).unwrap());
@@ -43,20 +43,20 @@ pub(super) fn get(path: &str) -> Vec<u8> {
 }
 
 /// A request without a body.
-pub(super) fn request(stream: u32, path: &str) -> Vec<u8> {
+pub(crate) fn request(stream: u32, path: &str) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, stream, &get(path))
 }
 
 /// A connection whose client does as it likes.
 #[derive(Debug)]
-pub(super) struct Http2 {
+pub(crate) struct Http2 {
     stream: TcpStream,
     unread: Vec<u8>,
 }
 
 impl Http2 {
     /// Says hello.
-    pub(super) async fn connect(to: SocketAddr) -> Self {
+    pub(crate) async fn connect(to: SocketAddr) -> Self {
         let mut stream = TcpStream::connect(to).await.unwrap();
         stream.set_nodelay(true).unwrap();
         stream
@@ -71,13 +71,13 @@ impl Http2 {
     }
 
     /// Sends bytes; whether the other side still takes any.
-    pub(super) async fn send(&mut self, bytes: &[u8]) -> bool {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
         let sent = tokio::time::timeout(DEADLINE, self.stream.write_all(bytes));
         sent.await.expect("somebody reads").is_ok()
     }
 
     /// The next frame: type, flags, payload. `None` once the connection is closed.
-    pub(super) async fn next(&mut self) -> Option<(u8, u8, Vec<u8>)> {
+    pub(crate) async fn next(&mut self) -> Option<(u8, u8, Vec<u8>)> {
         let read = async {
             loop {
                 if let Some((header, rest)) = self.unread.split_first_chunk::<9>() {
@@ -100,7 +100,7 @@ impl Http2 {
     }
 
     /// Whether everything sent so far has been read: the other side answers a PING, or has closed.
-    pub(super) async fn caught_up(&mut self) -> bool {
+    pub(crate) async fn caught_up(&mut self) -> bool {
         self.send(&frame(PING, 0, 0, b"are you?")).await && {
             loop {
                 match self.next().await {
@@ -113,7 +113,7 @@ impl Http2 {
     }
 
     /// Reads to the end of the connection: the error code of GOAWAY, if one came.
-    pub(super) async fn farewell(mut self) -> Option<u32> {
+    pub(crate) async fn farewell(mut self) -> Option<u32> {
         let mut code = None;
         while let Some((kind, _flags, payload)) = self.next().await {
             if kind == GOAWAY {

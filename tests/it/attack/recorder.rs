@@ -10,18 +10,18 @@ use tokio::task::JoinSet;
 
 /// A request whose head was read. Header names as they came.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Heard {
-    pub(super) method: String,
-    pub(super) target: String,
-    pub(super) fields: Vec<(String, String)>,
-    pub(super) trailers: Vec<(String, String)>,
+pub(crate) struct Heard {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) trailers: Vec<(String, String)>,
     /// Once it is whole.
-    pub(super) body: Option<Vec<u8>>,
+    pub(crate) body: Option<Vec<u8>>,
 }
 
 impl Heard {
     /// The values of every header and trailer whose name folds to this one.
-    pub(super) fn folded(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn folded(&self, name: &str) -> Vec<&str> {
         self.fields
             .iter()
             .chain(&self.trailers)
@@ -30,13 +30,13 @@ impl Heard {
             .collect()
     }
 
-    pub(super) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.target.split('?').next().unwrap()
     }
 }
 
 /// As WSGI and CGI apps read a name.
-pub(super) fn fold(name: &str) -> String {
+pub(crate) fn fold(name: &str) -> String {
     name.to_ascii_lowercase().replace(['_', '.'], "-")
 }
 
@@ -48,14 +48,14 @@ struct Notes {
 
 /// The upstream. Stops when dropped.
 #[derive(Debug)]
-pub(super) struct Recorder {
-    pub(super) address: SocketAddr,
+pub(crate) struct Recorder {
+    pub(crate) address: SocketAddr,
     notes: Arc<Mutex<Notes>>,
     _server: JoinSet<()>,
 }
 
 impl Recorder {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let notes = Arc::new(Mutex::new(Notes::default()));
@@ -81,16 +81,16 @@ impl Recorder {
     }
 
     /// Every request so far.
-    pub(super) fn heard(&self) -> Vec<Heard> {
+    pub(crate) fn heard(&self) -> Vec<Heard> {
         self.notes.lock().unwrap().heard.clone()
     }
 
-    pub(super) fn last(&self) -> Heard {
+    pub(crate) fn last(&self) -> Heard {
         self.heard().pop().expect("the upstream was asked")
     }
 
     /// What could be read in two ways.
-    pub(super) fn ambiguous(&self) -> Vec<String> {
+    pub(crate) fn ambiguous(&self) -> Vec<String> {
         self.notes.lock().unwrap().ambiguous.clone()
     }
 }

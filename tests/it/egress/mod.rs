@@ -2,6 +2,7 @@
 
 mod credentials;
 mod places;
+mod tricks;
 mod upgrade;
 
 use std::io;

@@ -22,6 +22,8 @@ const TRIAL: Duration = Duration::from_secs(1);
 pub(super) struct Policy {
     /// The server, for the log.
     pub(super) server: String,
+    /// Whether its names may lead to link-local addresses.
+    pub(super) link_local: bool,
     pub(super) max_failures: u32,
     pub(super) eject_for: Duration,
     /// Where moments are counted from.

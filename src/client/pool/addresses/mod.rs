@@ -23,7 +23,7 @@ pub(super) use self::health::Address;
 use self::health::Policy;
 use self::resolve::{Resolve, System, keep_resolved};
 use crate::client::jwks::Background;
-use crate::config;
+use crate::config::{self, is_link_local};
 use crate::telemetry::metrics::ServerMetrics;
 
 /// How long the last answer is used while a name does not resolve. The address may be another
@@ -36,6 +36,9 @@ pub(super) enum Unresolved {
     /// A name has no answer.
     #[error("cannot resolve {0}")]
     Name(String),
+    /// A name leads to these addresses only, which a credential must not be sent to.
+    #[error("{0}")]
+    LinkLocal(String),
     /// The first answer did not come in time.
     #[error("no answer from the resolver in time")]
     Late,
@@ -64,6 +67,8 @@ pub(super) struct Set {
     pending: bool,
     /// A name without an answer, and what the resolver said.
     trouble: Option<String>,
+    /// A name that leads to a link-local address.
+    link_local: Option<String>,
 }
 
 /// One configured endpoint.
@@ -71,24 +76,29 @@ pub(super) struct Set {
 struct Source {
     endpoint: config::Endpoint,
     found: Vec<IpAddr>,
+    /// Link-local addresses it leads to, which are not used.
+    link_local: Vec<IpAddr>,
     answered: bool,
     failing: Option<(Instant, String)>,
 }
 
 impl Addresses {
-    /// Starts resolving names in `background`; literals and `localhost` need none.
+    /// Starts resolving names in `background`; literals and `localhost` need none. Without
+    /// `link_local` no name leads to such an address; a literal does, since the config names it.
     pub(super) fn start(
         server: &config::Server,
+        link_local: bool,
         metrics: ServerMetrics,
         background: &Background,
     ) -> Arc<Self> {
         let resolver: Arc<dyn Resolve> = Arc::new(System);
-        Self::resolved_by(&resolver, server, metrics, background)
+        Self::resolved_by(&resolver, server, link_local, metrics, background)
     }
 
     fn resolved_by(
         resolver: &Arc<dyn Resolve>,
         server: &config::Server,
+        link_local: bool,
         metrics: ServerMetrics,
         background: &Background,
     ) -> Arc<Self> {
@@ -100,6 +110,7 @@ impl Addresses {
             changed: watch::Sender::new(()),
             policy: Arc::new(Policy {
                 server: server.url.authority().to_owned(),
+                link_local,
                 max_failures: server.max_failures,
                 eject_for: server.eject_for,
                 epoch: Instant::now(),
@@ -138,6 +149,9 @@ impl Addresses {
                     return Ok(());
                 }
                 if !set.pending {
+                    if let Some(link_local) = &set.link_local {
+                        return Err(Unresolved::LinkLocal(link_local.clone()));
+                    }
                     let trouble = set.trouble.clone().unwrap_or_default();
                     return Err(Unresolved::Name(trouble));
                 }
@@ -161,7 +175,7 @@ impl Addresses {
         let resolved = answer.is_ok();
         self.update(|sources| {
             if let Some(source) = sources.get_mut(number) {
-                source.learn(answer, &self.policy.server);
+                source.learn(answer, &self.policy);
             }
         });
         resolved
@@ -212,7 +226,8 @@ impl Addresses {
                 })
             })
             .collect();
-        json!({ "addresses": addresses, "unresolved": set.trouble })
+        let trouble = set.trouble.as_ref().or(set.link_local.as_ref());
+        json!({ "addresses": addresses, "unresolved": trouble })
     }
 }
 
@@ -247,11 +262,13 @@ impl Source {
             answered: !found.is_empty(),
             endpoint: endpoint.clone(),
             found,
+            link_local: Vec::new(),
             failing: None,
         }
     }
 
-    fn learn(&mut self, answer: io::Result<Vec<IpAddr>>, server: &str) {
+    fn learn(&mut self, answer: io::Result<Vec<IpAddr>>, policy: &Policy) {
+        let server = &*policy.server;
         let name = &self.endpoint.host;
         self.answered = true;
         let error = match answer {
@@ -259,6 +276,12 @@ impl Source {
                 if self.failing.take().is_some() {
                     tracing::info!(server, %name, "the name resolves again");
                 }
+                let refused = |ip: &IpAddr| !policy.link_local && is_link_local(*ip);
+                let (link_local, found): (Vec<_>, Vec<_>) = found.into_iter().partition(refused);
+                if self.link_local != link_local && !link_local.is_empty() {
+                    tracing::error!(server, %name, addresses = ?link_local, "the name leads to link-local addresses: no credential is sent there unless `url` or `addresses` has the address itself");
+                }
+                self.link_local = link_local;
                 self.found = found;
                 return;
             }
@@ -308,11 +331,17 @@ impl Set {
             let (_since, error) = source.failing.as_ref()?;
             Some(format!("{}: {error}", source.endpoint.host))
         });
+        let link_local = sources.iter().find_map(|source| {
+            let address = source.link_local.first()?;
+            let host = &source.endpoint.host;
+            Some(format!("{host} leads to the link-local address {address}"))
+        });
         Self {
             preferred: preferred.len(),
             addresses: preferred.iter().chain(&others).map(known).collect(),
             pending: sources.iter().any(|source| !source.answered),
             trouble,
+            link_local,
         }
     }
 

@@ -54,6 +54,15 @@ struct Given {
 impl Given {
     /// A server at these places; `answers` answer before anything is asked.
     fn new(places: &[&str], answers: &[(&'static str, &[&'static str])]) -> Self {
+        Self::letting(true, places, answers)
+    }
+
+    /// The same, whose names may or may not lead to link-local addresses.
+    fn letting(
+        link_local: bool,
+        places: &[&str],
+        answers: &[(&'static str, &[&'static str])],
+    ) -> Self {
         let telemetry = Telemetry::quiet();
         let known = Arc::new(Answers::default());
         for (name, addresses) in answers {
@@ -75,7 +84,7 @@ impl Given {
         let metrics = telemetry.metrics.server(Plane::Ingress, "app");
         let resolver = Arc::clone(&known) as Arc<dyn Resolve>;
         Self {
-            addresses: Addresses::resolved_by(&resolver, &server, metrics, &background),
+            addresses: Addresses::resolved_by(&resolver, &server, link_local, metrics, &background),
             answers: known,
             telemetry,
             tasks,
@@ -139,6 +148,38 @@ async fn literals_and_localhost_need_no_resolver() {
     );
     pass(SECOND * 60).await;
     assert_eq!(given.answers.asked(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_leads_to_no_link_local_address_unless_it_may() {
+    const METADATA: &str = "169.254.169.254";
+    let place = &["app.internal"][..];
+    let given = Given::letting(true, place, &[("app.internal", &[METADATA])]);
+    given.known().await;
+    assert_eq!(given.picks(1), [METADATA]);
+
+    let given = Given::letting(false, place, &[("app.internal", &["10.0.0.1"])]);
+    given.known().await;
+    // the answer changes under us, and not one request follows
+    for answer in [&[METADATA][..], &["::ffff:a9fe:a9fe", "fe80::1"]] {
+        given.answers.set("app.internal", answer);
+        pass(SECOND * 10).await;
+        assert!(given.addresses.now().pick(0, &[]).is_none(), "{answer:?}");
+        let refused = given.addresses.known(Instant::now()).await;
+        assert!(
+            matches!(refused, Err(Unresolved::LinkLocal(_))),
+            "{refused:?}"
+        );
+        let told = given.addresses.report()["unresolved"].to_string();
+        assert!(told.contains("link-local"), "{told}");
+    }
+    given.answers.set("app.internal", &["fe80::1", "10.0.0.2"]);
+    pass(SECOND * 10).await;
+    assert_eq!(given.picks(2), ["10.0.0.2", "10.0.0.2"]);
+
+    // who writes the address itself means it
+    let given = Given::letting(false, &[METADATA, "[fd00:ec2::254]"], &[]);
+    assert_eq!(given.picks(2), [METADATA, "fd00:ec2::254"]);
 }
 
 #[tokio::test(start_paused = true)]
