@@ -27,6 +27,12 @@ pub fn issuers(tenant_id: &str) -> [String; 2] {
     ]
 }
 
+/// The tenant's token endpoint.
+#[must_use]
+pub fn token_url(tenant_id: &str) -> String {
+    format!("https://login.microsoftonline.com/{tenant_id}/oauth2/v2.0/token")
+}
+
 /// Where the tenant's keys are, for tokens of both versions.
 #[must_use]
 pub fn jwks_url(tenant_id: &str) -> String {

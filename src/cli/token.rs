@@ -138,7 +138,7 @@ fn hint(error: &FetchError) -> Option<&'static str> {
         FetchError::NoAnswer(_) => {
             return Some("check token_url, [client] proxy and extra_ca_file, and the network");
         }
-        FetchError::Secret(_) | FetchError::Unusable(_) => return None,
+        FetchError::Secret(_) | FetchError::Client(_) | FetchError::Unusable(_) => return None,
     };
     match (code, status) {
         (Some("invalid_client"), _) | (None, 401) => Some(

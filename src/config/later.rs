@@ -62,17 +62,6 @@ const LATER: &[(&str, Option<&str>, &str)] = &[
     ),
     ("credentials.*.kind", Some("basic"), "user and password"),
     ("credentials.*.kind", Some("aws"), "AWS credentials"),
-    (
-        "credentials.*.auth_method",
-        Some("private_key_jwt"),
-        "client assertions",
-    ),
-    (
-        "credentials.*.client_certificate_file",
-        None,
-        "client assertions",
-    ),
-    ("credentials.*.client_key_file", None, "client assertions"),
     ("**.aws_secret", None, "AWS Secrets Manager"),
     ("**.json_key", None, "AWS Secrets Manager"),
 ];

@@ -22,13 +22,11 @@ impl Fetch<Bearer> for Asking {
             if !scope.is_empty() {
                 form.push(("scope", scope.as_str()));
             }
-            for (name, value) in [
-                ("audience", &definition.audience),
-                ("resource", &definition.resource),
-            ] {
-                if let Some(value) = value {
-                    form.push((name, value));
-                }
+            if let Some(audience) = &definition.audience {
+                form.push(("audience", audience));
+            }
+            for resource in &definition.resources {
+                form.push(("resource", resource));
             }
             self.requester.ask(&form, now).await
         })

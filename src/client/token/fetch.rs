@@ -50,6 +50,9 @@ pub enum FetchError {
     /// The client's own secret cannot be had.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// What authenticates the client cannot be used.
+    #[error("the client cannot authenticate: {0}")]
+    Client(String),
     /// No answer within the deadline; what failed.
     #[error("no answer from the token endpoint: {0}")]
     NoAnswer(#[from] outgoing::FetchError),
@@ -78,7 +81,7 @@ impl FetchError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
-            Self::Secret(_) | Self::NoAnswer(_) | Self::Unusable(_) => None,
+            Self::Secret(_) | Self::Client(_) | Self::NoAnswer(_) | Self::Unusable(_) => None,
         }
     }
 
@@ -91,7 +94,7 @@ impl FetchError {
                 Some(code) => code == "invalid_client",
                 None => *status == StatusCode::UNAUTHORIZED,
             },
-            Self::Secret(_) | Self::NoAnswer(_) | Self::Unusable(_) => false,
+            Self::Secret(_) | Self::Client(_) | Self::NoAnswer(_) | Self::Unusable(_) => false,
         }
     }
 }

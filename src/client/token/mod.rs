@@ -4,6 +4,7 @@
 mod answer;
 mod attached;
 mod bearer;
+mod client_auth;
 mod client_credentials;
 mod fetch;
 mod grant;
@@ -26,6 +27,7 @@ use tokio_util::sync::DropGuard;
 pub use self::answer::{Peek, peek};
 pub use self::attached::{Attached, For};
 pub use self::bearer::Bearer;
+pub use self::client_auth::Assertion;
 use self::client_credentials::Asking;
 pub use self::fetch::{Fetch, FetchError, Granted, LifeFrom, UNSTATED_LIFE};
 pub use self::grant::Grant;

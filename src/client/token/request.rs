@@ -1,20 +1,17 @@
-//! Asking a token endpoint: the form, client authentication, and the one re-reading of the secret.
+//! Asking a token endpoint: the form, and the one re-reading of what authenticates the client.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use url::Url;
-use url::form_urlencoded::byte_serialize;
-use zeroize::Zeroizing;
 
 use crate::client::outgoing::{self, Fetched, Outgoing};
+use crate::client::token::client_auth::{self, Assertion, Means};
 use crate::client::token::{Bearer, FetchError, Granted, answer};
 use crate::clock::UnixTime;
-use crate::config::{ClientAuthentication, OAuthClient};
+use crate::config::OAuthClient;
 use crate::gate::Boxed;
 use crate::secret::{Secret, SecretError, SecretSource};
 
@@ -48,120 +45,102 @@ impl Endpoint for Outgoing {
 
 /// One OAuth client.
 #[derive(Debug)]
-pub(super) struct Requester {
+pub(in crate::client) struct Requester {
     client: OAuthClient,
-    means: Mutex<Means>,
+    /// Who else says that we are this client.
+    assertion: Option<Arc<dyn Assertion>>,
+    /// What may change under a client that stays the same.
+    changing: Mutex<Changing>,
 }
 
-/// What may change under a client that stays the same.
 #[derive(Clone, Debug)]
-struct Means {
+struct Changing {
     endpoint: Arc<dyn Endpoint>,
-    /// As last loaded.
-    secret: Option<Secret>,
+    /// As last read, if it lasts.
+    means: Option<Means>,
 }
 
 impl Requester {
-    /// A secret that cannot be read now is read again by the first request.
+    /// What cannot be read now is read again by the first request. Reads the disk.
     pub(super) fn new(client: OAuthClient, endpoint: Arc<dyn Endpoint>) -> Self {
-        let secret = source(&client).load().ok();
         Self {
+            assertion: client_auth::assertion(&client),
+            changing: Mutex::new(Changing {
+                endpoint,
+                means: Means::read_now(&client),
+            }),
             client,
-            means: Mutex::new(Means { endpoint, secret }),
         }
     }
 
-    /// Whether `other` would ask as the same client. A secret that cannot be read at the moment is
-    /// not another one.
+    /// Whether `other` would ask as the same client. What cannot be read at the moment is not
+    /// another.
     pub(super) fn is_same(&self, other: &Self) -> bool {
-        let theirs = other.means().secret.clone();
-        self.client == other.client && (theirs.is_none() || self.means().secret == theirs)
+        let theirs = other.changing().means.clone();
+        self.client == other.client && (theirs.is_none() || self.changing().means == theirs)
     }
 
     /// Asks through the outgoing client of `next` from now on: proxy and roots may have changed.
     pub(super) fn ask_through(&self, next: &Self) {
-        let endpoint = Arc::clone(&next.means().endpoint);
-        self.means().endpoint = endpoint;
+        let endpoint = Arc::clone(&next.changing().endpoint);
+        self.changing().endpoint = endpoint;
     }
 
     /// Asks for a token with the parameters of a grant, as this client; a second time if the
-    /// endpoint does not know the client and its secret's source holds another one by now.
+    /// endpoint does not know the client, and what authenticates it reads otherwise by now.
     pub(super) async fn ask(
         &self,
         grant: &[(&str, &str)],
         now: UnixTime,
     ) -> Result<Granted<Bearer>, FetchError> {
-        let known = self.means().secret.clone();
-        let secret = match known {
-            Some(secret) => secret,
-            None => self.reload().await?,
+        let known = self.changing().means.clone();
+        let means = match known {
+            Some(means) => means,
+            None => self.read(now).await?,
         };
-        match self.ask_with(&secret, grant, now).await {
+        match self.ask_by(&means, grant, now).await {
             Err(refused) if refused.is_invalid_client() => {
-                let again = self.reload().await?;
-                if again == secret {
+                let again = self.read(now).await?;
+                if again == means {
                     Err(refused)
                 } else {
-                    self.ask_with(&again, grant, now).await
+                    self.ask_by(&again, grant, now).await
                 }
             }
             outcome => outcome,
         }
     }
 
-    async fn ask_with(
+    async fn ask_by(
         &self,
-        secret: &Secret,
+        means: &Means,
         grant: &[(&str, &str)],
         now: UnixTime,
     ) -> Result<Granted<Bearer>, FetchError> {
-        let id = self.client.client_id.as_str();
+        let proof = means.prove(&self.client, now)?;
         let mut form = grant.to_vec();
-        let authorization = match &self.client.authentication {
-            ClientAuthentication::SecretPost(_) => {
-                form.push(("client_id", id));
-                form.push(("client_secret", secret.expose()));
-                None
-            }
-            ClientAuthentication::SecretBasic(_) => basic(id, secret),
-        };
-        let endpoint = Arc::clone(&self.means().endpoint);
+        form.extend(
+            proof
+                .form
+                .iter()
+                .map(|(name, value)| (*name, value.expose())),
+        );
+        let endpoint = Arc::clone(&self.changing().endpoint);
         let answer = endpoint
-            .post(&self.client.token_url, &form, authorization)
+            .post(&self.client.token_url, &form, proof.authorization)
             .await?;
         answer::read(answer.status, answer.retry_after, &answer.body, now)
     }
 
-    fn means(&self) -> MutexGuard<'_, Means> {
-        self.means.lock().unwrap_or_else(PoisonError::into_inner)
+    fn changing(&self) -> MutexGuard<'_, Changing> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn reload(&self) -> Result<Secret, SecretError> {
-        let secret = load(source(&self.client)).await?;
-        self.means().secret = Some(secret.clone());
-        Ok(secret)
+    async fn read(&self, now: UnixTime) -> Result<Means, FetchError> {
+        let means = Means::read(&self.client, self.assertion.as_deref(), now).await?;
+        self.changing().means = means.lasts().then(|| means.clone());
+        Ok(means)
     }
-}
-
-fn source(client: &OAuthClient) -> &SecretSource {
-    match &client.authentication {
-        ClientAuthentication::SecretPost(secret) | ClientAuthentication::SecretBasic(secret) => {
-            secret
-        }
-    }
-}
-
-/// RFC 6749 2.3.1: id and secret are form-encoded before they are joined.
-fn basic(id: &str, secret: &Secret) -> Option<HeaderValue> {
-    let mut pair = Zeroizing::new(String::with_capacity(128));
-    pair.extend(byte_serialize(id.as_bytes()));
-    pair.push(':');
-    pair.extend(byte_serialize(secret.expose().as_bytes()));
-    let text = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
-    // base64 is always a header value
-    let mut value = HeaderValue::from_str(&text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }
 
 /// Loads a secret without blocking the runtime: its file may be on a slow mount.
@@ -169,14 +148,22 @@ pub(super) async fn load(source: &SecretSource) -> Result<Secret, SecretError> {
     match source {
         SecretSource::File(path) => {
             let file = source.clone();
-            match tokio::task::spawn_blocking(move || file.load()).await {
-                Ok(loaded) => loaded,
-                Err(ended) => Err(SecretError::File {
+            blocking(move || file.load()).await.unwrap_or_else(|ended| {
+                Err(SecretError::File {
                     path: path.clone(),
-                    source: std::io::Error::other(ended),
-                }),
-            }
+                    source: ended,
+                })
+            })
         }
         SecretSource::Env(_) | SecretSource::Literal(_) => source.load(),
     }
+}
+
+/// Does what blocks elsewhere. `Err` if that was cut short.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(std::io::Error::other)
 }

@@ -1,9 +1,11 @@
 //! What every grant of a token endpoint has in common: the client, and how long its tokens are used.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use url::Url;
 
+use crate::certificate::SigningAlgorithm;
 use crate::secret::SecretSource;
 
 /// An OAuth client at its token endpoint.
@@ -27,6 +29,35 @@ pub enum ClientAuthentication {
     /// `client_secret_basic` of RFC 6749 2.3.1: id and secret in `Authorization: Basic`, each
     /// form-encoded.
     SecretBasic(SecretSource),
+    /// `private_key_jwt` (RFC 7523 2.2): an assertion signed by the client's own key.
+    PrivateKeyJwt(PrivateKeyJwt),
+    /// RFC 7523 2.2 too, with an assertion that somebody else issues to this process.
+    Federated(FederatedAssertion),
+    /// A public client (RFC 6749 2.1): its id alone.
+    None,
+}
+
+/// The key of `private_key_jwt`, and what its assertions say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrivateKeyJwt {
+    /// The key, PEM.
+    pub key_file: PathBuf,
+    /// Its certificate, PEM: assertions name it by `x5t#S256`.
+    pub certificate_file: Option<PathBuf>,
+    /// `kid`
+    pub key_id: Option<String>,
+    /// `alg`, if it does not follow from the key: `RS256` for RSA, `PS256` with a certificate.
+    pub algorithm: Option<SigningAlgorithm>,
+    /// `aud`, if not the token endpoint.
+    pub audience: Option<String>,
+}
+
+/// Where an assertion comes from that somebody else issues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FederatedAssertion {
+    /// A file that somebody rotates (Kubernetes, Azure workload identity); read for each token
+    /// request.
+    File(PathBuf),
 }
 
 /// How long what was fetched is used.

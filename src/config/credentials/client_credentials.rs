@@ -11,8 +11,8 @@ pub struct ClientCredentials {
     pub scopes: Vec<String>,
     /// `audience` parameter.
     pub audience: Option<String>,
-    /// `resource` parameter (RFC 8707).
-    pub resource: Option<String>,
+    /// `resource` parameters (RFC 8707).
+    pub resources: Vec<String>,
     /// How long its tokens are used.
     pub freshness: Freshness,
 }

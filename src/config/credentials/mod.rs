@@ -25,7 +25,7 @@ pub struct CredentialSource {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialKind {
     /// OAuth 2.0 client credentials grant (RFC 6749 4.4).
-    ClientCredentials(ClientCredentials),
+    ClientCredentials(Box<ClientCredentials>),
     /// A token that somebody else issued and rotates.
     StaticToken {
         /// The token.

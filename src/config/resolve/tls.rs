@@ -64,7 +64,7 @@ impl Resolver<'_> {
     }
 
     /// Warns of certificates whose time has not come, is over, or soon will be.
-    fn dates(&mut self, certificates: &[CertificateDer<'_>], path: &KeyPath) {
+    pub(super) fn dates(&mut self, certificates: &[CertificateDer<'_>], path: &KeyPath) {
         let now = self.now;
         for certificate in certificates {
             let Ok(read) = Certificate::read(certificate) else {

@@ -122,20 +122,6 @@ fn every_later_key_is_refused_by_name_wherever_it_stands() {
                 "kind = \"static_token\"\ntoken = { aws_secret = \"arn:x\" }",
             ),
         ),
-        (
-            "credentials.c.auth_method",
-            one(
-                "[credentials.c]",
-                "kind = \"client_credentials\"\ntoken_url = \"https://a\"\nclient_id = \"a\"\nclient_secret = { insecure_literal = \"b\" }\nauth_method = \"private_key_jwt\"",
-            ),
-        ),
-        (
-            "credentials.c.client_certificate_file",
-            one(
-                "[credentials.c]",
-                "kind = \"client_credentials\"\ntoken_url = \"https://a\"\nclient_id = \"a\"\nclient_secret = { insecure_literal = \"b\" }\nclient_certificate_file = \"c.pem\"",
-            ),
-        ),
     ] {
         let errors = bad(&text, &[]);
         let keys: Vec<&str> = errors.iter().map(|error| error.key.as_str()).collect();

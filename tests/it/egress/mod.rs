@@ -175,10 +175,13 @@ fn granted(url: &str) -> CredentialSource {
         },
         scopes: vec![],
         audience: None,
-        resource: None,
+        resources: vec![],
         freshness: Freshness::default(),
     };
-    source("granted", CredentialKind::ClientCredentials(definition))
+    source(
+        "granted",
+        CredentialKind::ClientCredentials(Box::new(definition)),
+    )
 }
 
 /// Sends these bytes and returns what comes back, for requests no client library would send. They

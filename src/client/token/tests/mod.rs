@@ -1,5 +1,6 @@
 //! A scripted token endpoint under paused time, and what the tests share.
 
+mod client_auth;
 mod life;
 mod sources;
 
@@ -126,7 +127,7 @@ fn definition() -> ClientCredentials {
         client: client(ClientAuthentication::SecretPost(secret())),
         scopes: vec!["a/read".to_owned(), "b".to_owned()],
         audience: None,
-        resource: None,
+        resources: vec![],
         freshness: Freshness::default(),
     }
 }
@@ -162,7 +163,7 @@ fn source(name: &str, kind: CredentialKind) -> CredentialSource {
 fn grant(definition: ClientCredentials) -> Vec<CredentialSource> {
     vec![source(
         "billing",
-        CredentialKind::ClientCredentials(definition),
+        CredentialKind::ClientCredentials(Box::new(definition)),
     )]
 }
 

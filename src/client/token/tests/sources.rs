@@ -14,7 +14,7 @@ async fn the_client_authenticates_by_body_or_by_form_encoded_basic() {
         client: client(ClientAuthentication::SecretBasic(secret())),
         scopes: vec![],
         audience: Some("orders".to_owned()),
-        resource: Some("urn:r".to_owned()),
+        resources: vec!["urn:r".to_owned(), "urn:s".to_owned()],
         ..definition()
     };
     for definition in [definition(), basic] {
@@ -46,6 +46,7 @@ async fn the_client_authenticates_by_body_or_by_form_encoded_basic() {
                 ("grant_type", "client_credentials"),
                 ("audience", "orders"),
                 ("resource", "urn:r"),
+                ("resource", "urn:s"),
             ]),
             Some("Basic bXkrY2xpZW50Omh1bnRlcjIlMkIlMjY=".to_owned())
         )

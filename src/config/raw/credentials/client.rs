@@ -1,5 +1,7 @@
 //! What every grant of a token endpoint has in common.
 
+use std::path::PathBuf;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
@@ -10,18 +12,32 @@ use super::super::Secret;
 /// An OAuth client at its token endpoint.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(in crate::config) struct OAuthClient {
-    /// The token endpoint. This, or `domain`.
+    /// The token endpoint. This, `domain` or `tenant_id`.
     pub(in crate::config) token_url: Option<Text<Url>>,
     /// A Cognito domain: its prefix (with `region`) or its whole host.
     pub(in crate::config) domain: Option<Text<Domain>>,
     /// The region of a Cognito domain prefix.
     pub(in crate::config) region: Option<Text<NonEmpty>>,
+    /// Microsoft Entra ID: the tenant's GUID.
+    pub(in crate::config) tenant_id: Option<Text<NonEmpty>>,
     /// The client.
     pub(in crate::config) client_id: Text<NonEmpty>,
-    /// Its secret.
-    pub(in crate::config) client_secret: Secret,
-    /// How the client authenticates. In the body for Cognito and Entra, else Basic.
+    /// Its secret. This, a key, an assertion, or `auth_method = "none"`.
+    pub(in crate::config) client_secret: Option<Secret>,
+    /// How the client authenticates. With a secret: in the body for Cognito and Entra, else Basic.
     pub(in crate::config) auth_method: Option<AuthMethod>,
+    /// The client's private key, PEM: it signs an assertion for each token request.
+    pub(in crate::config) client_key_file: Option<PathBuf>,
+    /// The key's certificate, PEM: assertions name it by `x5t#S256`, as Entra wants.
+    pub(in crate::config) client_certificate_file: Option<PathBuf>,
+    /// `kid` of assertions.
+    pub(in crate::config) client_key_id: Option<Text<NonEmpty>>,
+    /// `alg` of assertions, where the key leaves a choice.
+    pub(in crate::config) client_assertion_algorithm: Option<AssertionAlgorithm>,
+    /// `aud` of assertions: the token endpoint, unless the server wants its issuer.
+    pub(in crate::config) client_assertion_audience: Option<Text<NonEmpty>>,
+    /// A file with an assertion that somebody else issues and rotates (workload identity).
+    pub(in crate::config) client_assertion_file: Option<PathBuf>,
     /// Allows `http://` to a host other than loopback. Whoever is on the way can read the secret.
     #[serde(default)]
     pub(in crate::config) insecure_http: bool,
@@ -33,6 +49,23 @@ pub(in crate::config) struct OAuthClient {
 pub(in crate::config) enum AuthMethod {
     ClientSecretPost,
     ClientSecretBasic,
+    PrivateKeyJwt,
+    None,
+}
+
+/// `client_assertion_algorithm`
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+pub(in crate::config) enum AssertionAlgorithm {
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    ES256,
+    ES384,
+    ES512,
+    EdDSA,
 }
 
 /// How long what was fetched is used.

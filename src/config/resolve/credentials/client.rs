@@ -5,8 +5,9 @@ use url::Url;
 use super::super::super::error::KeyPath;
 use super::super::super::forms::Form as _;
 use super::super::super::raw;
-use super::super::super::{ClientAuthentication, Freshness, OAuthClient, is_guarded};
+use super::super::super::{Freshness, OAuthClient, is_guarded};
 use super::super::Resolver;
+use crate::authn::entra;
 
 impl From<raw::Freshness> for Freshness {
     fn from(raw: raw::Freshness) -> Self {
@@ -18,50 +19,51 @@ impl From<raw::Freshness> for Freshness {
 }
 
 impl Resolver<'_> {
-    /// The client of one `[credentials.X]`.
+    /// The client of one `[credentials.X]` at the endpoint of [`Self::token_url`].
     pub(super) fn oauth_client(
         &mut self,
         raw: raw::OAuthClient,
+        token_url: Option<Url>,
         path: &KeyPath,
     ) -> Option<OAuthClient> {
-        let secret = self.secret(&raw.client_secret, &path.key("client_secret"));
-        let token_url = self.token_url(&raw, path)?;
+        let authentication = self.client_authentication(&raw, token_url.as_ref(), path);
+        let token_url = token_url?;
         self.guarded(
             is_guarded(&token_url),
             raw.insecure_http,
             &path.key("token_url"),
         );
-        let (secret, _) = secret?;
-        let authentication = match raw.auth_method {
-            Some(raw::AuthMethod::ClientSecretPost) => ClientAuthentication::SecretPost(secret),
-            None if raw.domain.is_some() || wants_post(&token_url) => {
-                ClientAuthentication::SecretPost(secret)
-            }
-            Some(raw::AuthMethod::ClientSecretBasic) | None => {
-                ClientAuthentication::SecretBasic(secret)
-            }
-        };
         Some(OAuthClient {
             token_url,
             client_id: raw.client_id.0.0,
-            authentication,
+            authentication: authentication?,
             insecure_http: raw.insecure_http,
         })
     }
 
-    fn token_url(&mut self, raw: &raw::OAuthClient, path: &KeyPath) -> Option<Url> {
-        let (url, at) = match (&raw.token_url, &raw.domain) {
-            (Some(url), None) => {
-                if raw.region.is_some() {
+    pub(super) fn token_url(&mut self, raw: &raw::OAuthClient, path: &KeyPath) -> Option<Url> {
+        if raw.region.is_some() && raw.domain.is_none() {
+            self.mistakes.push(
+                &path.key("region"),
+                "a region belongs to a Cognito domain prefix",
+                "remove region",
+            );
+        }
+        let (url, at) = match (&raw.token_url, &raw.domain, &raw.tenant_id) {
+            (Some(url), None, None) => return Some(url.0.clone()),
+            (None, None, Some(tenant)) => {
+                let at = path.key("tenant_id");
+                let Some(tenant) = entra::parse_tenant_id(&tenant.0.0) else {
                     self.mistakes.push(
-                        &path.key("region"),
-                        "a region belongs to a Cognito domain prefix",
-                        "remove region",
+                        &at,
+                        "an Entra tenant id is a GUID",
+                        "copy \"Directory (tenant) ID\" from the tenant's overview page",
                     );
-                }
-                return Some(url.0.clone());
+                    return None;
+                };
+                (entra::token_url(&tenant), at)
             }
-            (None, Some(domain)) => {
+            (None, Some(domain), None) => {
                 let domain = &domain.0.0;
                 let host = match (&raw.region, domain.contains('.')) {
                     (Some(region), false) => {
@@ -91,21 +93,26 @@ impl Resolver<'_> {
                 };
                 (format!("https://{host}/oauth2/token"), path.key("domain"))
             }
-            (None, None) => {
-                if !self.mistakes.settled.contains(&path.key("token_url")) {
+            (None, None, None) => {
+                let said = |key: &str| self.mistakes.settled.contains(&path.key(key));
+                if !["token_url", "domain", "tenant_id"].into_iter().any(said) {
                     self.mistakes.push(
                         path,
                         "there is no token endpoint",
-                        "write token_url = \"https://…\", or domain (and region) for Cognito",
+                        "write token_url = \"https://…\", domain (and region) for Cognito, or tenant_id for Entra",
                     );
                 }
                 return None;
             }
-            (Some(_), Some(_)) => {
+            (Some(_), Some(_), _) | (Some(_), _, Some(_)) | (_, Some(_), Some(_)) => {
+                let further = match &raw.tenant_id {
+                    Some(_) => "tenant_id",
+                    None => "domain",
+                };
                 self.mistakes.push(
-                    &path.key("domain"),
-                    "token_url and domain name two token endpoints",
-                    "keep one of them",
+                    &path.key(further),
+                    "there is another token endpoint in this table",
+                    "keep one of token_url, domain and tenant_id",
                 );
                 return None;
             }
@@ -118,18 +125,4 @@ impl Resolver<'_> {
             }
         }
     }
-}
-
-/// Cognito and Entra take the secret in the body; RFC 6749 2.3.1 prefers Basic for the others.
-fn wants_post(token_url: &Url) -> bool {
-    token_url.host_str().is_some_and(|host| {
-        host.ends_with(".amazoncognito.com")
-            || matches!(
-                host,
-                "login.microsoftonline.com"
-                    | "login.microsoftonline.us"
-                    | "login.partner.microsoftonline.cn"
-                    | "login.windows.net"
-            )
-    })
 }

@@ -1,7 +1,9 @@
 //! Credential sources. A kind of more than a few keys has its own file.
 
 mod client;
+mod client_auth;
 mod client_credentials;
+mod entra;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +27,7 @@ impl Resolver<'_> {
             let kind = match raw {
                 raw::Credential::ClientCredentials(raw) => self
                     .client_credentials(*raw, &path)
-                    .map(CredentialKind::ClientCredentials),
+                    .map(|kind| CredentialKind::ClientCredentials(Box::new(kind))),
                 raw::Credential::StaticToken(raw) => self
                     .secret(&raw.token, &path.key("token"))
                     .map(|(token, _)| CredentialKind::StaticToken { token }),
