@@ -3,17 +3,22 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Map, Value};
 
-use crate::cli::{EXIT_CONFIG, complain};
+use crate::cli::{EXIT_CONFIG, complain, token_file};
 use crate::client::outgoing::Outgoing;
 use crate::client::tls::{self, Trust};
-use crate::client::token::{Bearer, FetchError, Granted, LifeFrom, fetch_once, peek};
+use crate::client::token::{
+    Bearer, FetchError, Granted, LifeFrom, SubjectToken, exchange_once, fetch_once, peek,
+};
 use crate::clock::{Clock as _, SystemClock, UnixTime};
-use crate::config::{self, ClientCredentials, Config, CredentialKind, CredentialSource, Sources};
+use crate::config::{
+    self, ClientCredentials, Config, CredentialKind, CredentialSource, ExchangeProfile, Sources,
+    TokenExchange,
+};
 use crate::secret::{Secret, SecretSource};
 
 /// Arguments of `token`.
@@ -25,6 +30,9 @@ pub struct TokenArgs {
     /// environment only
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// For `token_exchange`: a user's token to exchange (`-`: standard input)
+    #[arg(long, value_name = "FILE")]
+    subject_token_file: Option<PathBuf>,
     /// Print the token itself too
     #[arg(long)]
     show: bool,
@@ -66,6 +74,21 @@ fn describe(args: &TokenArgs, config: &Config) -> Result<String, String> {
             let granted = fetch(definition, &config.client, now)?;
             text.granted(&granted, now);
             text.token(granted.credential.token(), args.show);
+        }
+        CredentialKind::TokenExchange(definition) => {
+            text.row("kind", "token_exchange");
+            text.row("profile", profile(definition));
+            text.row("token_url", definition.client.token_url.as_str());
+            text.row("client_id", &definition.client.client_id);
+            if let Some(file) = &args.subject_token_file {
+                let now = SystemClock.now();
+                let granted = exchange(definition, config, file, now)?;
+                text.granted(&granted, now);
+                text.token(granted.credential.token(), args.show);
+            } else {
+                let how = "made from each user's: try one with --subject-token-file FILE";
+                text.row("token", how);
+            }
         }
         CredentialKind::StaticToken { token } => {
             text.row("kind", "static_token");
@@ -116,19 +139,77 @@ fn fetch(
     client: &config::Client,
     now: UnixTime,
 ) -> Result<Granted<Bearer>, String> {
+    let outgoing = outgoing(client)?;
+    wait_for(fetch_once(definition, &outgoing, now))
+}
+
+fn outgoing(client: &config::Client) -> Result<Outgoing, String> {
+    Trust::new(client)
+        .and_then(|trust| Outgoing::for_credentials(client, &trust))
+        .map_err(|error| error.to_string())
+}
+
+fn wait_for(
+    answer: impl Future<Output = Result<Granted<Bearer>, FetchError>>,
+) -> Result<Granted<Bearer>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    let outgoing = Trust::new(client)
-        .and_then(|trust| Outgoing::for_credentials(client, &trust))
-        .map_err(|error| error.to_string())?;
     runtime
-        .block_on(fetch_once(definition, &outgoing, now))
+        .block_on(answer)
         .map_err(|error| match hint(&error) {
             Some(hint) => format!("{error}\n  {hint}"),
             None => error.to_string(),
         })
+}
+
+fn profile(definition: &TokenExchange) -> &'static str {
+    match definition.profile {
+        ExchangeProfile::Rfc8693(_) => "rfc8693",
+        ExchangeProfile::EntraOnBehalfOf => "entra_on_behalf_of",
+    }
+}
+
+/// Exchanges the token in `file`, by the actor that the definition names.
+fn exchange(
+    definition: &TokenExchange,
+    config: &Config,
+    file: &Path,
+    now: UnixTime,
+) -> Result<Granted<Bearer>, String> {
+    let subject = token_file::read(file).map_err(|error| error.to_string())?;
+    let subject = SubjectToken::new(subject.expose().as_bytes(), UnixTime(u64::MAX))
+        .ok_or("the token cannot stand in a header")?;
+    let actor = match &definition.profile {
+        ExchangeProfile::Rfc8693(parameters) => parameters.actor.as_deref(),
+        ExchangeProfile::EntraOnBehalfOf => None,
+    };
+    let actor = match actor {
+        Some(name) => Some(actors_token(config, name, now)?),
+        None => None,
+    };
+    let outgoing = outgoing(&config.client)?;
+    wait_for(exchange_once(
+        definition,
+        &outgoing,
+        &subject,
+        actor.as_ref(),
+        now,
+    ))
+}
+
+fn actors_token(config: &Config, name: &str, now: UnixTime) -> Result<Secret, String> {
+    match &find(&config.credentials, name)?.kind {
+        CredentialKind::ClientCredentials(definition) => {
+            let granted = fetch(definition, &config.client, now)?;
+            Ok(granted.credential.token().clone())
+        }
+        CredentialKind::StaticToken { token } => load(token),
+        CredentialKind::TokenExchange(_)
+        | CredentialKind::ApiKey { .. }
+        | CredentialKind::PassThrough => Err(format!("{name} has no token of its own")),
+    }
 }
 
 /// What is mostly behind an error.
@@ -138,7 +219,10 @@ fn hint(error: &FetchError) -> Option<&'static str> {
         FetchError::NoAnswer(_) => {
             return Some("check token_url, [client] proxy and extra_ca_file, and the network");
         }
-        FetchError::Secret(_) | FetchError::Client(_) | FetchError::Unusable(_) => return None,
+        FetchError::Secret(_)
+        | FetchError::Client(_)
+        | FetchError::Actor
+        | FetchError::Unusable(_) => return None,
     };
     match (code, status) {
         (Some("invalid_client"), _) | (None, 401) => Some(
@@ -148,8 +232,15 @@ fn hint(error: &FetchError) -> Option<&'static str> {
         (Some("invalid_scope"), _) => {
             Some("a scope does not exist or is not assigned to this client")
         }
+        (Some("invalid_grant"), _) => Some(
+            "the endpoint does not take this user's token: it must be issued for this client, and \
+             not have expired",
+        ),
+        (Some("interaction_required" | "login_required" | "consent_required"), _) => {
+            Some("the endpoint wants this user to sign in again, or to consent")
+        }
         (Some("unauthorized_client" | "unsupported_grant_type"), _) => {
-            Some("this client may not use the client credentials grant")
+            Some("this client may not use this grant")
         }
         (Some("invalid_request" | "invalid_target"), _) => {
             Some("the endpoint misses or refuses a parameter: check scopes, audience and resource")

@@ -18,6 +18,15 @@ pub(super) enum TokenFileError {
 
 /// `Authorization` with the token in this file (`-`: standard input).
 pub(super) fn authorization(path: &Path) -> Result<HeaderValue, TokenFileError> {
+    let token = read(path)?;
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+        .map_err(|_invalid| TokenFileError::NoHeader)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The token in this file (`-`: standard input).
+pub(super) fn read(path: &Path) -> Result<Secret, TokenFileError> {
     let token = if path.as_os_str() == "-" {
         let mut text = String::new();
         std::io::stdin()
@@ -29,8 +38,5 @@ pub(super) fn authorization(path: &Path) -> Result<HeaderValue, TokenFileError> 
             .load()
             .map_err(|error| TokenFileError::Unread(error.to_string()))?
     };
-    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose().trim()))
-        .map_err(|_invalid| TokenFileError::NoHeader)?;
-    value.set_sensitive(true);
-    Ok(value)
+    Ok(Secret::new(token.expose().trim().to_owned()))
 }

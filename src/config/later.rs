@@ -52,11 +52,6 @@ const LATER: &[(&str, Option<&str>, &str)] = &[
     ),
     (
         "credentials.*.kind",
-        Some("token_exchange"),
-        "token exchange (RFC 8693)",
-    ),
-    (
-        "credentials.*.kind",
         Some("refresh_token"),
         "the refresh-token grant",
     ),

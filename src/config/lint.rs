@@ -1,8 +1,11 @@
 //! What is legal and deserves a second look, seen across routes.
 
+use std::sync::Arc;
+
 use super::error::KeyPath;
 use super::resolve::Planes;
 use super::settings::Warning;
+use super::{CredentialKind, CredentialSource, EgressTarget};
 use crate::authz::Route;
 use crate::authz::route::{Access, Mode, Segment, common_method};
 
@@ -56,6 +59,46 @@ pub(super) fn routes(
                 let what = format!("reaches the same upstream paths as route {name}");
                 warn(key, format!("route {open_name} {what} {how}"));
             }
+        }
+    }
+}
+
+/// Warnings about egress targets that are called for users, where there is no ingress to tell who
+/// they are.
+pub(super) fn users(
+    targets: &[EgressTarget],
+    credentials: &[CredentialSource],
+    planes: Option<&Planes>,
+    warnings: &mut Vec<Warning>,
+) {
+    if planes.is_none_or(|planes| planes.ingress.is_some() || planes.egress.is_none()) {
+        return;
+    }
+    let exchanges = |name: &Arc<str>| {
+        let known = credentials.iter().find(|source| source.name == *name);
+        known.is_some_and(|source| match source.kind {
+            CredentialKind::TokenExchange(_) => true,
+            CredentialKind::ClientCredentials(_)
+            | CredentialKind::StaticToken { .. }
+            | CredentialKind::ApiKey { .. }
+            | CredentialKind::PassThrough => false,
+        })
+    };
+    for (index, target) in targets.iter().enumerate() {
+        let path = KeyPath::of(&["egress_targets"]).index(index);
+        let mut warn = |key: &str, message: String| {
+            let key = path.key(key).to_string();
+            warnings.push(Warning { key, message });
+        };
+        let why = "nothing comes in by ingress, and so nobody gets an X-Auth-Handle";
+        if let Some(name) = target.credentials.iter().find(|name| exchanges(name)) {
+            warn(
+                "credential",
+                format!("{name} has nothing to exchange: {why}"),
+            );
+        }
+        if target.forward_user {
+            warn("forward_user", format!("no user is ever stated: {why}"));
         }
     }
 }

@@ -8,8 +8,10 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::client::outgoing::Fetched;
 use crate::client::token::{Bearer, FetchError, Granted, LifeFrom, UNSTATED_LIFE};
 use crate::clock::UnixTime;
+use crate::config::{ACCESS_TOKEN_TYPE, JWT_TOKEN_TYPE};
 use crate::secret::Secret;
 
 /// Longest access token: no server takes a header beyond this.
@@ -19,25 +21,70 @@ const LONGEST_TOKEN: usize = 16 * 1024;
 struct Success {
     access_token: Option<String>,
     token_type: Option<String>,
+    issued_token_type: Option<String>,
     expires_in: Option<Value>,
     scope: Option<String>,
 }
 
+/// What an endpoint was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Expected<'r> {
+    /// An access token (RFC 6749 5.1).
+    AccessToken,
+    /// The outcome of an exchange (RFC 8693 2.2.1), of this type if one was requested.
+    Exchanged {
+        /// `requested_token_type`
+        requested: Option<&'r str>,
+    },
+}
+
+impl Expected<'_> {
+    /// Whether the token is of a type that was asked for. Access tokens may be told to be JWTs.
+    fn holds(&self, issued: Option<&str>) -> bool {
+        match (self, issued) {
+            (Self::AccessToken, _) => true,
+            (Self::Exchanged { .. }, None) => false,
+            (Self::Exchanged { requested }, Some(issued)) => match *requested {
+                None | Some(ACCESS_TOKEN_TYPE) => {
+                    [ACCESS_TOKEN_TYPE, JWT_TOKEN_TYPE].contains(&issued)
+                }
+                Some(requested) => requested == issued,
+            },
+        }
+    }
+
+    /// `N_A` is said of a token that is no access token: only where another was asked for.
+    fn takes_type(&self, token_type: &str) -> bool {
+        let other = match self {
+            Self::AccessToken => false,
+            Self::Exchanged { requested } => {
+                requested.is_some_and(|requested| requested != ACCESS_TOKEN_TYPE)
+            }
+        };
+        token_type.eq_ignore_ascii_case("bearer")
+            || (other && token_type.eq_ignore_ascii_case("n_a"))
+    }
+}
+
 /// Reads an answer to a request that was sent at `asked_at`.
-pub(super) fn read(
-    status: StatusCode,
-    retry_after: Option<Duration>,
-    body: &[u8],
+pub(super) fn read(fetched: &Fetched, asked_at: UnixTime) -> Result<Granted<Bearer>, FetchError> {
+    read_as(&Expected::AccessToken, fetched, asked_at)
+}
+
+/// The same, where something else was asked for.
+pub(super) fn read_as(
+    expected: &Expected<'_>,
+    fetched: &Fetched,
     asked_at: UnixTime,
 ) -> Result<Granted<Bearer>, FetchError> {
-    if status != StatusCode::OK {
+    if fetched.status != StatusCode::OK {
         return Err(FetchError::Refused {
-            status,
-            code: error_code(body),
-            retry_after,
+            status: fetched.status,
+            code: error_code(&fetched.body),
+            retry_after: fetched.retry_after,
         });
     }
-    let success: Success = serde_json::from_slice(body)
+    let success: Success = serde_json::from_slice(&fetched.body)
         .map_err(|_content| FetchError::Unusable("it is not a JSON object of RFC 6749 5.1"))?;
     let token = Secret::new(success.access_token.unwrap_or_default());
     let text = token.expose();
@@ -51,9 +98,14 @@ pub(super) fn read(
     }
     if !success
         .token_type
-        .is_some_and(|kind| kind.eq_ignore_ascii_case("bearer"))
+        .is_some_and(|kind| expected.takes_type(&kind))
     {
         return Err(FetchError::Unusable("token_type is not Bearer"));
+    }
+    if !expected.holds(success.issued_token_type.as_deref()) {
+        return Err(FetchError::Unusable(
+            "issued_token_type is not what was asked for",
+        ));
     }
     let (seconds, life_from) = match success.expires_in {
         Some(stated) => (
@@ -144,12 +196,24 @@ pub fn peek(token: &str) -> Option<Peek> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use serde_json::json;
+
     use super::*;
 
     const NOW: UnixTime = UnixTime(1_000);
 
+    fn answered(status: StatusCode, body: &str) -> Fetched {
+        Fetched {
+            status,
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            max_age: None,
+            retry_after: None,
+        }
+    }
+
     fn life(body: &str) -> Result<(u64, LifeFrom), String> {
-        read(StatusCode::OK, None, body.as_bytes(), NOW)
+        read(&answered(StatusCode::OK, body), NOW)
             .map(|granted| (granted.life.as_secs(), granted.life_from))
             .map_err(|error| error.to_string())
     }
@@ -216,11 +280,8 @@ mod tests {
 
     #[test]
     fn a_refusal_is_told_by_its_code_only() {
-        let refused = |status, body: &str| {
-            read(status, None, body.as_bytes(), NOW)
-                .unwrap_err()
-                .to_string()
-        };
+        let refused =
+            |status, body: &str| read(&answered(status, body), NOW).unwrap_err().to_string();
         let bad = StatusCode::BAD_REQUEST;
         assert_eq!(
             refused(
@@ -254,8 +315,37 @@ mod tests {
             (400, "", false),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            let error = read(status, None, body.as_bytes(), NOW).unwrap_err();
+            let error = read(&answered(status, body), NOW).unwrap_err();
             assert_eq!(error.is_invalid_client(), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn an_exchanged_token_is_of_the_type_that_was_asked_for() {
+        let (access, jwt) = (Some(ACCESS_TOKEN_TYPE), Some(JWT_TOKEN_TYPE));
+        let id = Some("urn:ietf:params:oauth:token-type:id_token");
+        for (requested, issued, token_type, expected) in [
+            (None, access, "Bearer", true),
+            (None, jwt, "Bearer", true),
+            (None, id, "Bearer", false),
+            (None, None, "Bearer", false),
+            (None, access, "N_A", false),
+            (None, access, "DPoP", false),
+            (access, jwt, "Bearer", true),
+            (access, id, "Bearer", false),
+            (access, access, "N_A", false),
+            (id, id, "N_A", true),
+            (id, id, "Bearer", true),
+            (id, access, "Bearer", false),
+            (jwt, access, "Bearer", false),
+            (jwt, jwt, "n_a", true),
+        ] {
+            let body = json!({
+                "access_token": "t", "token_type": token_type, "issued_token_type": issued,
+            });
+            let fetched = answered(StatusCode::OK, &body.to_string());
+            let outcome = read_as(&Expected::Exchanged { requested }, &fetched, NOW);
+            assert_eq!(outcome.is_ok(), expected, "{requested:?} {body}");
         }
     }
 }

@@ -66,6 +66,9 @@ pub enum FetchError {
         /// `Retry-After`.
         retry_after: Option<Duration>,
     },
+    /// The token of the source that acts for the user cannot be had.
+    #[error("the actor's credential source has no token")]
+    Actor,
     /// 200, but no usable token.
     #[error("the token endpoint's answer is not usable: {0}")]
     Unusable(&'static str),
@@ -81,7 +84,11 @@ impl FetchError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
-            Self::Secret(_) | Self::Client(_) | Self::NoAnswer(_) | Self::Unusable(_) => None,
+            Self::Secret(_)
+            | Self::Client(_)
+            | Self::NoAnswer(_)
+            | Self::Actor
+            | Self::Unusable(_) => None,
         }
     }
 
@@ -94,7 +101,11 @@ impl FetchError {
                 Some(code) => code == "invalid_client",
                 None => *status == StatusCode::UNAUTHORIZED,
             },
-            Self::Secret(_) | Self::Client(_) | Self::NoAnswer(_) | Self::Unusable(_) => false,
+            Self::Secret(_)
+            | Self::Client(_)
+            | Self::NoAnswer(_)
+            | Self::Actor
+            | Self::Unusable(_) => false,
         }
     }
 }

@@ -47,6 +47,11 @@ impl Kept {
         kept
     }
 
+    /// Where it is kept, if it is a token and no key.
+    pub(super) fn token(&self) -> Option<&SecretSource> {
+        (self.kind == "static_token").then_some(&self.source)
+    }
+
     pub(super) async fn attach(&self) -> Option<Attachment> {
         let value = self.find().await?;
         Some(Attachment::Header(self.header.clone(), value))

@@ -16,6 +16,7 @@ mod source;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod token_exchange;
 mod user;
 
 use std::collections::HashMap;
@@ -34,6 +35,7 @@ pub use self::grant::Grant;
 use self::request::{Endpoint, Requester};
 use self::source::{Absent, Means, Source};
 pub use self::subject::{FetchFor, Setup, Subjects, Without};
+use self::token_exchange::Exchange;
 #[cfg(test)]
 pub(crate) use self::user::tests::user;
 pub use self::user::{SubjectToken, User};
@@ -42,6 +44,7 @@ use crate::client::outgoing::Outgoing;
 use crate::clock::{Clock, UnixTime};
 use crate::config;
 use crate::reason::{Denial, Failure, Refusal};
+use crate::secret::Secret;
 use crate::telemetry::Telemetry;
 
 /// What a failure suggests when no source knows better.
@@ -101,12 +104,17 @@ impl Credentials {
             .enumerate()
             .map(|(at, source)| (Arc::clone(&source.name), at))
             .collect();
-        let sources = sources.iter().map(build).collect();
-        Self {
-            sources,
+        let credentials = Self {
+            sources: sources.iter().map(build).collect(),
             by_name,
-            _stop: stop.drop_guard(),
+            _stop: stop.clone().drop_guard(),
+        };
+        for source in &credentials.sources {
+            if let Source::TokenExchange(exchanging) = source {
+                exchanging.act_by(|name| credentials.find(name)?.actor());
+            }
         }
+        credentials
     }
 
     fn find(&self, name: &str) -> Option<&Source> {
@@ -170,6 +178,20 @@ impl Credentials {
     pub fn report(&self) -> serde_json::Value {
         self.sources.iter().map(Source::report).collect()
     }
+}
+
+/// Exchanges one token, outside any [`Credentials`]: `gatepost token`.
+pub async fn exchange_once(
+    definition: &config::TokenExchange,
+    outgoing: &Outgoing,
+    subject: &SubjectToken,
+    actor: Option<&Secret>,
+    now: UnixTime,
+) -> Result<Granted<Bearer>, FetchError> {
+    let endpoint = Arc::new(outgoing.clone());
+    let requester = Requester::new(definition.client.clone(), endpoint);
+    let exchange = Exchange::new(definition.clone(), requester);
+    exchange.ask(subject, actor, now).await
 }
 
 /// Asks for one token of a client-credentials source, outside any [`Credentials`]:

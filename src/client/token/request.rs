@@ -93,18 +93,28 @@ impl Requester {
         grant: &[(&str, &str)],
         now: UnixTime,
     ) -> Result<Granted<Bearer>, FetchError> {
+        self.ask_for(grant, now, answer::read).await
+    }
+
+    /// The same for a grant whose answer is read by `read`.
+    pub(super) async fn ask_for<T>(
+        &self,
+        grant: &[(&str, &str)],
+        now: UnixTime,
+        read: impl Fn(&Fetched, UnixTime) -> Result<T, FetchError> + Send,
+    ) -> Result<T, FetchError> {
         let known = self.changing().means.clone();
         let means = match known {
             Some(means) => means,
             None => self.read(now).await?,
         };
-        match self.ask_by(&means, grant, now).await {
+        match read(&self.ask_by(&means, grant, now).await?, now) {
             Err(refused) if refused.is_invalid_client() => {
                 let again = self.read(now).await?;
                 if again == means {
                     Err(refused)
                 } else {
-                    self.ask_by(&again, grant, now).await
+                    read(&self.ask_by(&again, grant, now).await?, now)
                 }
             }
             outcome => outcome,
@@ -116,7 +126,7 @@ impl Requester {
         means: &Means,
         grant: &[(&str, &str)],
         now: UnixTime,
-    ) -> Result<Granted<Bearer>, FetchError> {
+    ) -> Result<Fetched, FetchError> {
         let proof = means.prove(&self.client, now)?;
         let mut form = grant.to_vec();
         form.extend(
@@ -126,10 +136,8 @@ impl Requester {
                 .map(|(name, value)| (*name, value.expose())),
         );
         let endpoint = Arc::clone(&self.changing().endpoint);
-        let answer = endpoint
-            .post(&self.client.token_url, &form, proof.authorization)
-            .await?;
-        answer::read(answer.status, answer.retry_after, &answer.body, now)
+        let post = endpoint.post(&self.client.token_url, &form, proof.authorization);
+        Ok(post.await?)
     }
 
     fn changing(&self) -> MutexGuard<'_, Changing> {

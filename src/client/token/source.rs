@@ -15,6 +15,7 @@ use crate::client::token::kept::Kept;
 use crate::client::token::pass_through::PassThrough;
 use crate::client::token::request::{Endpoint, Requester};
 use crate::client::token::subject::Without;
+use crate::client::token::token_exchange::{Actor, Exchanging};
 use crate::client::token::{Bearer, Fetch, For, Grant, RETRY_AFTER};
 use crate::clock::Clock;
 use crate::config::{ClientCredentials, CredentialKind, CredentialSource};
@@ -36,6 +37,8 @@ pub(super) struct Means<'m> {
 pub(super) enum Source {
     /// Fetched from a token endpoint for this service, kept fresh.
     ClientCredentials(Granting),
+    /// The user's, exchanged.
+    TokenExchange(Exchanging),
     /// Read from a file or variable.
     Kept(Kept),
     /// The caller's own.
@@ -102,9 +105,19 @@ impl Source {
             CredentialKind::ClientCredentials(definition) => {
                 let previous = match previous {
                     Some(Self::ClientCredentials(granting)) => Some(granting),
-                    Some(Self::Kept(_) | Self::PassThrough(_)) | None => None,
+                    Some(Self::TokenExchange(_) | Self::Kept(_) | Self::PassThrough(_)) | None => {
+                        None
+                    }
                 };
                 Self::ClientCredentials(Granting::start(name, definition, means, previous))
+            }
+            CredentialKind::TokenExchange(definition) => {
+                let previous = match previous {
+                    Some(Self::TokenExchange(exchanging)) => Some(exchanging),
+                    Some(Self::ClientCredentials(_) | Self::Kept(_) | Self::PassThrough(_))
+                    | None => None,
+                };
+                Self::TokenExchange(Exchanging::start(name, definition, means, previous))
             }
             CredentialKind::StaticToken { token } => Self::Kept(Kept::new(
                 name,
@@ -133,7 +146,7 @@ impl Source {
     /// Whether it makes its credential from the user's.
     pub(super) fn needs_user(&self) -> bool {
         match self {
-            Self::PassThrough(_) => true,
+            Self::TokenExchange(_) | Self::PassThrough(_) => true,
             Self::ClientCredentials(_) | Self::Kept(_) => false,
         }
     }
@@ -142,21 +155,28 @@ impl Source {
     pub(super) async fn attach(&self, call: &For<'_>) -> Result<Attachment, Absent> {
         match self {
             Self::ClientCredentials(granting) => Ok(granting.attach().await?),
+            Self::TokenExchange(exchanging) => exchanging.attach(call).await,
             Self::Kept(kept) => Ok(kept.attach().await.ok_or(Nothing::default())?),
             Self::PassThrough(own) => own.attach(call),
         }
     }
 
     /// Another one than the refused one, worth a replay.
-    pub(super) async fn replace(
-        &self,
-        refused: &Attachment,
-        _call: &For<'_>,
-    ) -> Option<Attachment> {
+    pub(super) async fn replace(&self, refused: &Attachment, call: &For<'_>) -> Option<Attachment> {
         match self {
             Self::ClientCredentials(granting) => granting.replace(refused).await,
+            Self::TokenExchange(exchanging) => exchanging.replace(refused, call).await,
             Self::Kept(kept) => kept.replace(refused).await,
             Self::PassThrough(_) => None,
+        }
+    }
+
+    /// The token of its own, with which it can act for users.
+    pub(super) fn actor(&self) -> Option<Actor> {
+        match self {
+            Self::ClientCredentials(granting) => Some(Actor::Granted(Arc::clone(&granting.grant))),
+            Self::Kept(kept) => kept.token().cloned().map(Actor::Kept),
+            Self::TokenExchange(_) | Self::PassThrough(_) => None,
         }
     }
 
@@ -164,6 +184,7 @@ impl Source {
     pub(super) fn report(&self) -> Value {
         match self {
             Self::ClientCredentials(granting) => granting.grant.report(),
+            Self::TokenExchange(exchanging) => exchanging.report(),
             Self::Kept(kept) => kept.report(),
             Self::PassThrough(own) => own.report(),
         }

@@ -73,7 +73,9 @@ impl User {
 }
 
 impl SubjectToken {
-    fn new(token: &[u8], expires_at: UnixTime) -> Option<Self> {
+    /// A token that is good until `expires_at`. `None` if it cannot stand in a header.
+    #[must_use]
+    pub fn new(token: &[u8], expires_at: UnixTime) -> Option<Self> {
         let mut text = Zeroizing::new(Vec::with_capacity(SCHEME.len() + token.len()));
         text.extend_from_slice(SCHEME.as_bytes());
         text.extend_from_slice(token);

@@ -3,6 +3,7 @@
 
 mod client;
 mod client_credentials;
+mod token_exchange;
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use http::HeaderName;
 
 pub use self::client::*;
 pub use self::client_credentials::*;
+pub use self::token_exchange::*;
 use crate::secret::SecretSource;
 
 /// `[credentials.X]`
@@ -26,6 +28,8 @@ pub struct CredentialSource {
 pub enum CredentialKind {
     /// OAuth 2.0 client credentials grant (RFC 6749 4.4).
     ClientCredentials(Box<ClientCredentials>),
+    /// The user's token, exchanged for another (RFC 8693; Entra's on-behalf-of flow).
+    TokenExchange(Box<TokenExchange>),
     /// A token that somebody else issued and rotates.
     StaticToken {
         /// The token.

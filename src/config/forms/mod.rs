@@ -4,6 +4,7 @@
 mod amounts;
 mod http;
 mod origin;
+mod token_type;
 mod words;
 
 use std::borrow::Cow;
@@ -21,6 +22,7 @@ pub(super) use self::http::{
     CertificateName, HostHeader, HostPort, OptionalHeader, Realm, StripPrefix,
 };
 pub(super) use self::origin::Origin;
+pub(super) use self::token_type::TokenType;
 pub(super) use self::words::{Domain, LogLevel, NonEmpty};
 
 use crate::authn::credential::TokenSource;
@@ -92,6 +94,7 @@ pub(super) fn fault(format: &str, text: &str) -> Option<(String, &'static str)> 
         of::<NonEmpty>,
         of::<StripPrefix>,
         of::<Domain>,
+        of::<TokenType>,
         of::<LogLevel>,
     ]
     .into_iter()

@@ -111,6 +111,12 @@ impl Resolver<'_> {
             self.client_certificates(&routes, &keys, planes);
         }
         lint::routes(&routes, &keys, planes.as_ref(), &mut self.warnings);
+        lint::users(
+            &egress_targets,
+            &credentials,
+            planes.as_ref(),
+            &mut self.warnings,
+        );
         let table = self.table(routes, &keys);
         if !self.mistakes.found.is_empty() {
             return None;

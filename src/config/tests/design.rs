@@ -101,10 +101,6 @@ fn every_later_key_is_refused_by_name_wherever_it_stands() {
         ),
         (
             "credentials.c.kind",
-            one("[credentials.c]", "kind = \"token_exchange\""),
-        ),
-        (
-            "credentials.c.kind",
             one("[credentials.c]", "kind = \"basic\""),
         ),
         (

@@ -9,6 +9,7 @@ mod reference;
 mod servers;
 mod start;
 mod tls;
+mod users;
 mod warnings;
 
 use super::*;

@@ -4,6 +4,7 @@ mod credentials;
 mod places;
 mod tricks;
 mod upgrade;
+mod users;
 
 use std::io;
 use std::net::SocketAddr;

@@ -2,6 +2,7 @@
 
 mod client;
 mod client_credentials;
+mod token_exchange;
 
 use http::HeaderName;
 use schemars::JsonSchema;
@@ -12,6 +13,7 @@ use super::Secret;
 
 pub(in crate::config) use self::client::*;
 pub(in crate::config) use self::client_credentials::*;
+pub(in crate::config) use self::token_exchange::*;
 
 /// One `[credentials.NAME]` table.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -19,6 +21,8 @@ pub(in crate::config) use self::client_credentials::*;
 pub(in crate::config) enum Credential {
     /// OAuth 2.0 client credentials (RFC 6749 4.4).
     ClientCredentials(Box<ClientCredentials>),
+    /// The user's token, exchanged for another (RFC 8693; Entra's on-behalf-of flow).
+    TokenExchange(Box<TokenExchange>),
     /// A token that somebody else issued and rotates.
     StaticToken(StaticToken),
     /// A key in a header.

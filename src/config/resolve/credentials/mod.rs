@@ -4,6 +4,7 @@ mod client;
 mod client_auth;
 mod client_credentials;
 mod entra;
+mod token_exchange;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +29,9 @@ impl Resolver<'_> {
                 raw::Credential::ClientCredentials(raw) => self
                     .client_credentials(*raw, &path)
                     .map(|kind| CredentialKind::ClientCredentials(Box::new(kind))),
+                raw::Credential::TokenExchange(raw) => self
+                    .token_exchange(*raw, &path)
+                    .map(|kind| CredentialKind::TokenExchange(Box::new(kind))),
                 raw::Credential::StaticToken(raw) => self
                     .secret(&raw.token, &path.key("token"))
                     .map(|(token, _)| CredentialKind::StaticToken { token }),
@@ -49,6 +53,7 @@ impl Resolver<'_> {
                 kind,
             }));
         }
+        self.actors(&sources);
         sources
     }
 }

@@ -1,0 +1,215 @@
+//! `kind = "token_exchange"`: the user's token for another one (RFC 8693; Entra's on-behalf-of flow).
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use serde_json::Value;
+
+use crate::client::token::answer::{self, Expected};
+use crate::client::token::attached::Attachment;
+use crate::client::token::request::{Requester, load};
+use crate::client::token::source::{Absent, Means};
+use crate::client::token::subject::{FetchFor, Setup, Subjects};
+use crate::client::token::{Bearer, FetchError, For, Grant, Granted, SubjectToken};
+use crate::clock::UnixTime;
+use crate::config::{ACCESS_TOKEN_TYPE, ExchangeProfile, Rfc8693, TokenExchange};
+use crate::gate::Boxed;
+use crate::secret::{Secret, SecretSource};
+
+/// RFC 8693 2.1.
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// RFC 7523 2.1.
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
+/// One client, and what it exchanges users' tokens for.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) definition: TokenExchange,
+    pub(super) requester: Requester,
+    actor: ArcSwapOption<Actor>,
+}
+
+/// Where the actor's token comes from.
+#[derive(Debug)]
+pub(super) enum Actor {
+    /// Granted to a service, kept fresh.
+    Granted(Arc<Grant<Bearer>>),
+    /// Issued by somebody else; read for each exchange.
+    Kept(SecretSource),
+}
+
+impl Exchange {
+    pub(super) fn new(definition: TokenExchange, requester: Requester) -> Self {
+        Self {
+            definition,
+            requester,
+            actor: ArcSwapOption::empty(),
+        }
+    }
+
+    /// The name of the source that says who acts.
+    fn actor(&self) -> Option<&Arc<str>> {
+        match &self.definition.profile {
+            ExchangeProfile::Rfc8693(parameters) => parameters.actor.as_ref(),
+            ExchangeProfile::EntraOnBehalfOf => None,
+        }
+    }
+
+    async fn actors_token(&self) -> Result<Option<Secret>, FetchError> {
+        if self.actor().is_none() {
+            return Ok(None);
+        }
+        let actor = self.actor.load_full().ok_or(FetchError::Actor)?;
+        let token = match &*actor {
+            Actor::Granted(grant) => {
+                let granted = grant.find().await.map_err(|_pause| FetchError::Actor)?;
+                granted.token().clone()
+            }
+            Actor::Kept(source) => load(source).await?,
+        };
+        Ok(Some(token))
+    }
+
+    /// Asks for one token.
+    pub(super) async fn ask(
+        &self,
+        subject: &SubjectToken,
+        actor: Option<&Secret>,
+        now: UnixTime,
+    ) -> Result<Granted<Bearer>, FetchError> {
+        let scope = self.definition.scopes.join(" ");
+        let (mut form, expected) = match &self.definition.profile {
+            ExchangeProfile::Rfc8693(parameters) => {
+                let requested = parameters.requested_token_type.as_deref();
+                (
+                    exchange(parameters, subject, actor),
+                    Expected::Exchanged { requested },
+                )
+            }
+            ExchangeProfile::EntraOnBehalfOf => (
+                vec![
+                    ("grant_type", JWT_BEARER),
+                    ("assertion", subject.expose()),
+                    ("requested_token_use", "on_behalf_of"),
+                ],
+                Expected::AccessToken,
+            ),
+        };
+        if !scope.is_empty() {
+            form.push(("scope", &scope));
+        }
+        let read = |fetched: &_, now| answer::read_as(&expected, fetched, now);
+        self.requester.ask_for(&form, now, read).await
+    }
+}
+
+fn exchange<'f>(
+    parameters: &'f Rfc8693,
+    subject: &'f SubjectToken,
+    actor: Option<&'f Secret>,
+) -> Vec<(&'static str, &'f str)> {
+    let mut form = vec![
+        ("grant_type", TOKEN_EXCHANGE),
+        ("subject_token", subject.expose()),
+        ("subject_token_type", &parameters.subject_token_type),
+    ];
+    if let Some(requested) = &parameters.requested_token_type {
+        form.push(("requested_token_type", requested));
+    }
+    for audience in &parameters.audiences {
+        form.push(("audience", audience));
+    }
+    for resource in &parameters.resources {
+        form.push(("resource", resource));
+    }
+    if let Some(actor) = actor {
+        form.push(("actor_token", actor.expose()));
+        form.push(("actor_token_type", ACCESS_TOKEN_TYPE));
+    }
+    form
+}
+
+impl FetchFor<Bearer> for Exchange {
+    fn fetch_for<'f>(
+        &'f self,
+        subject: &'f SubjectToken,
+        now: UnixTime,
+    ) -> Boxed<'f, Result<Granted<Bearer>, FetchError>> {
+        Box::pin(async move {
+            let actor = self.actors_token().await?;
+            self.ask(subject, actor.as_ref(), now).await
+        })
+    }
+}
+
+/// An exchange, and the tokens it brought, by user.
+#[derive(Debug)]
+pub(super) struct Exchanging {
+    exchange: Arc<Exchange>,
+    subjects: Arc<Subjects<Bearer>>,
+}
+
+impl Exchanging {
+    /// Keeps the tokens of `previous` if it exchanges for the same.
+    pub(super) fn start(
+        name: Arc<str>,
+        definition: &TokenExchange,
+        means: &Means<'_>,
+        previous: Option<&Self>,
+    ) -> Self {
+        let requester = Requester::new(definition.client.clone(), Arc::clone(means.endpoint));
+        let kept = previous.filter(|previous| {
+            previous.exchange.definition == *definition
+                && previous.exchange.requester.is_same(&requester)
+        });
+        let exchanging = if let Some(kept) = kept {
+            kept.exchange.requester.ask_through(&requester);
+            Self {
+                exchange: Arc::clone(&kept.exchange),
+                subjects: Arc::clone(&kept.subjects),
+            }
+        } else {
+            let exchange = Arc::new(Exchange::new(definition.clone(), requester));
+            let subjects = Subjects::new(Setup {
+                name,
+                kind: "token_exchange",
+                most: definition.max_subjects,
+                freshness: definition.freshness,
+                fetch: Arc::clone(&exchange) as Arc<dyn FetchFor<Bearer>>,
+                clock: means.clock,
+                telemetry: means.telemetry,
+                background: means.background,
+            });
+            Self {
+                exchange,
+                subjects: Arc::new(subjects),
+            }
+        };
+        let sweep = Arc::clone(&exchanging.subjects).sweep(means.stop.clone());
+        means.background.tasks.spawn(sweep);
+        exchanging
+    }
+
+    /// Finds who acts for the users, where that is to be said.
+    pub(super) fn act_by(&self, find: impl Fn(&str) -> Option<Actor>) {
+        let actor = self.exchange.actor().and_then(|name| find(name));
+        self.exchange.actor.store(actor.map(Arc::new));
+    }
+
+    pub(super) async fn attach(&self, call: &For<'_>) -> Result<Attachment, Absent> {
+        let user = call.user.ok_or(Absent::NoUser)?;
+        let token = self.subjects.find(user).await?;
+        Ok(Attachment::authorization(token.header().clone()))
+    }
+
+    pub(super) async fn replace(&self, refused: &Attachment, call: &For<'_>) -> Option<Attachment> {
+        let Attachment::Header(_, refused) = refused;
+        let is_refused = |token: &Bearer| token.header() == refused;
+        let token = self.subjects.replace(call.user?, is_refused).await?;
+        Some(Attachment::authorization(token.header().clone()))
+    }
+
+    pub(super) fn report(&self) -> Value {
+        self.subjects.report()
+    }
+}
