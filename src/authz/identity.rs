@@ -18,11 +18,13 @@ pub enum ListFormat {
     Json,
 }
 
-/// The identity headers of one principal, those with a value: rendered once per token.
+/// The identity headers of one principal, those with a value: rendered once per token, and what each
+/// plane begins its own headers with.
 #[derive(Debug, Default)]
 pub struct IdentityHeaders {
     written: Vec<(HeaderName, HeaderValue)>,
     answer: OnceLock<HeaderMap>,
+    carried: OnceLock<HeaderMap>,
 }
 
 impl IdentityHeaders {
@@ -35,6 +37,12 @@ impl IdentityHeaders {
     pub fn answer(&self, make: impl FnOnce() -> HeaderMap) -> &HeaderMap {
         self.answer.get_or_init(make)
     }
+
+    /// The headers that a request to the upstream begins with, which `make` makes the first time:
+    /// copying a map costs less than hashing its names again.
+    pub fn carried(&self, make: impl FnOnce() -> HeaderMap) -> &HeaderMap {
+        self.carried.get_or_init(make)
+    }
 }
 
 impl From<Vec<(HeaderName, HeaderValue)>> for IdentityHeaders {
@@ -42,6 +50,7 @@ impl From<Vec<(HeaderName, HeaderValue)>> for IdentityHeaders {
         Self {
             written,
             answer: OnceLock::new(),
+            carried: OnceLock::new(),
         }
     }
 }

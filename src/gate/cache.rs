@@ -28,8 +28,9 @@ pub(super) struct Entry {
     weight: u64,
 }
 
-/// About the bytes of [`IdentityHeaders::answer`], which forward auth adds.
-const ANSWER: u64 = 1536;
+/// About the bytes of [`IdentityHeaders::answer`] or [`IdentityHeaders::carried`]: a token is mostly
+/// presented on one plane.
+const HEADERS: u64 = 1536;
 
 impl Entry {
     pub(super) fn new(
@@ -44,7 +45,7 @@ impl Entry {
             .unwrap_or(u64::MAX)
             .saturating_mul(4)
             .max(1024)
-            .saturating_add(ANSWER);
+            .saturating_add(HEADERS);
         Self {
             token,
             keys,

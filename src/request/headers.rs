@@ -11,6 +11,17 @@ use crate::reason::Denial;
 /// `Sec-Fetch-Site`: what a browser says of the page behind a request (W3C Fetch Metadata).
 pub const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// The elements of a list header (RFC 9110 5.6.1), empty ones and unreadable values left out.
+pub fn listed<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+        .filter(|element| !element.is_empty())
+}
+
 /// The value of a header that may occur once. Two of them: [`Denial::RequestMalformed`].
 pub fn single<'h>(
     headers: &'h HeaderMap,
@@ -272,14 +283,12 @@ fn ends_here(name: &str) -> bool {
 /// trusted proxy says that it came from.
 #[must_use]
 pub fn connection_listed(headers: &HeaderMap) -> Vec<HeaderName> {
-    headers
-        .get_all(header::CONNECTION)
-        .iter()
-        // the usual option names a header that ends here anyway
-        .filter(|value| !value.as_bytes().eq_ignore_ascii_case(b"keep-alive"))
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|list| list.split(','))
-        .map(str::trim)
+    // the usual option names a header that ends here anyway
+    let usual = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"keep-alive");
+    if headers.get_all(header::CONNECTION).iter().all(usual) {
+        return Vec::new();
+    }
+    listed(headers, &header::CONNECTION)
         .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
         .filter(|name| {
             !matches!(*name, header::HOST | header::AUTHORIZATION | header::COOKIE)

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderValue, Version, header};
 
+use super::headers::listed;
+
 /// The protocols one request offers, those that may pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer(HeaderValue);
@@ -17,9 +19,9 @@ impl Offer {
         if version != Version::HTTP_11 || !headers.contains_key(header::UPGRADE) {
             return None;
         }
-        let named = tokens(headers, &header::CONNECTION)
+        let named = listed(headers, &header::CONNECTION)
             .any(|option| option.eq_ignore_ascii_case("upgrade"));
-        let passing: Vec<&str> = tokens(headers, &header::UPGRADE)
+        let passing: Vec<&str> = listed(headers, &header::UPGRADE)
             .filter(|protocol| !carries_http(protocol))
             .collect();
         if !named || passing.is_empty() {
@@ -39,7 +41,7 @@ impl Offer {
     #[must_use]
     pub fn accepted(&self, response: &HeaderMap) -> Option<HeaderValue> {
         let mut chosen = Vec::new();
-        for protocol in tokens(response, &header::UPGRADE) {
+        for protocol in listed(response, &header::UPGRADE) {
             let mut offered = self.0.to_str().unwrap_or_default().split(", ");
             if !offered.any(|offered| offered.eq_ignore_ascii_case(protocol)) {
                 return None;
@@ -51,17 +53,6 @@ impl Offer {
         }
         HeaderValue::from_str(&chosen.join(", ")).ok()
     }
-}
-
-/// The elements of a list header.
-fn tokens<'h>(headers: &'h HeaderMap, name: &header::HeaderName) -> impl Iterator<Item = &'h str> {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|list| list.split(','))
-        .map(str::trim)
-        .filter(|token| !token.is_empty())
 }
 
 /// `h2c` (RFC 7540 3.2) and its drafts, `HTTP/2.0`, and TLS (RFC 2817), under which HTTP goes on.

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::rand;
 use http::request::Parts;
@@ -12,6 +13,7 @@ use http::{HeaderMap, HeaderName, Method, Response, StatusCode, header};
 use tokio::time::Instant;
 
 use crate::authz::decision::Proven;
+use crate::clock::UnixTime;
 use crate::config::RequestIdTrust;
 use crate::gate::Evidence;
 use crate::reason::Refusal;
@@ -32,6 +34,8 @@ const CLIENT_GONE: u16 = 499;
 pub(crate) struct Account {
     telemetry: Arc<Telemetry>,
     began: Instant,
+    /// The same on the wall clock, since the epoch.
+    arrived: Duration,
     request_id: RequestId,
     /// `None` once told.
     line: Option<Box<RequestLine>>,
@@ -65,10 +69,12 @@ impl Account {
     }
 
     fn new(world: &World, plane: Plane, head: &Parts, client: IpAddr, trusted: bool) -> Self {
-        let request_id = request_id(world, &head.headers, trusted);
+        let arrived = world.clock.since_epoch();
+        let request_id = request_id(world, &head.headers, trusted, arrived);
         Self {
             telemetry: Arc::clone(&world.telemetry),
             began: Instant::now(),
+            arrived,
             line: Some(Box::new(RequestLine {
                 request_id: request_id.clone(),
                 trace_id: trace_id(&head.headers),
@@ -85,7 +91,7 @@ impl Account {
                 key_id: None,
                 token: None,
                 certificate: None,
-                decision_time: std::time::Duration::ZERO,
+                decision_time: Duration::ZERO,
                 upstream_time: None,
                 response_bytes: 0,
                 client,
@@ -107,6 +113,11 @@ impl Account {
         let mut account = Self::new(world, plane, head, client.to_canonical(), true);
         account.began = self.began;
         account
+    }
+
+    /// When the request arrived.
+    pub(crate) fn arrived(&self) -> UnixTime {
+        UnixTime(self.arrived.as_secs())
     }
 
     /// The request's id.
@@ -248,7 +259,7 @@ impl fmt::Debug for Account {
 }
 
 /// The id a believed peer sent, else a new UUID (version 7).
-fn request_id(world: &World, headers: &HeaderMap, trusted: bool) -> RequestId {
+fn request_id(world: &World, headers: &HeaderMap, trusted: bool, arrived: Duration) -> RequestId {
     let believed = match world.config.request_id_trust {
         RequestIdTrust::Any => true,
         RequestIdTrust::TrustedProxies => trusted,
@@ -256,7 +267,7 @@ fn request_id(world: &World, headers: &HeaderMap, trusted: bool) -> RequestId {
     let sent = world.config.identity.request_id.as_ref();
     sent.filter(|_name| believed)
         .and_then(|name| RequestId::accept(headers, name))
-        .or_else(|| new_id(world))
+        .or_else(|| new_id(arrived))
         .unwrap_or_else(RequestId::unknown)
 }
 
@@ -282,12 +293,12 @@ thread_local! {
     static BITS: RefCell<Bits> = const { RefCell::new(Bits { bytes: [0; 1000], used: 1000 }) };
 }
 
-fn new_id(world: &World) -> Option<RequestId> {
+fn new_id(arrived: Duration) -> Option<RequestId> {
     let random = BITS
         .try_with(|bits| bits.try_borrow_mut().ok()?.next())
         .ok()??;
-    let now = u64::try_from(world.clock.since_epoch().as_millis()).ok()?;
-    let id = uuid::Builder::from_unix_timestamp_millis(now, &random).into_uuid();
+    let millis = u64::try_from(arrived.as_millis()).ok()?;
+    let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
     RequestId::made(
         id.hyphenated()
             .encode_lower(&mut uuid::Uuid::encode_buffer()),

@@ -9,7 +9,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue};
 
-use crate::request::headers::single;
+use crate::request::headers::{listed, single};
 
 /// What becomes of preflights, and of the responses that pages ask for.
 #[derive(Clone, Debug)]
@@ -114,13 +114,7 @@ impl Readers {
 
 /// Whether `Vary` names `Origin`, or everything.
 fn varies_by_origin(response: &HeaderMap) -> bool {
-    response
-        .get_all(VARY)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|list| list.split(','))
-        .map(str::trim)
-        .any(|name| name == "*" || name.eq_ignore_ascii_case("origin"))
+    listed(response, &VARY).any(|name| name == "*" || name.eq_ignore_ascii_case("origin"))
 }
 
 #[cfg(test)]

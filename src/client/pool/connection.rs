@@ -9,7 +9,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,9 +18,11 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1};
 use hyper_util::rt::TokioIo;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::addresses::Address;
+use super::bell::Bell;
 use super::dial::Stream;
 use super::http2::Http2;
 use super::limit::Slot;
@@ -97,6 +99,7 @@ pub(super) struct Http1 {
     /// It takes no further request.
     last: bool,
     alarm: Pin<Box<Sleep>>,
+    bell: Bell,
     slot: Slot,
     /// Since when it has been idle.
     pub(super) idle_since: Instant,
@@ -111,6 +114,7 @@ impl Http1 {
             switched: false,
             last: false,
             alarm: Box::pin(sleep_until(now + UNSET)),
+            bell: Bell::new(),
             slot,
             idle_since: now,
         }
@@ -136,20 +140,24 @@ impl Http1 {
             driven,
             switched,
             alarm,
+            bell,
             ..
         } = self;
-        let answer = sender.try_send_request(request);
+        // nobody needs to be woken for the answer: it comes of driving the connection, right here.
+        // Unconstrained, it is never told to wait for its turn, which would need a waker too
+        let answer = unconstrained(sender.try_send_request(request));
         async move {
             let mut answer = pin!(answer);
             let mut broke = None;
             poll_fn(|cx| {
+                let mut unwoken = Context::from_waker(Waker::noop());
                 let mut ended = false;
-                if let Poll::Ready(error) = poll_driven(driven, cx) {
+                if let Poll::Ready(error) = poll_driven(driven, &mut bell.hush()) {
                     ended = true;
                     broke = error;
                 }
                 loop {
-                    if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                    if let Poll::Ready(answer) = answer.as_mut().poll(&mut unwoken) {
                         *switched = ended && answer.as_ref().is_ok_and(is_switch);
                         if ended && !*switched {
                             *driven = None;
@@ -158,6 +166,7 @@ impl Http1 {
                         return Poll::Ready(answer.map_err(because));
                     }
                     if !ended {
+                        bell.call(cx);
                         return patience.poll_late(alarm, cx).map(|()| Err(Lost::Late));
                     }
                     // dropped, it tells the request that nothing will answer
@@ -181,9 +190,10 @@ impl Http1 {
         })
     }
 
-    /// Moves bytes. What comes of it is told to whoever awaits the response or its body.
-    pub(super) fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Poll::Ready(error) = poll_driven(&mut self.driven, cx) {
+    /// Moves bytes. What comes of it is told to whoever awaits the response or its body; nobody is
+    /// called when more can be done, but by [`Self::call`].
+    pub(super) fn drive(&mut self) {
+        if let Poll::Ready(error) = poll_driven(&mut self.driven, &mut self.bell.hush()) {
             // whoever still waits for it is told that it is gone, and not why
             self.driven = None;
             if let Some(error) = error {
@@ -192,10 +202,15 @@ impl Http1 {
         }
     }
 
+    /// Calls this task when it can be driven on.
+    pub(super) fn call(&self, task: &Context<'_>) {
+        self.bell.call(task);
+    }
+
     /// Whether it waits for its next request, after a response has been read to its end.
-    pub(super) fn is_idle(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn is_idle(&mut self) -> bool {
         if !self.sender.is_ready() {
-            self.drive(cx);
+            self.drive();
         }
         !self.last && self.driven.is_some() && self.sender.is_ready()
     }
@@ -208,7 +223,7 @@ impl Http1 {
 
     /// Whether the server has not closed it meanwhile, as far as the runtime has been told.
     pub(super) fn is_open(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(std::task::Waker::noop()));
+        self.drive();
         self.driven.is_some() && self.sender.is_ready()
     }
 }

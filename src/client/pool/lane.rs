@@ -48,17 +48,16 @@ impl Lane {
         self.turn.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// A kept connection to this address.
-    pub(super) fn kept(&self, address: &Arc<Address>) -> Option<Connection> {
+    /// A kept connection to this address, at this moment.
+    pub(super) fn kept(&self, address: &Arc<Address>, now: Instant) -> Option<Connection> {
         if let Some(http2) = self.shared(address, None, Http2::has_room) {
             return Some(Connection::Http2(http2));
         }
-        self.kept_http1(address)
+        self.kept_http1(address, now)
     }
 
     /// The same, HTTP/1.1.
-    pub(super) fn kept_http1(&self, address: &Arc<Address>) -> Option<Connection> {
-        let now = Instant::now();
+    pub(super) fn kept_http1(&self, address: &Arc<Address>, now: Instant) -> Option<Connection> {
         let mut idle = lock(&self.idle);
         while let Some(place) = idle
             .iter()

@@ -6,6 +6,7 @@
 //! which address a connection goes to, and wakes a task of its own for each step of a response.
 
 mod addresses;
+mod bell;
 mod connection;
 mod dial;
 mod http2;
@@ -173,12 +174,13 @@ impl Pool {
         let patience = Patience::new(timeout, request.body());
         spare = spare.filter(|_body| request.method().is_idempotent());
         let mut attempts = Attempts::default();
+        let mut now = patience.since;
         attempts.http1 = request.headers().contains_key(UPGRADE);
         let (response, mut connection) = loop {
             let Taken {
                 mut connection,
                 kept,
-            } = self.take(lane, &mut attempts).await.map_err(|error| {
+            } = self.take(lane, &mut attempts, now).await.map_err(|error| {
                 match (&error, attempts.failures()) {
                     (DialError::NoAddress, Some(failures)) => self.complain(failures),
                     (other, _) => self.complain(&Chain(other).to_string()),
@@ -214,7 +216,8 @@ impl Pool {
             });
             let stale = kept && closed && attempts.fresh.is_none();
             if stale {
-                attempts.fresh = Some(Instant::now());
+                now = Instant::now();
+                attempts.fresh = Some(now);
             } else {
                 attempts.failed(connection.address(), &error);
             }

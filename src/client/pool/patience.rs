@@ -12,6 +12,8 @@ use super::payload::{Payload, Progress};
 
 /// How long a response head is awaited: `timeout` after the last byte of the request's body.
 pub(super) struct Patience {
+    /// Since when.
+    pub(super) since: Instant,
     timeout: Duration,
     deadline: Instant,
     progress: Option<Arc<Progress>>,
@@ -19,9 +21,11 @@ pub(super) struct Patience {
 
 impl Patience {
     pub(super) fn new(timeout: Duration, body: &Payload) -> Self {
+        let since = Instant::now();
         Self {
+            since,
             timeout,
-            deadline: Instant::now() + timeout,
+            deadline: since + timeout,
             progress: body.progress(),
         }
     }
@@ -80,9 +84,11 @@ mod tests {
         const SECOND: Duration = Duration::from_secs(1);
         const TIMEOUT: Duration = Duration::from_secs(30);
         let progress = Arc::new(Progress::new());
+        let since = Instant::now();
         let patience = Patience {
+            since,
             timeout: TIMEOUT,
-            deadline: Instant::now() + TIMEOUT,
+            deadline: since + TIMEOUT,
             progress: Some(Arc::clone(&progress)),
         };
         let mut cx = Context::from_waker(Waker::noop());

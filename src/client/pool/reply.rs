@@ -72,8 +72,7 @@ impl Reply {
             }),
         };
         if reply.incoming.is_end_stream() {
-            // nobody is told of what comes by an idle connection
-            reply.release(&mut Context::from_waker(Waker::noop()));
+            reply.release();
         }
         reply
     }
@@ -96,10 +95,10 @@ impl Reply {
         }
     }
 
-    fn release(&mut self, cx: &mut Context<'_>) {
+    fn release(&mut self) {
         match std::mem::replace(&mut self.by, By::Done) {
             By::Http1(mut http1, lane) => {
-                if http1.is_idle(cx) {
+                if http1.is_idle() {
                     lane.put(http1);
                 }
             }
@@ -141,13 +140,24 @@ impl Body for Reply {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReplyError>>> {
         let this = self.get_mut();
-        let mut polled = Pin::new(&mut this.incoming).poll_frame(cx);
-        if polled.is_pending()
-            && let By::Http1(http1, _lane) = &mut this.by
-        {
-            http1.drive(cx);
-            polled = Pin::new(&mut this.incoming).poll_frame(cx);
-        }
+        let mut incoming = Pin::new(&mut this.incoming);
+        let polled = if let By::Http1(http1, _lane) = &mut this.by {
+            // it has something new only after the connection was driven
+            let mut unwoken = Context::from_waker(Waker::noop());
+            let polled = incoming.as_mut().poll_frame(&mut unwoken);
+            if polled.is_pending() {
+                http1.drive();
+                let polled = incoming.poll_frame(&mut unwoken);
+                if polled.is_pending() {
+                    http1.call(cx);
+                }
+                polled
+            } else {
+                polled
+            }
+        } else {
+            incoming.poll_frame(cx)
+        };
         match &polled {
             // nobody asks again after trailers
             Poll::Ready(Some(Ok(frame)))
@@ -158,7 +168,7 @@ impl Body for Reply {
                 }
             }
             Poll::Ready(Some(Err(_broken))) => this.by = By::Done,
-            Poll::Ready(Some(Ok(_)) | None) => this.release(cx),
+            Poll::Ready(Some(Ok(_)) | None) => this.release(),
             Poll::Pending => {
                 if this.poll_silent(cx).is_ready() {
                     this.by = By::Done;

@@ -58,10 +58,10 @@ impl Attempts {
         Some(&*self.failures).filter(|failures| !failures.is_empty())
     }
 
-    fn kept(&self, lane: &Lane, address: &Arc<Address>) -> Option<Taken> {
+    fn kept(&self, lane: &Lane, address: &Arc<Address>, now: Instant) -> Option<Taken> {
         let connection = match self.fresh {
-            None if self.http1 => lane.kept_http1(address)?,
-            None => lane.kept(address)?,
+            None if self.http1 => lane.kept_http1(address, now)?,
+            None => lane.kept(address, now)?,
             Some(_) => return None,
         };
         Some(Taken {
@@ -72,16 +72,17 @@ impl Attempts {
 }
 
 impl Pool {
-    /// A kept connection, unless a fresh one is asked for, or a new one.
+    /// A kept connection, unless a fresh one is asked for, or a new one. `now` is about now.
     pub(super) async fn take(
         &self,
         lane: &Arc<Lane>,
         attempts: &mut Attempts,
+        now: Instant,
     ) -> Result<Taken, DialError> {
         let turn = lane.turn();
         let mut picked = None;
         if let Some(address) = self.0.addresses.now().pick(turn, &attempts.tried) {
-            if let Some(kept) = attempts.kept(lane, address) {
+            if let Some(kept) = attempts.kept(lane, address, now) {
                 return Ok(kept);
             }
             picked = Some(Arc::clone(address));
@@ -117,7 +118,7 @@ impl Pool {
             let Some(address) = address.filter(|_| now < deadline) else {
                 return Err(DialError::NoAddress);
             };
-            if let Some(kept) = attempts.kept(lane, &address) {
+            if let Some(kept) = attempts.kept(lane, &address, now) {
                 return Ok(kept);
             }
             let share = (deadline - now) / u32::try_from(left).unwrap_or(u32::MAX).max(1);

@@ -14,7 +14,7 @@ const URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
 /// Whether a request is stated here too, in this dialect. `X-Forwarded-Proto` and `-Host` alone state
 /// none: proxies of every dialect write them.
 pub(super) fn states(headers: &HeaderMap) -> bool {
-    [METHOD, URI].iter().any(|name| headers.contains_key(name))
+    headers.keys().any(|name| [METHOD, URI].contains(name))
 }
 
 /// The original request.

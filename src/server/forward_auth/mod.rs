@@ -155,7 +155,7 @@ async fn decide(
         // the connection's is the proxy's, which is not who asks
         certificate: None,
     };
-    let now = world.clock.now();
+    let now = account.arrived();
     let judgement = match route {
         Some(name) => world.gate.check_named(name, &facts, now, &mut ()).await,
         None => world.gate.check(&facts, now, &mut ()).await,

@@ -14,9 +14,7 @@ const URI: HeaderName = HeaderName::from_static("x-original-uri");
 
 /// Whether a request is stated here too, in this dialect.
 pub(super) fn states(headers: &HeaderMap) -> bool {
-    [METHOD, URL, URI]
-        .iter()
-        .any(|name| headers.contains_key(name))
+    headers.keys().any(|name| [METHOD, URL, URI].contains(name))
 }
 
 /// The original request. `uri` is that of the call itself.

@@ -1,6 +1,6 @@
-//! The header plan (DESIGN §6): every header of the client in its order, less what ends at this
-//! hop or is not the client's to say, then ours. The map is rebuilt, since removing from a
-//! `HeaderMap` reorders it.
+//! The header plan (DESIGN §6): ours, then every header of the client in its order, less what ends at
+//! this hop or is not the client's to say. The map is rebuilt, since removing from a `HeaderMap`
+//! reorders it; most of ours are copied from a map that is kept with the principal.
 
 use std::net::IpAddr;
 
@@ -55,27 +55,21 @@ pub(super) struct Plan<'r> {
     pub(super) forwarded_header: bool,
 }
 
-/// What the client said that bears on a header of ours.
-#[derive(Default)]
-struct Merged {
-    forwarded_for: String,
-    forwarded: String,
-    /// `X-Forwarded-Proto` and `-Host` are passed on.
-    proto: bool,
-    host: bool,
+/// The headers of ours that are in each request, first and in this order: values for the places that
+/// [`Plan::places`] keeps.
+struct Ours {
+    host: HeaderValue,
+    forwarded_for: HeaderValue,
+    forwarded_proto: HeaderValue,
+    forwarded_host: HeaderValue,
 }
 
-/// What becomes of one header.
+/// What becomes of one header of the client.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Drop,
     Keep,
-    Host,
     Cookie,
-    ForwardedFor,
-    ForwardedProto,
-    ForwardedHost,
-    Forwarded,
     Trailer,
 }
 
@@ -83,20 +77,22 @@ impl Plan<'_> {
     /// The headers for the upstream. `uri` is the request's: HTTP/2 and the absolute form name the
     /// host there.
     pub(super) fn rewrite(&self, client: &HeaderMap, uri: &Uri) -> Result<HeaderMap, Denial> {
-        let listed = connection_listed(client);
-        let mut out = HeaderMap::with_capacity(client.len() + 16);
         // the host as the client named it, port included
-        let original_host = if let Some(host) = client.get_all(HOST).iter().next() {
-            host.clone()
-        } else {
-            let authority = uri.authority().ok_or(Denial::HostInvalid)?;
-            let host = HeaderValue::from_str(authority.as_str());
-            let host = host.map_err(|_opaque| Denial::HostInvalid)?;
-            out.append(HOST, self.host(&host));
-            host
+        let host = match (client.get_all(HOST).iter().next(), uri.authority()) {
+            (Some(host), _) => host.clone(),
+            (None, Some(authority)) => {
+                HeaderValue::from_str(authority.as_str()).map_err(|_opaque| Denial::HostInvalid)?
+            }
+            (None, None) => return Err(Denial::HostInvalid),
         };
+        let mut out = match self.proven {
+            Some(proven) => proven.headers.carried(|| self.places()).clone(),
+            None => self.places(),
+        };
+        let forwarded = self.forwarded(client, &host)?;
+        self.fill(&mut out, self.ours(client, host)?);
+        let listed = connection_listed(client);
         let mut cookies = 0;
-        let mut merged = Merged::default();
         for (name, value) in client {
             match self.fate(name, &listed) {
                 Fate::Drop => {}
@@ -107,9 +103,6 @@ impl Plan<'_> {
                     }
                     out.append(name, value);
                 }
-                Fate::Host => {
-                    out.append(HOST, self.host(&original_host));
-                }
                 Fate::Cookie => {
                     cookies += 1;
                     if cookies == 1
@@ -118,16 +111,6 @@ impl Plan<'_> {
                         out.append(header::COOKIE, cookie);
                     }
                 }
-                Fate::ForwardedFor => push(&mut merged.forwarded_for, value),
-                Fate::ForwardedProto => {
-                    merged.proto = true;
-                    out.append(name, value.clone());
-                }
-                Fate::ForwardedHost => {
-                    merged.host = true;
-                    out.append(name, value.clone());
-                }
-                Fate::Forwarded => push(&mut merged.forwarded, value),
                 Fate::Trailer => {
                     let trailers = (self.trailers)();
                     if let Some(value) = announced(value, |name| trailers.passes(name)) {
@@ -136,19 +119,134 @@ impl Plan<'_> {
                 }
             }
         }
-        self.add(&mut out, merged, original_host)?;
+        self.hop.ask(&mut out);
+        if let Some(forwarded) = forwarded {
+            out.append(header::FORWARDED, forwarded);
+        }
+        if let Some(handle) = self.handle {
+            out.append(HANDLE, handle.clone());
+        }
         Ok(out)
     }
 
-    fn fate(&self, name: &HeaderName, listed: &[HeaderName]) -> Fate {
-        if *name == HOST {
-            return Fate::Host;
+    /// The names of [`Ours`] and of the request id, without values, then the identity headers.
+    fn places(&self) -> HeaderMap {
+        // with room for what a client mostly sends
+        let mut places = HeaderMap::with_capacity(24);
+        let empty = HeaderValue::from_static("");
+        for name in [HOST, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST] {
+            places.append(name, empty.clone());
         }
+        if let Some((name, _id)) = self.request_id {
+            places.append(name, empty);
+        }
+        for (name, value) in self.proven.iter().flat_map(|proven| proven.headers.iter()) {
+            places.append(name, value.clone());
+        }
+        places
+    }
+
+    fn fill(&self, out: &mut HeaderMap, ours: Ours) {
+        let Ours {
+            host,
+            forwarded_for,
+            forwarded_proto,
+            forwarded_host,
+        } = ours;
+        let id = self.request_id.map(|(_name, id)| id.clone());
+        let values = [host, forwarded_for, forwarded_proto, forwarded_host];
+        for (place, value) in out.values_mut().zip(values.into_iter().chain(id)) {
+            *place = value;
+        }
+    }
+
+    fn ours(&self, client: &HeaderMap, host: HeaderValue) -> Result<Ours, Denial> {
+        let address = &self.downstream.address;
+        let mut addresses = self.said(client, &X_FORWARDED_FOR);
+        Ok(Ours {
+            forwarded_for: if addresses.is_empty() {
+                address.clone()
+            } else {
+                push(&mut addresses, address);
+                value(addresses)?
+            },
+            // as the nearest proxy saw them
+            forwarded_proto: match self.stated(client, &X_FORWARDED_PROTO).last() {
+                Some(stated) => stated.clone(),
+                None => HeaderValue::from_static(self.scheme()),
+            },
+            forwarded_host: match self.stated(client, &X_FORWARDED_HOST).last() {
+                Some(stated) => stated.clone(),
+                None => host.clone(),
+            },
+            host: match &self.forward.host {
+                HostRewrite::Upstream => self.upstream.host().clone(),
+                HostRewrite::Preserve => host,
+                HostRewrite::Literal(host) => host.clone(),
+            },
+        })
+    }
+
+    /// `Forwarded`: what the client's proxies said, and what we do if so configured.
+    fn forwarded(
+        &self,
+        client: &HeaderMap,
+        host: &HeaderValue,
+    ) -> Result<Option<HeaderValue>, Denial> {
+        let mut forwarded = self.said(client, &header::FORWARDED);
+        if self.forwarded_header {
+            let host = host.to_str().unwrap_or_default();
+            let proto = self.scheme();
+            let element = match self.downstream.peer.ip().to_canonical() {
+                IpAddr::V4(peer) => format!("for={peer};host=\"{host}\";proto={proto}"),
+                IpAddr::V6(peer) => format!("for=\"[{peer}]\";host=\"{host}\";proto={proto}"),
+            };
+            join(&mut forwarded, &element);
+        }
+        if forwarded.is_empty() {
+            Ok(None)
+        } else {
+            value(forwarded).map(Some)
+        }
+    }
+
+    /// How the client reached us.
+    fn scheme(&self) -> &'static str {
+        match self.downstream.tls {
+            Some(_) => "https",
+            None => "http",
+        }
+    }
+
+    /// What a trusted proxy says in a header that it writes.
+    fn stated<'c>(
+        &self,
+        client: &'c HeaderMap,
+        name: &HeaderName,
+    ) -> impl Iterator<Item = &'c HeaderValue> {
+        let believed = self.trusted && self.proxies.writes(name);
+        believed
+            .then(|| client.get_all(name).iter())
+            .into_iter()
+            .flatten()
+    }
+
+    /// The same as one list.
+    fn said(&self, client: &HeaderMap, name: &HeaderName) -> String {
+        let mut list = String::new();
+        for value in self.stated(client, name) {
+            push(&mut list, value);
+        }
+        list
+    }
+
+    fn fate(&self, name: &HeaderName, listed: &[HeaderName]) -> Fate {
         if *name == header::TRAILER {
             return Fate::Trailer;
         }
-        // `Expect` is answered on this hop, when the body is read
-        if *name == header::EXPECT
+        // the host is ours to write; `Expect` is answered on this hop, when the body is read
+        if *name == HOST
+            || *name == header::EXPECT
             || is_hop_by_hop(name)
             || self.owned.owns(name)
             || listed.contains(name)
@@ -181,17 +279,16 @@ impl Plan<'_> {
             if !self.trusted || !self.proxies.writes(name) || name.as_str().contains(['_', '.']) {
                 return Fate::Drop;
             }
-            if *name == X_FORWARDED_FOR {
-                return Fate::ForwardedFor;
-            }
-            if *name == X_FORWARDED_PROTO {
-                return Fate::ForwardedProto;
-            }
-            if *name == X_FORWARDED_HOST {
-                return Fate::ForwardedHost;
-            }
-            if *name == header::FORWARDED {
-                return Fate::Forwarded;
+            // merged into ours
+            if [
+                X_FORWARDED_FOR,
+                X_FORWARDED_PROTO,
+                X_FORWARDED_HOST,
+                header::FORWARDED,
+            ]
+            .contains(name)
+            {
+                return Fate::Drop;
             }
         }
         if *name == header::COOKIE {
@@ -208,8 +305,8 @@ impl Plan<'_> {
     /// One `Cookie` header: HTTP/2 splits it into crumbs (RFC 9113 8.2.3), HTTP/1.1 knows only one.
     /// Without the token, where that stays here.
     fn crumbs(&self, headers: &HeaderMap) -> Option<HeaderValue> {
-        let mut values = headers.get_all(header::COOKIE).iter();
-        let first = values.next()?;
+        let mut cookies = headers.get_all(header::COOKIE).iter();
+        let first = cookies.next()?;
         let tokens: Vec<&[u8]> = self
             .token_from
             .iter()
@@ -219,7 +316,7 @@ impl Plan<'_> {
             })
             .filter(|_name| self.keeps_token())
             .collect();
-        let mut cookie = if tokens.is_empty() && values.next().is_none() {
+        let mut cookie = if tokens.is_empty() && cookies.next().is_none() {
             first.clone()
         } else {
             let mut all: Vec<&[u8]> = headers
@@ -245,73 +342,6 @@ impl Plan<'_> {
         };
         cookie.set_sensitive(true);
         Some(cookie)
-    }
-
-    /// `Host` for the upstream.
-    fn host(&self, original: &HeaderValue) -> HeaderValue {
-        match &self.forward.host {
-            HostRewrite::Upstream => self.upstream.host().clone(),
-            HostRewrite::Preserve => original.clone(),
-            HostRewrite::Literal(host) => host.clone(),
-        }
-    }
-
-    /// Our own headers, after the client's.
-    fn add(
-        &self,
-        out: &mut HeaderMap,
-        merged: Merged,
-        original_host: HeaderValue,
-    ) -> Result<(), Denial> {
-        let Merged {
-            mut forwarded_for,
-            mut forwarded,
-            proto: has_proto,
-            host: has_host,
-        } = merged;
-        self.hop.ask(out);
-        let peer = self.downstream.peer.ip().to_canonical();
-        let proto = match self.downstream.tls {
-            Some(_) => "https",
-            None => "http",
-        };
-        if self.forwarded_header {
-            let host = original_host.to_str().unwrap_or_default();
-            let element = match peer {
-                IpAddr::V4(peer) => format!("for={peer};host=\"{host}\";proto={proto}"),
-                IpAddr::V6(peer) => format!("for=\"[{peer}]\";host=\"{host}\";proto={proto}"),
-            };
-            join(&mut forwarded, &element);
-        }
-        if !forwarded.is_empty() {
-            out.append(header::FORWARDED, value(forwarded)?);
-        }
-        let address = &self.downstream.address;
-        out.append(
-            X_FORWARDED_FOR,
-            if forwarded_for.is_empty() {
-                address.clone()
-            } else {
-                push(&mut forwarded_for, address);
-                value(forwarded_for)?
-            },
-        );
-        if !has_proto {
-            out.append(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
-        }
-        if !has_host {
-            out.append(X_FORWARDED_HOST, original_host);
-        }
-        for (name, value) in self.proven.iter().flat_map(|proven| proven.headers.iter()) {
-            out.append(name, value.clone());
-        }
-        if let Some((name, id)) = self.request_id {
-            out.append(name, id.clone());
-        }
-        if let Some(handle) = self.handle {
-            out.append(HANDLE, handle.clone());
-        }
-        Ok(())
     }
 }
 

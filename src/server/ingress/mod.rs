@@ -101,7 +101,7 @@ async fn carry(
             .as_ref()
             .and_then(|tls| tls.certificate.as_ref()),
     };
-    let judgement = world.gate.check(&facts, world.clock.now(), &mut ()).await;
+    let judgement = world.gate.check(&facts, account.arrived(), &mut ()).await;
     *readers = cors::readers(judgement.evidence.route.as_deref(), &head.headers);
     let expires_at = judgement.evidence.expires_at;
     account.judged(judgement.evidence);
@@ -263,10 +263,9 @@ async fn attach(
 fn answered(mut headers: HeaderMap) -> HeaderMap {
     let listed = connection_listed(&headers);
     headers.remove(header::CONNECTION);
-    for name in listed {
-        headers.remove(name);
-    }
-    let ends_here = |name: &&HeaderName| is_hop_by_hop(name) || same_folded(name, &HANDLE);
+    let ends_here = |name: &&HeaderName| {
+        is_hop_by_hop(name) || same_folded(name, &HANDLE) || listed.contains(name)
+    };
     while let Some(name) = headers.keys().find(ends_here).cloned() {
         headers.remove(name);
     }
