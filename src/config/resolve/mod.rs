@@ -79,6 +79,15 @@ impl Names {
     }
 }
 
+/// Headers to the upstream that say something else than who the principal is.
+const OURS: [&str; 5] = [
+    "forwarded",
+    "x-auth-handle",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
+
 impl Resolver<'_> {
     /// Resolves everything. `None` only if a mistake was noted.
     pub(super) fn resolve(mut self, raw: Raw, redacted: Value) -> Option<Config> {
@@ -179,6 +188,13 @@ impl Resolver<'_> {
             let Some(name) = &name.0.0 else { continue };
             self.ordinary(name, &path.key(key));
             let folded = name.as_str().replace(['_', '.'], "-");
+            if OURS.contains(&folded.as_str()) {
+                self.mistakes.push(
+                    &path.key(key),
+                    format!("{name} is written by Gatepost with something else"),
+                    "name another header",
+                );
+            }
             match taken.iter().find(|(known, _)| *known == folded) {
                 Some((_, other)) => self.mistakes.push(
                     &path.key(key),

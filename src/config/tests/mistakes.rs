@@ -141,11 +141,12 @@ fn what_cannot_work_is_refused() {
         &[],
     );
     expect(
-        "[identity]\nuser_id = \"X-A\"\nuser_name = \"x_a\"\nissuer = \"Authorization\"\nstrip = [\"Host\"]\n[log]\nlevel = \"inof\"\n",
+        "[identity]\nuser_id = \"X-A\"\nuser_name = \"x_a\"\nissuer = \"Authorization\"\ntenant_id = \"X_Forwarded-Host\"\nstrip = [\"Host\"]\n[log]\nlevel = \"inof\"\n",
         &[],
         &[
             "identity.user_name: x_a is the header of user_id already",
             "identity.issuer: authorization carries the client's credentials",
+            "identity.tenant_id: x_forwarded-host is written by Gatepost with something else",
             "identity.strip[0]: host is HTTP's own",
             "log.level: \"inof\" is neither a level (off, error, warn, info, debug, trace) nor module=level",
         ],

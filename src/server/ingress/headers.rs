@@ -224,7 +224,7 @@ impl Plan<'_> {
         client: &'c HeaderMap,
         name: &HeaderName,
     ) -> impl Iterator<Item = &'c HeaderValue> {
-        let believed = self.trusted && self.proxies.writes(name);
+        let believed = self.trusted && self.proxies.writes(name) && !self.removes(name);
         believed
             .then(|| client.get_all(name).iter())
             .into_iter()
@@ -248,29 +248,9 @@ impl Plan<'_> {
         if *name == HOST
             || *name == header::EXPECT
             || is_hop_by_hop(name)
-            || self.owned.owns(name)
             || listed.contains(name)
+            || self.removes(name)
         {
-            return Fate::Drop;
-        }
-        if self.keeps_token()
-            && (*name == header::AUTHORIZATION
-                || self.token_from.iter().any(|source| match source {
-                    TokenSource::Header(header) => same_folded(name, header),
-                    TokenSource::Authorization | TokenSource::Cookie(_) => false,
-                }))
-        {
-            return Fate::Drop;
-        }
-        let replaced = self
-            .attached
-            .is_some_and(|attached| same_folded(name, attached));
-        let stripped = self
-            .forward
-            .strip
-            .iter()
-            .any(|strip| same_folded(name, strip));
-        if replaced || stripped {
             return Fate::Drop;
         }
         if states_origin(name) {
@@ -295,6 +275,27 @@ impl Plan<'_> {
             return Fate::Cookie;
         }
         Fate::Keep
+    }
+
+    /// Whether a header of this name is not the client's to send here, whoever it is.
+    fn removes(&self, name: &HeaderName) -> bool {
+        let token = || {
+            *name == header::AUTHORIZATION
+                || self.token_from.iter().any(|source| match source {
+                    TokenSource::Header(header) => same_folded(name, header),
+                    TokenSource::Authorization | TokenSource::Cookie(_) => false,
+                })
+        };
+        self.owned.owns(name)
+            || (self.keeps_token() && token())
+            || self
+                .attached
+                .is_some_and(|attached| same_folded(name, attached))
+            || self
+                .forward
+                .strip
+                .iter()
+                .any(|strip| same_folded(name, strip))
     }
 
     /// Whether the client's token stays here.
