@@ -4,7 +4,7 @@
 use std::error::Error as _;
 use std::fmt;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -12,6 +12,7 @@ use url::Url;
 
 use crate::client::names::NotLinkLocal;
 use crate::client::tls::Trust;
+use crate::clock::{Clock as _, SystemClock, UnixTime};
 use crate::config;
 
 /// Part of every deadline: a peer that does not even accept is given up earlier.
@@ -36,7 +37,7 @@ pub struct Fetched {
     pub body: Bytes,
     /// How long it may be reused: `Cache-Control: max-age` less `Age` (RFC 9111).
     pub max_age: Option<Duration>,
-    /// `Retry-After` in seconds; its date form is not read.
+    /// `Retry-After`, from now.
     pub retry_after: Option<Duration>,
 }
 
@@ -88,7 +89,7 @@ pub enum FetchError {
     Status {
         /// The status.
         status: StatusCode,
-        /// `Retry-After`, if stated in seconds.
+        /// `Retry-After`, if stated.
         retry_after: Option<Duration>,
     },
     /// More bytes than asked for.
@@ -210,7 +211,7 @@ async fn send_and_read(
         return Err(FetchError::TooLarge(max_bytes));
     }
     let max_age = max_age(response.headers());
-    let retry_after = seconds(response.headers(), &header::RETRY_AFTER);
+    let retry_after = retry_after(response.headers(), SystemClock.now());
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(explain)? {
         if body.len().saturating_add(chunk.len()) > max_bytes {
@@ -240,6 +241,25 @@ fn max_age(headers: &HeaderMap) -> Option<Duration> {
         .min()?;
     let age = seconds(headers, &header::AGE).unwrap_or_default();
     Some(stated.saturating_sub(age))
+}
+
+/// `Retry-After` of RFC 9110 10.2.3: seconds, or a date, which is compared with the sender's clock
+/// if it states it.
+fn retry_after(headers: &HeaderMap, now: UnixTime) -> Option<Duration> {
+    if let Some(seconds) = seconds(headers, &header::RETRY_AFTER) {
+        return Some(seconds);
+    }
+    let at = date(headers, &header::RETRY_AFTER)?;
+    let now = date(headers, &header::DATE).unwrap_or(now);
+    Some(Duration::from_secs(at.since(now)))
+}
+
+/// A header that is a date (RFC 9110 5.6.7).
+fn date(headers: &HeaderMap, name: &header::HeaderName) -> Option<UnixTime> {
+    let value = headers.get_all(name).iter().next()?.to_str().ok()?;
+    let date = httpdate::parse_http_date(value.trim()).ok()?;
+    let since = date.duration_since(UNIX_EPOCH).ok()?;
+    Some(UnixTime(since.as_secs()))
 }
 
 /// A header that counts seconds.
@@ -288,6 +308,40 @@ fn tls_error<'e>(cause: &'e (dyn std::error::Error + 'static)) -> Option<&'e rus
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        // 1994-11-06T08:49:37Z
+        let now = UnixTime(784_111_777);
+        for (stated, sent_at, expected) in [
+            (None, None, None),
+            (Some("120"), None, Some(120)),
+            (Some("0"), None, Some(0)),
+            (Some("Sun, 06 Nov 1994 08:50:37 GMT"), None, Some(60)),
+            (Some("Sunday, 06-Nov-94 08:50:37 GMT"), None, Some(60)),
+            (Some("Sun, 06 Nov 1994 08:00:00 GMT"), None, Some(0)),
+            (
+                Some("Sun, 06 Nov 1994 08:50:37 GMT"),
+                Some("Sun, 06 Nov 1994 08:50:27 GMT"),
+                Some(10),
+            ),
+            (Some("soon"), None, None),
+            (Some("-1"), None, None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [(header::RETRY_AFTER, stated), (header::DATE, sent_at)] {
+                if let Some(value) = value {
+                    headers.insert(name, HeaderValue::from_static(value));
+                }
+            }
+            let expected = expected.map(Duration::from_secs);
+            assert_eq!(
+                retry_after(&headers, now),
+                expected,
+                "{stated:?} {sent_at:?}"
+            );
+        }
+    }
 
     #[test]
     fn max_age_is_read_from_any_spelling_and_lessened_by_age() {

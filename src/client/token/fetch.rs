@@ -92,6 +92,29 @@ impl FetchError {
         }
     }
 
+    /// The OAuth error code, if the endpoint stated one.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, .. } => code.as_deref(),
+            Self::Secret(_) | Self::Client(_) | Self::NoAnswer(_) | Self::Unusable(_) => None,
+        }
+    }
+
+    /// Whether the endpoint is away and names no time: it may be back at any moment.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::NoAnswer(_) => true,
+            Self::Refused {
+                status,
+                retry_after,
+                ..
+            } => status.is_server_error() && retry_after.is_none(),
+            Self::Secret(_) | Self::Client(_) | Self::Unusable(_) => false,
+        }
+    }
+
     /// Whether the endpoint does not take our client authentication: the secret may have been
     /// rotated. Cognito says so with 400, others with 401, some without a code.
     #[must_use]

@@ -70,6 +70,8 @@ struct State {
     failures: u32,
     /// No fetch before this moment.
     not_before: Option<Instant>,
+    /// None before this one where there is nothing to use and somebody asks; never later.
+    not_before_at_need: Option<Instant>,
     forced_at: Option<Instant>,
     last_error: Option<(UnixTime, String)>,
 }
@@ -128,7 +130,7 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
             if let Some(credential) = self.usable() {
                 return Ok(credential);
             }
-            if let Some(pause) = state.pause() {
+            if let Some(pause) = state.pause_at_need() {
                 return Err(pause);
             }
             state.wanted = true;
@@ -137,7 +139,7 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
         self.wake.notify_one();
         self.wait_beyond(ended).await;
         self.usable()
-            .ok_or_else(|| self.lock().pause().unwrap_or_default())
+            .ok_or_else(|| self.lock().pause_at_need().unwrap_or_default())
     }
 
     /// Another credential than the one `refused` means, if there is one or a fetch brings one: at
@@ -210,12 +212,12 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
             (now.since(last_used) < token.life)
                 .then(|| Duration::from_secs(token.refresh_at.since(now)))
         });
-        let due = if state.wanted {
-            Some(Duration::ZERO)
+        let (due, pause) = if state.wanted {
+            (Some(Duration::ZERO), state.pause_at_need())
         } else {
-            due
+            (due, state.pause())
         };
-        match (due, state.pause()) {
+        match (due, pause) {
             (None, _) => Step::Rest,
             (Some(due), Some(pause)) => Step::Wait(due.max(pause)),
             (Some(Duration::ZERO), None) => Step::Fetch,
@@ -254,6 +256,7 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
                 self.current.store(Some(Arc::new(token)));
                 state.failures = 0;
                 state.not_before = None;
+                state.not_before_at_need = None;
                 state.last_error = None;
             }
             Err(error) => {
@@ -267,7 +270,14 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
                     retry_in_seconds = pause.as_secs_f32(),
                     "token not fetched"
                 );
-                state.not_before = Some(Instant::now() + pause);
+                let at_need = if error.is_outage() {
+                    schedule::pause_at_need(pause)
+                } else {
+                    pause
+                };
+                let now = Instant::now();
+                state.not_before = Some(now + pause);
+                state.not_before_at_need = Some(now + at_need);
                 state.last_error = Some((self.clock.now(), error.to_string()));
             }
         }
@@ -335,7 +345,16 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 impl State {
     /// The rest of the pause after a failed fetch.
     fn pause(&self) -> Option<Duration> {
-        let rest = self.not_before?.saturating_duration_since(Instant::now());
-        (!rest.is_zero()).then_some(rest)
+        rest(self.not_before?)
     }
+
+    /// The same where there is nothing to use.
+    fn pause_at_need(&self) -> Option<Duration> {
+        rest(self.not_before_at_need?)
+    }
+}
+
+fn rest(until: Instant) -> Option<Duration> {
+    let rest = until.saturating_duration_since(Instant::now());
+    (!rest.is_zero()).then_some(rest)
 }

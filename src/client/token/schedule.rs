@@ -10,6 +10,9 @@ const MOST_AHEAD: u64 = 300;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest pause of our own.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Longest pause while an endpoint is away and somebody waits who has no credential: when it is back,
+/// calls go on at once.
+const LONGEST_PAUSE_AT_NEED: Duration = Duration::from_secs(2);
 /// Longest pause an endpoint may ask for: a wrong `Retry-After` must not outlive its outage.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(900);
 
@@ -36,6 +39,11 @@ pub(super) fn pause(failures: u32, retry_after: Option<Duration>, jitter: f64) -
             .max(ours),
         None => ours,
     }
+}
+
+/// What is left of a pause if there is nothing to use meanwhile and the endpoint is away.
+pub(super) fn pause_at_need(pause: Duration) -> Duration {
+    pause.min(LONGEST_PAUSE_AT_NEED)
 }
 
 /// 0 to 1, anew with each call; 0 if the system has no random bits.

@@ -144,3 +144,67 @@ async fn a_refused_token_is_refetched_once_for_everybody_and_once_in_30_s() {
     sleep(Duration::from_secs(30)).await;
     assert_eq!(replace(&second).await.as_deref(), Some("Bearer t-3"));
 }
+
+/// Seconds of a day.
+const DAY: u64 = 86_400;
+
+#[tokio::test(start_paused = true)]
+async fn a_day_of_steady_traffic_needs_a_token_every_55_minutes_and_never_sends_a_bad_one() {
+    let world = World::new(3600);
+    let credentials = world.start(&grant(definition()), None);
+    // the number of a token → when it was first seen
+    let mut seen = std::collections::BTreeMap::new();
+    assert!(token(&credentials).await.is_ok());
+    let started = Instant::now();
+    while started.elapsed().as_secs() < DAY {
+        let found = futures_util::FutureExt::now_or_never(token(&credentials));
+        let sent = found.expect("a request waited").expect("without a token");
+        let at = started.elapsed().as_secs();
+        let first = *seen.entry(sent).or_insert(at);
+        assert!(at - first < 3600, "an expired token was sent");
+        // two requests in a second, and the driver between them
+        sleep(Duration::from_millis(500)).await;
+    }
+    // each is refreshed 300 to 330 s ahead: 3270 to 3300 s apart
+    let calls = world.endpoint.calls();
+    assert!(calls == 27, "{calls}");
+    assert_eq!(seen.len(), calls, "a token was fetched and not used");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_minutes_without_a_token_endpoint_end_when_it_is_back() {
+    let world = World::new(1000);
+    let credentials = world.start(&grant(definition()), None);
+    assert!(token(&credentials).await.is_ok());
+    let started = Instant::now();
+    let at = || started.elapsed().as_secs();
+    let mut without = 0;
+    let mut fetches = 0;
+    // away around the refresh, which is due after 780 to 800 s, and past the token's end
+    while at() < 1400 {
+        if at() == 700 {
+            world.endpoint.down(true);
+        }
+        if at() == 1300 {
+            fetches = world.endpoint.calls();
+            world.endpoint.down(false);
+        }
+        let found = token(&credentials).await;
+        match at() {
+            0..1000 => assert!(found.is_ok(), "a token that lives was not used"),
+            1000..1300 => {
+                assert!(found.is_err(), "a token came from nowhere");
+                without += 1;
+            }
+            1300..1303 => {}
+            _later => assert_eq!(
+                found.as_deref(),
+                Ok(format!("Bearer t-{}", fetches + 1).as_str())
+            ),
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert!(without > 100);
+    // seven minutes of backing off, then one fetch in two seconds at most
+    assert!(fetches < 250, "{fetches}");
+}
