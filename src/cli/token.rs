@@ -12,12 +12,13 @@ use crate::cli::{EXIT_CONFIG, complain, token_file};
 use crate::client::outgoing::Outgoing;
 use crate::client::tls::{self, Trust};
 use crate::client::token::{
-    Bearer, FetchError, Granted, LifeFrom, SubjectToken, exchange_once, fetch_once, peek,
+    Bearer, FetchError, Granted, LifeFrom, NOT_BEARER, SubjectToken, exchange_once, fetch_once,
+    peek, refresh_once,
 };
 use crate::clock::{Clock as _, SystemClock, UnixTime};
 use crate::config::{
-    self, ClientCredentials, Config, CredentialKind, CredentialSource, ExchangeProfile, Sources,
-    TokenExchange,
+    self, ClientAuthentication, ClientCredentials, Config, CredentialKind, CredentialSource,
+    ExchangeProfile, OAuthClient, Sources, TokenExchange,
 };
 use crate::secret::{Secret, SecretSource};
 
@@ -33,6 +34,9 @@ pub struct TokenArgs {
     /// For `token_exchange`: a user's token to exchange (`-`: standard input)
     #[arg(long, value_name = "FILE")]
     subject_token_file: Option<PathBuf>,
+    /// For `refresh_token`: ask for a token, although that may spend the refresh token
+    #[arg(long)]
+    refresh: bool,
     /// Print the token itself too
     #[arg(long)]
     show: bool,
@@ -68,18 +72,35 @@ fn describe(args: &TokenArgs, config: &Config) -> Result<String, String> {
     match &source.kind {
         CredentialKind::ClientCredentials(definition) => {
             text.row("kind", "client_credentials");
-            text.row("token_url", definition.client.token_url.as_str());
-            text.row("client_id", &definition.client.client_id);
+            text.client(&definition.client);
             let now = SystemClock.now();
             let granted = fetch(definition, &config.client, now)?;
             text.granted(&granted, now);
             text.token(granted.credential.token(), args.show);
         }
+        CredentialKind::RefreshToken(definition) => {
+            text.row("kind", "refresh_token");
+            text.client(&definition.client);
+            if let Some(file) = &definition.state_file {
+                text.row("state_file", &file.display().to_string());
+            }
+            if args.refresh {
+                let now = SystemClock.now();
+                let outgoing = outgoing(&config.client)?;
+                let granted = wait_for(refresh_once(&source.name, definition, &outgoing, now))?;
+                text.granted(&granted, now);
+                text.token(granted.credential.token(), args.show);
+            } else {
+                load(&definition.refresh_token)?;
+                let why = "not asked for: that may spend the refresh token. Stop what uses it, then \
+                           try with --refresh";
+                text.row("token", why);
+            }
+        }
         CredentialKind::TokenExchange(definition) => {
             text.row("kind", "token_exchange");
             text.row("profile", profile(definition));
-            text.row("token_url", definition.client.token_url.as_str());
-            text.row("client_id", &definition.client.client_id);
+            text.client(&definition.client);
             if let Some(file) = &args.subject_token_file {
                 let now = SystemClock.now();
                 let granted = exchange(definition, config, file, now)?;
@@ -105,6 +126,14 @@ fn describe(args: &TokenArgs, config: &Config) -> Result<String, String> {
                 text.row("scheme", scheme);
             }
             text.token(&load(value)?, args.show);
+        }
+        CredentialKind::Basic { username, password } => {
+            text.row("kind", "basic");
+            text.row("username", username);
+            let password = load(password)?;
+            if args.show {
+                text.row("password", password.expose());
+            }
         }
         CredentialKind::PassThrough => {
             text.row("kind", "pass_through");
@@ -206,8 +235,12 @@ fn actors_token(config: &Config, name: &str, now: UnixTime) -> Result<Secret, St
             Ok(granted.credential.token().clone())
         }
         CredentialKind::StaticToken { token } => load(token),
+        CredentialKind::RefreshToken(_) => Err(format!(
+            "{name} is not asked here: that may spend its refresh token"
+        )),
         CredentialKind::TokenExchange(_)
         | CredentialKind::ApiKey { .. }
+        | CredentialKind::Basic { .. }
         | CredentialKind::PassThrough => Err(format!("{name} has no token of its own")),
     }
 }
@@ -219,6 +252,11 @@ fn hint(error: &FetchError) -> Option<&'static str> {
         FetchError::NoAnswer(_) => {
             return Some("check token_url, [client] proxy and extra_ca_file, and the network");
         }
+        FetchError::Unusable(NOT_BEARER) => {
+            return Some(
+                "it binds tokens to a key (DPoP, RFC 9449): let this client have plain bearer tokens",
+            );
+        }
         FetchError::Secret(_)
         | FetchError::Client(_)
         | FetchError::Actor
@@ -226,15 +264,19 @@ fn hint(error: &FetchError) -> Option<&'static str> {
     };
     match (code, status) {
         (Some("invalid_client"), _) | (None, 401) => Some(
-            "client_id or client_secret is wrong, or the endpoint wants the other auth_method \
-             (client_secret_post or client_secret_basic)",
+            "client_id, secret or key is wrong, or the endpoint wants another auth_method \
+             (client_secret_post, client_secret_basic or private_key_jwt) or, for an assertion, \
+             another client_assertion_audience",
+        ),
+        (Some("invalid_dpop_proof" | "use_dpop_nonce"), _) => Some(
+            "it binds tokens to a key (DPoP, RFC 9449): let this client have plain bearer tokens",
         ),
         (Some("invalid_scope"), _) => {
             Some("a scope does not exist or is not assigned to this client")
         }
         (Some("invalid_grant"), _) => Some(
             "the endpoint does not take this user's token: it must be issued for this client, and \
-             not have expired",
+             not have expired, nor be a refresh token that was used already",
         ),
         (Some("interaction_required" | "login_required" | "consent_required"), _) => {
             Some("the endpoint wants this user to sign in again, or to consent")
@@ -264,6 +306,19 @@ impl Table {
     fn row(&mut self, name: &str, value: &str) {
         // writing to a String cannot fail
         let _infallible = writeln!(self.0, "{name:<12} {value}");
+    }
+
+    fn client(&mut self, client: &OAuthClient) {
+        self.row("token_url", client.token_url.as_str());
+        self.row("client_id", &client.client_id);
+        let how = match &client.authentication {
+            ClientAuthentication::SecretPost(_) => "client_secret_post",
+            ClientAuthentication::SecretBasic(_) => "client_secret_basic",
+            ClientAuthentication::PrivateKeyJwt(_) => "private_key_jwt",
+            ClientAuthentication::Federated(_) => "private_key_jwt, by somebody else's assertion",
+            ClientAuthentication::None => "none",
+        };
+        self.row("auth_method", how);
     }
 
     fn granted(&mut self, granted: &Granted<Bearer>, now: UnixTime) {

@@ -50,12 +50,6 @@ const LATER: &[(&str, Option<&str>, &str)] = &[
         None,
         "protected-resource metadata (RFC 9728)",
     ),
-    (
-        "credentials.*.kind",
-        Some("refresh_token"),
-        "the refresh-token grant",
-    ),
-    ("credentials.*.kind", Some("basic"), "user and password"),
     ("credentials.*.kind", Some("aws"), "AWS credentials"),
     ("**.aws_secret", None, "AWS Secrets Manager"),
     ("**.json_key", None, "AWS Secrets Manager"),

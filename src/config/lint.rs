@@ -79,8 +79,10 @@ pub(super) fn users(
         known.is_some_and(|source| match source.kind {
             CredentialKind::TokenExchange(_) => true,
             CredentialKind::ClientCredentials(_)
+            | CredentialKind::RefreshToken(_)
             | CredentialKind::StaticToken { .. }
             | CredentialKind::ApiKey { .. }
+            | CredentialKind::Basic { .. }
             | CredentialKind::PassThrough => false,
         })
     };

@@ -14,6 +14,9 @@ use crate::clock::UnixTime;
 use crate::config::{ACCESS_TOKEN_TYPE, JWT_TOKEN_TYPE};
 use crate::secret::Secret;
 
+/// The token is bound to a key that we do not have, mostly by `DPoP` (RFC 9449).
+pub const NOT_BEARER: &str = "token_type is not Bearer";
+
 /// Longest access token: no server takes a header beyond this.
 const LONGEST_TOKEN: usize = 16 * 1024;
 
@@ -100,7 +103,7 @@ pub(super) fn read_as(
         .token_type
         .is_some_and(|kind| expected.takes_type(&kind))
     {
-        return Err(FetchError::Unusable("token_type is not Bearer"));
+        return Err(FetchError::Unusable(NOT_BEARER));
     }
     if !expected.holds(success.issued_token_type.as_deref()) {
         return Err(FetchError::Unusable(
@@ -129,6 +132,21 @@ pub(super) fn read_as(
         life_from,
         scope: success.scope,
     })
+}
+
+/// The refresh token of an answer, whatever else is wrong with it (RFC 6749 6): the one that was
+/// asked with may be spent.
+pub(super) fn refresh_token(fetched: &Fetched) -> Option<Secret> {
+    #[derive(Deserialize)]
+    struct Rotated {
+        refresh_token: Option<String>,
+    }
+    let rotated: Rotated = serde_json::from_slice(&fetched.body).ok()?;
+    let token = rotated.refresh_token.map(Secret::new)?;
+    let text = token.expose();
+    let sound = (1..=LONGEST_TOKEN).contains(&text.len())
+        && text.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
+    sound.then_some(token)
 }
 
 /// Some endpoints write the number as a string, some with a fraction.

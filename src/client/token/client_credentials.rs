@@ -1,16 +1,45 @@
 //! `kind = "client_credentials"` (RFC 6749 4.4).
 
-use crate::client::token::request::Requester;
+use std::sync::Arc;
+
+use crate::client::token::granting::Asks;
+use crate::client::token::request::{Endpoint, Requester};
 use crate::client::token::{Bearer, Fetch, FetchError, Granted};
 use crate::clock::UnixTime;
-use crate::config::ClientCredentials;
+use crate::config::{ClientCredentials, Freshness};
 use crate::gate::Boxed;
 
 /// One client and what it asks for.
 #[derive(Debug)]
 pub(super) struct Asking {
-    pub(super) definition: ClientCredentials,
-    pub(super) requester: Requester,
+    definition: ClientCredentials,
+    requester: Requester,
+}
+
+impl Asking {
+    /// Reads the disk.
+    pub(super) fn new(definition: ClientCredentials, endpoint: Arc<dyn Endpoint>) -> Self {
+        Self {
+            requester: Requester::new(definition.client.clone(), endpoint),
+            definition,
+        }
+    }
+}
+
+impl Asks for Asking {
+    const KIND: &'static str = "client_credentials";
+
+    fn freshness(&self) -> Freshness {
+        self.definition.freshness
+    }
+
+    fn is_same(&self, next: &Self) -> bool {
+        self.definition == next.definition && self.requester.is_same(&next.requester)
+    }
+
+    fn follow(&self, next: &Self) {
+        self.requester.ask_through(&next.requester);
+    }
 }
 
 impl Fetch<Bearer> for Asking {

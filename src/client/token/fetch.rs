@@ -97,7 +97,11 @@ impl FetchError {
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Refused { code, .. } => code.as_deref(),
-            Self::Secret(_) | Self::Client(_) | Self::NoAnswer(_) | Self::Unusable(_) => None,
+            Self::Secret(_)
+            | Self::Client(_)
+            | Self::NoAnswer(_)
+            | Self::Actor
+            | Self::Unusable(_) => None,
         }
     }
 
@@ -111,7 +115,7 @@ impl FetchError {
                 retry_after,
                 ..
             } => status.is_server_error() && retry_after.is_none(),
-            Self::Secret(_) | Self::Client(_) | Self::Unusable(_) => false,
+            Self::Secret(_) | Self::Client(_) | Self::Actor | Self::Unusable(_) => false,
         }
     }
 

@@ -1,8 +1,11 @@
-//! `static_token` and `api_key`: a value that somebody else issued and rotates; we only read it.
+//! `static_token`, `api_key` and `basic`: a value that somebody else issued and rotates; we only read it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -11,6 +14,34 @@ use crate::client::token::attached::Attachment;
 use crate::client::token::request::load;
 use crate::secret::{Secret, SecretSource};
 
+/// How a header carries the value.
+#[derive(Debug)]
+pub(super) enum Form {
+    /// After a scheme and a space, or alone.
+    Scheme(Option<String>),
+    /// As the password of this user (RFC 7617), in UTF-8.
+    Basic(String),
+}
+
+impl Form {
+    /// `None` if the value holds control characters.
+    fn write(&self, secret: &Secret) -> Option<HeaderValue> {
+        let value = secret.expose();
+        let text = match self {
+            Self::Scheme(Some(scheme)) => Zeroizing::new(format!("{scheme} {value}")),
+            Self::Scheme(None) => Zeroizing::new(value.to_owned()),
+            Self::Basic(_) if value.contains(char::is_control) => return None,
+            Self::Basic(user) => {
+                let pair = Zeroizing::new(format!("{user}:{value}"));
+                Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
+            }
+        };
+        let mut header = HeaderValue::from_str(&text).ok()?;
+        header.set_sensitive(true);
+        Some(header)
+    }
+}
+
 /// A value read from its source at start, and again when a target refuses it. A changed file also
 /// means a reload, and with it a new `Kept`.
 #[derive(Debug)]
@@ -18,8 +49,10 @@ pub(super) struct Kept {
     name: Arc<str>,
     kind: &'static str,
     header: HeaderName,
-    scheme: Option<String>,
+    form: Form,
     source: SecretSource,
+    /// Whether the last attempt to read it failed: said once.
+    broken: AtomicBool,
     value: ArcSwapOption<HeaderValue>,
 }
 
@@ -29,15 +62,16 @@ impl Kept {
         name: Arc<str>,
         kind: &'static str,
         header: HeaderName,
-        scheme: Option<String>,
+        form: Form,
         source: SecretSource,
     ) -> Self {
         let kept = Self {
             name,
             kind,
             header,
-            scheme,
+            form,
             source,
+            broken: AtomicBool::new(false),
             value: ArcSwapOption::empty(),
         };
         match kept.source.load() {
@@ -90,21 +124,22 @@ impl Kept {
     }
 
     fn keep(&self, secret: &Secret) {
-        let text = match &self.scheme {
-            Some(scheme) => Zeroizing::new(format!("{scheme} {}", secret.expose())),
-            None => Zeroizing::new(secret.expose().to_owned()),
-        };
-        match HeaderValue::from_str(&text) {
-            Ok(mut value) => {
-                value.set_sensitive(true);
+        match self.form.write(secret) {
+            Some(value) => {
                 self.value.store(Some(Arc::new(value)));
+                if self.broken.swap(false, Ordering::Relaxed) {
+                    tracing::info!(credential = &*self.name, "credential read again");
+                }
             }
-            Err(_unprintable) => self.complain(&"the value holds control characters"),
+            None => self.complain(&"the value holds control characters"),
         }
     }
 
+    /// Once until it is read again: each request tries.
     fn complain(&self, error: &dyn std::fmt::Display) {
-        tracing::warn!(credential = &*self.name, %error, "credential not read");
+        if !self.broken.swap(true, Ordering::Relaxed) {
+            tracing::warn!(credential = &*self.name, %error, "credential not read");
+        }
     }
 
     pub(super) fn report(&self) -> Value {

@@ -8,8 +8,10 @@ mod client_auth;
 mod client_credentials;
 mod fetch;
 mod grant;
+mod granting;
 mod kept;
 mod pass_through;
+mod refresh_token;
 mod request;
 mod schedule;
 mod source;
@@ -25,13 +27,14 @@ use std::time::Duration;
 
 use tokio_util::sync::DropGuard;
 
-pub use self::answer::{Peek, peek};
+pub use self::answer::{NOT_BEARER, Peek, peek};
 pub use self::attached::{Attached, For};
 pub use self::bearer::Bearer;
 pub use self::client_auth::Assertion;
 use self::client_credentials::Asking;
 pub use self::fetch::{Fetch, FetchError, Granted, LifeFrom, UNSTATED_LIFE};
 pub use self::grant::Grant;
+use self::refresh_token::Refreshing;
 use self::request::{Endpoint, Requester};
 use self::source::{Absent, Means, Source};
 pub use self::subject::{FetchFor, Setup, Subjects, Without};
@@ -202,9 +205,18 @@ pub async fn fetch_once(
     now: UnixTime,
 ) -> Result<Granted<Bearer>, FetchError> {
     let endpoint = Arc::new(outgoing.clone());
-    let asking = Asking {
-        definition: definition.clone(),
-        requester: Requester::new(definition.client.clone(), endpoint),
-    };
+    Asking::new(definition.clone(), endpoint).fetch(now).await
+}
+
+/// Asks for one token of a refresh-token source, outside any [`Credentials`]: `gatepost token`. The
+/// refresh token may be spent by it; its successor is kept in `state_file` only.
+pub async fn refresh_once(
+    name: &Arc<str>,
+    definition: &config::RefreshToken,
+    outgoing: &Outgoing,
+    now: UnixTime,
+) -> Result<Granted<Bearer>, FetchError> {
+    let endpoint = Arc::new(outgoing.clone());
+    let asking = Refreshing::new(Arc::clone(name), definition.clone(), endpoint);
     asking.fetch(now).await
 }

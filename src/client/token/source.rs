@@ -11,14 +11,16 @@ use tokio_util::sync::CancellationToken;
 use crate::client::jwks::Background;
 use crate::client::token::attached::Attachment;
 use crate::client::token::client_credentials::Asking;
-use crate::client::token::kept::Kept;
+use crate::client::token::granting::Granting;
+use crate::client::token::kept::{Form, Kept};
 use crate::client::token::pass_through::PassThrough;
-use crate::client::token::request::{Endpoint, Requester};
+use crate::client::token::refresh_token::Refreshing;
+use crate::client::token::request::Endpoint;
 use crate::client::token::subject::Without;
 use crate::client::token::token_exchange::{Actor, Exchanging};
-use crate::client::token::{Bearer, Fetch, For, Grant, RETRY_AFTER};
+use crate::client::token::{For, RETRY_AFTER};
 use crate::clock::Clock;
-use crate::config::{ClientCredentials, CredentialKind, CredentialSource};
+use crate::config::{CredentialKind, CredentialSource};
 use crate::reason::{Denial, Failure, Refusal};
 use crate::telemetry::Telemetry;
 
@@ -36,20 +38,15 @@ pub(super) struct Means<'m> {
 #[derive(Debug)]
 pub(super) enum Source {
     /// Fetched from a token endpoint for this service, kept fresh.
-    ClientCredentials(Granting),
+    ClientCredentials(Granting<Asking>),
+    /// Fetched with a user's refresh token, kept fresh.
+    RefreshToken(Granting<Refreshing>),
     /// The user's, exchanged.
     TokenExchange(Exchanging),
     /// Read from a file or variable.
     Kept(Kept),
     /// The caller's own.
     PassThrough(PassThrough),
-}
-
-/// A grant together with what fetches for it.
-#[derive(Debug)]
-pub(super) struct Granting {
-    asking: Arc<Asking>,
-    grant: Arc<Grant<Bearer>>,
 }
 
 /// A source has nothing for this call.
@@ -103,39 +100,78 @@ impl Source {
         let name = Arc::clone(&source.name);
         match &source.kind {
             CredentialKind::ClientCredentials(definition) => {
+                let endpoint = Arc::clone(means.endpoint);
+                let asking = Asking::new((**definition).clone(), endpoint);
                 let previous = match previous {
                     Some(Self::ClientCredentials(granting)) => Some(granting),
-                    Some(Self::TokenExchange(_) | Self::Kept(_) | Self::PassThrough(_)) | None => {
-                        None
-                    }
+                    Some(
+                        Self::RefreshToken(_)
+                        | Self::TokenExchange(_)
+                        | Self::Kept(_)
+                        | Self::PassThrough(_),
+                    )
+                    | None => None,
                 };
-                Self::ClientCredentials(Granting::start(name, definition, means, previous))
+                Self::ClientCredentials(Granting::start(name, asking, means, previous))
+            }
+            CredentialKind::RefreshToken(definition) => {
+                let endpoint = Arc::clone(means.endpoint);
+                let asking = Refreshing::new(Arc::clone(&name), (**definition).clone(), endpoint);
+                let previous = match previous {
+                    Some(Self::RefreshToken(granting)) => Some(granting),
+                    Some(
+                        Self::ClientCredentials(_)
+                        | Self::TokenExchange(_)
+                        | Self::Kept(_)
+                        | Self::PassThrough(_),
+                    )
+                    | None => None,
+                };
+                Self::RefreshToken(Granting::start(name, asking, means, previous))
             }
             CredentialKind::TokenExchange(definition) => {
                 let previous = match previous {
                     Some(Self::TokenExchange(exchanging)) => Some(exchanging),
-                    Some(Self::ClientCredentials(_) | Self::Kept(_) | Self::PassThrough(_))
+                    Some(
+                        Self::ClientCredentials(_)
+                        | Self::RefreshToken(_)
+                        | Self::Kept(_)
+                        | Self::PassThrough(_),
+                    )
                     | None => None,
                 };
                 Self::TokenExchange(Exchanging::start(name, definition, means, previous))
             }
-            CredentialKind::StaticToken { token } => Self::Kept(Kept::new(
-                name,
-                "static_token",
-                header::AUTHORIZATION,
-                Some("Bearer".to_owned()),
-                token.clone(),
-            )),
+            CredentialKind::StaticToken { token } => {
+                let form = Form::Scheme(Some("Bearer".to_owned()));
+                Self::Kept(Kept::new(
+                    name,
+                    "static_token",
+                    header::AUTHORIZATION,
+                    form,
+                    token.clone(),
+                ))
+            }
             CredentialKind::ApiKey {
                 header,
                 scheme,
                 value,
-            } => Self::Kept(Kept::new(
+            } => {
+                let form = Form::Scheme(scheme.clone());
+                Self::Kept(Kept::new(
+                    name,
+                    "api_key",
+                    header.clone(),
+                    form,
+                    value.clone(),
+                ))
+            }
+            CredentialKind::Basic { username, password } => Self::Kept(Kept::new(
                 name,
-                "api_key",
-                header.clone(),
-                scheme.clone(),
-                value.clone(),
+                "basic",
+                header::AUTHORIZATION,
+                Form::Basic(username.clone()),
+                password.clone(),
             )),
             CredentialKind::PassThrough => {
                 Self::PassThrough(PassThrough::new(name, Arc::clone(means.clock)))
@@ -147,7 +183,7 @@ impl Source {
     pub(super) fn needs_user(&self) -> bool {
         match self {
             Self::TokenExchange(_) | Self::PassThrough(_) => true,
-            Self::ClientCredentials(_) | Self::Kept(_) => false,
+            Self::ClientCredentials(_) | Self::RefreshToken(_) | Self::Kept(_) => false,
         }
     }
 
@@ -155,6 +191,7 @@ impl Source {
     pub(super) async fn attach(&self, call: &For<'_>) -> Result<Attachment, Absent> {
         match self {
             Self::ClientCredentials(granting) => Ok(granting.attach().await?),
+            Self::RefreshToken(granting) => Ok(granting.attach().await?),
             Self::TokenExchange(exchanging) => exchanging.attach(call).await,
             Self::Kept(kept) => Ok(kept.attach().await.ok_or(Nothing::default())?),
             Self::PassThrough(own) => own.attach(call),
@@ -165,6 +202,7 @@ impl Source {
     pub(super) async fn replace(&self, refused: &Attachment, call: &For<'_>) -> Option<Attachment> {
         match self {
             Self::ClientCredentials(granting) => granting.replace(refused).await,
+            Self::RefreshToken(granting) => granting.replace(refused).await,
             Self::TokenExchange(exchanging) => exchanging.replace(refused, call).await,
             Self::Kept(kept) => kept.replace(refused).await,
             Self::PassThrough(_) => None,
@@ -174,7 +212,8 @@ impl Source {
     /// The token of its own, with which it can act for users.
     pub(super) fn actor(&self) -> Option<Actor> {
         match self {
-            Self::ClientCredentials(granting) => Some(Actor::Granted(Arc::clone(&granting.grant))),
+            Self::ClientCredentials(granting) => Some(Actor::Granted(Arc::clone(granting.grant()))),
+            Self::RefreshToken(granting) => Some(Actor::Granted(Arc::clone(granting.grant()))),
             Self::Kept(kept) => kept.token().cloned().map(Actor::Kept),
             Self::TokenExchange(_) | Self::PassThrough(_) => None,
         }
@@ -183,70 +222,11 @@ impl Source {
     /// What `/status` shows of it. No secrets.
     pub(super) fn report(&self) -> Value {
         match self {
-            Self::ClientCredentials(granting) => granting.grant.report(),
+            Self::ClientCredentials(granting) => granting.grant().report(),
+            Self::RefreshToken(granting) => granting.grant().report(),
             Self::TokenExchange(exchanging) => exchanging.report(),
             Self::Kept(kept) => kept.report(),
             Self::PassThrough(own) => own.report(),
         }
-    }
-}
-
-impl Granting {
-    fn start(
-        name: Arc<str>,
-        definition: &ClientCredentials,
-        means: &Means<'_>,
-        previous: Option<&Self>,
-    ) -> Self {
-        let asking = Asking {
-            definition: definition.clone(),
-            requester: Requester::new(definition.client.clone(), Arc::clone(means.endpoint)),
-        };
-        let kept = previous.filter(|previous| {
-            previous.asking.definition == *definition
-                && previous.asking.requester.is_same(&asking.requester)
-        });
-        let granting = if let Some(kept) = kept {
-            kept.asking.requester.ask_through(&asking.requester);
-            Self {
-                asking: Arc::clone(&kept.asking),
-                grant: Arc::clone(&kept.grant),
-            }
-        } else {
-            let asking = Arc::new(asking);
-            let grant = Grant::new(
-                name,
-                "client_credentials",
-                definition.freshness,
-                Arc::clone(&asking) as Arc<dyn Fetch<Bearer>>,
-                Arc::clone(means.clock),
-                Arc::clone(means.telemetry),
-            );
-            Self {
-                asking,
-                grant: Arc::new(grant),
-            }
-        };
-        let drive = Arc::clone(&granting.grant).drive(means.stop.clone());
-        means.background.tasks.spawn(drive);
-        granting
-    }
-
-    async fn attach(&self) -> Result<Attachment, Nothing> {
-        match self.grant.find().await {
-            Ok(token) => Ok(Attachment::authorization(token.header().clone())),
-            Err(pause) => Err(Nothing {
-                retry_after: Some(pause),
-            }),
-        }
-    }
-
-    async fn replace(&self, refused: &Attachment) -> Option<Attachment> {
-        let Attachment::Header(_, refused) = refused;
-        let token = self
-            .grant
-            .replace(|token| token.header() == refused)
-            .await?;
-        Some(Attachment::authorization(token.header().clone()))
     }
 }

@@ -3,6 +3,7 @@
 
 mod client;
 mod client_credentials;
+mod refresh_token;
 mod token_exchange;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use http::HeaderName;
 
 pub use self::client::*;
 pub use self::client_credentials::*;
+pub use self::refresh_token::*;
 pub use self::token_exchange::*;
 use crate::secret::SecretSource;
 
@@ -30,6 +32,8 @@ pub enum CredentialKind {
     ClientCredentials(Box<ClientCredentials>),
     /// The user's token, exchanged for another (RFC 8693; Entra's on-behalf-of flow).
     TokenExchange(Box<TokenExchange>),
+    /// A user's refresh token (RFC 6749 6).
+    RefreshToken(Box<RefreshToken>),
     /// A token that somebody else issued and rotates.
     StaticToken {
         /// The token.
@@ -43,6 +47,13 @@ pub enum CredentialKind {
         scheme: Option<String>,
         /// The key.
         value: SecretSource,
+    },
+    /// User and password (RFC 7617).
+    Basic {
+        /// The user: no colon, no control characters.
+        username: String,
+        /// The password.
+        password: SecretSource,
     },
     /// The caller's own `Authorization`, unchanged.
     PassThrough,

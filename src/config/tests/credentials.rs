@@ -273,3 +273,52 @@ fn an_application_asks_entra_for_one_default_scope() {
     let resource = format!("{v1}{SECRET}resource = \"api://orders\"");
     good(&files.client(&resource), &[]);
 }
+
+#[test]
+fn user_password_and_refresh_token_are_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "r").unwrap();
+    let token = token.to_str().unwrap();
+    let two_lines = folder.path().join("lines");
+    std::fs::write(&two_lines, "b\nc").unwrap();
+    let two_lines = two_lines.to_str().unwrap();
+    let basic = |user: &str, password: &str| {
+        format!(
+            "kind = \"basic\"\nusername = {user:?}\npassword = {{ insecure_literal = {password:?} }}"
+        )
+    };
+    let refresh = |lines: &str| {
+        format!(
+            "kind = \"refresh_token\"\nclient_id = \"a\"\n{URL}refresh_token = {{ file = {token:?} }}\n{lines}"
+        )
+    };
+    let table = |lines: &str| format!("{SMALLEST}\n[credentials.c]\n{lines}\n");
+    for (lines, key, words) in [
+        (basic("a:b", "c"), "username", "no `:`"),
+        (
+            format!("kind = \"basic\"\nusername = \"a\"\npassword = {{ file = {two_lines:?} }}"),
+            "password",
+            "no control characters",
+        ),
+        (refresh(""), "client_secret", "nothing authenticates"),
+        (
+            refresh(&format!("auth_method = \"none\"\nstate_file = {token:?}")),
+            "state_file",
+            "holds the refresh token to begin with",
+        ),
+    ] {
+        let errors = bad(&table(&lines), &[]);
+        assert_eq!(errors.len(), 1, "{lines}\n{}", ConfigErrors(errors.clone()));
+        assert_eq!(errors[0].key, format!("credentials.c.{key}"));
+        assert!(errors[0].message.contains(words), "{}", errors[0].message);
+    }
+    good(&table(&basic("a b", "c:d")), &[]);
+    good(
+        &table(&refresh(
+            "auth_method = \"none\"\nstate_file = \"/nowhere/state\"",
+        )),
+        &[],
+    );
+    good(&table(&refresh(SECRET)), &[]);
+}

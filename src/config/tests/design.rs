@@ -101,15 +101,7 @@ fn every_later_key_is_refused_by_name_wherever_it_stands() {
         ),
         (
             "credentials.c.kind",
-            one("[credentials.c]", "kind = \"basic\""),
-        ),
-        (
-            "credentials.c.kind",
             one("[credentials.c]", "kind = \"aws\""),
-        ),
-        (
-            "credentials.c.kind",
-            one("[credentials.c]", "kind = \"refresh_token\""),
         ),
         (
             "credentials.c.token.aws_secret",

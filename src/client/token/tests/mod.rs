@@ -2,6 +2,7 @@
 
 mod client_auth;
 mod life;
+mod refresh;
 mod sources;
 
 use std::collections::VecDeque;

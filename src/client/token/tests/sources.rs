@@ -228,3 +228,28 @@ async fn neither_debug_nor_report_shows_a_secret() {
     assert_eq!(report[0]["token"]["expires_in_seconds"], 1000);
     assert_eq!(report[1]["available"], true);
 }
+
+#[tokio::test(start_paused = true)]
+async fn user_and_password_are_basic_in_utf_8() {
+    let world = World::new(1000);
+    for (username, password, expected) in [
+        // RFC 7617 2 and 2.1
+        (
+            "Aladdin",
+            "open sesame",
+            Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+        ),
+        ("test", "123£", Some("Basic dGVzdDoxMjPCow==")),
+        ("test", "a:b", Some("Basic dGVzdDphOmI=")),
+        ("test", "a\nb", None),
+    ] {
+        let kind = CredentialKind::Basic {
+            username: username.to_owned(),
+            password: SecretSource::Literal(Secret::new(password.to_owned())),
+        };
+        let credentials = world.start(&[source("user", kind)], None);
+        let attached = attach(&credentials, &["user"]).await.ok();
+        let found = attached.as_ref().map(text);
+        assert_eq!(found.as_deref(), expected, "{password}");
+    }
+}

@@ -2,6 +2,7 @@
 
 mod client;
 mod client_credentials;
+mod refresh_token;
 mod token_exchange;
 
 use http::HeaderName;
@@ -13,6 +14,7 @@ use super::Secret;
 
 pub(in crate::config) use self::client::*;
 pub(in crate::config) use self::client_credentials::*;
+pub(in crate::config) use self::refresh_token::*;
 pub(in crate::config) use self::token_exchange::*;
 
 /// One `[credentials.NAME]` table.
@@ -23,10 +25,14 @@ pub(in crate::config) enum Credential {
     ClientCredentials(Box<ClientCredentials>),
     /// The user's token, exchanged for another (RFC 8693; Entra's on-behalf-of flow).
     TokenExchange(Box<TokenExchange>),
+    /// A user's refresh token (RFC 6749 6).
+    RefreshToken(Box<RefreshToken>),
     /// A token that somebody else issued and rotates.
     StaticToken(StaticToken),
     /// A key in a header.
     ApiKey(ApiKey),
+    /// User and password (RFC 7617).
+    Basic(Basic),
     /// The caller's own `Authorization`, unchanged.
     PassThrough(PassThrough),
 }
@@ -45,6 +51,14 @@ pub(in crate::config) struct ApiKey {
     pub(in crate::config) scheme: Option<Text<NonEmpty>>,
     /// The key.
     pub(in crate::config) value: Secret,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct Basic {
+    /// The user.
+    pub(in crate::config) username: Text<NonEmpty>,
+    /// The password.
+    pub(in crate::config) password: Secret,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

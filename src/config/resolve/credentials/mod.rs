@@ -4,6 +4,7 @@ mod client;
 mod client_auth;
 mod client_credentials;
 mod entra;
+mod refresh_token;
 mod token_exchange;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,9 @@ impl Resolver<'_> {
                 raw::Credential::TokenExchange(raw) => self
                     .token_exchange(*raw, &path)
                     .map(|kind| CredentialKind::TokenExchange(Box::new(kind))),
+                raw::Credential::RefreshToken(raw) => self
+                    .refresh_token(*raw, &path)
+                    .map(|kind| CredentialKind::RefreshToken(Box::new(kind))),
                 raw::Credential::StaticToken(raw) => self
                     .secret(&raw.token, &path.key("token"))
                     .map(|(token, _)| CredentialKind::StaticToken { token }),
@@ -44,6 +48,7 @@ impl Resolver<'_> {
                         value,
                     })
                 }
+                raw::Credential::Basic(raw) => self.basic(raw, &path),
                 raw::Credential::PassThrough(raw::PassThrough {}) => {
                     Some(CredentialKind::PassThrough)
                 }
@@ -55,5 +60,26 @@ impl Resolver<'_> {
         }
         self.actors(&sources);
         sources
+    }
+
+    fn basic(&mut self, raw: raw::Basic, path: &KeyPath) -> Option<CredentialKind> {
+        let username = raw.username.0.0;
+        if username.contains(|c: char| c == ':' || c.is_control()) {
+            self.mistakes.push(
+                &path.key("username"),
+                "a user of HTTP Basic has no `:` and no control characters (RFC 7617 2)",
+                "write the user alone, and the password as password = { env = \"NAME\" }",
+            );
+        }
+        let at = path.key("password");
+        let (password, text) = self.secret(&raw.password, &at)?;
+        if text.expose().contains(char::is_control) {
+            self.mistakes.push(
+                &at,
+                "a password of HTTP Basic has no control characters (RFC 7617 2)",
+                "look for a line break within it",
+            );
+        }
+        Some(CredentialKind::Basic { username, password })
     }
 }

@@ -125,13 +125,16 @@ impl Resolver<'_> {
                 continue;
             };
             match &actor.kind {
-                CredentialKind::ClientCredentials(_) | CredentialKind::StaticToken { .. } => {}
+                CredentialKind::ClientCredentials(_)
+                | CredentialKind::RefreshToken(_)
+                | CredentialKind::StaticToken { .. } => {}
                 CredentialKind::TokenExchange(_)
                 | CredentialKind::ApiKey { .. }
+                | CredentialKind::Basic { .. }
                 | CredentialKind::PassThrough => self.mistakes.push(
                     &KeyPath::of(&["credentials", &source.name, "actor"]),
                     format!("{} has no token of its own", actor.name),
-                    "name a credential of kind client_credentials or static_token",
+                    "name a credential of kind client_credentials, refresh_token or static_token",
                 ),
             }
         }

@@ -1,0 +1,94 @@
+//! A source whose token is kept fresh: a grant together with what asks for it.
+
+use std::sync::Arc;
+
+use crate::client::token::attached::Attachment;
+use crate::client::token::source::{Means, Nothing};
+use crate::client::token::{Bearer, Fetch, Grant};
+use crate::config::Freshness;
+
+/// What asks for tokens, and may be kept by the next world.
+pub(super) trait Asks: Fetch<Bearer> + Sized + 'static {
+    /// `kind` in the configuration.
+    const KIND: &'static str;
+
+    /// How long its tokens are used.
+    fn freshness(&self) -> Freshness;
+
+    /// Whether `next` would ask for the same tokens, by the same secrets.
+    fn is_same(&self, next: &Self) -> bool;
+
+    /// Asks through the outgoing client of `next` from now on.
+    fn follow(&self, next: &Self);
+
+    /// Takes over what another definition of this source has learnt.
+    fn inherit(&self, _previous: &Self) {}
+}
+
+/// A grant together with what asks for it.
+#[derive(Debug)]
+pub(super) struct Granting<A> {
+    asking: Arc<A>,
+    grant: Arc<Grant<Bearer>>,
+}
+
+impl<A: Asks> Granting<A> {
+    /// Takes over the token of `previous` if it is the same source.
+    pub(super) fn start(
+        name: Arc<str>,
+        asking: A,
+        means: &Means<'_>,
+        previous: Option<&Self>,
+    ) -> Self {
+        let kept = previous.filter(|previous| previous.asking.is_same(&asking));
+        let granting = if let Some(kept) = kept {
+            kept.asking.follow(&asking);
+            Self {
+                asking: Arc::clone(&kept.asking),
+                grant: Arc::clone(&kept.grant),
+            }
+        } else {
+            if let Some(previous) = previous {
+                asking.inherit(&previous.asking);
+            }
+            let asking = Arc::new(asking);
+            let grant = Grant::new(
+                name,
+                A::KIND,
+                asking.freshness(),
+                Arc::clone(&asking) as Arc<dyn Fetch<Bearer>>,
+                Arc::clone(means.clock),
+                Arc::clone(means.telemetry),
+            );
+            Self {
+                asking,
+                grant: Arc::new(grant),
+            }
+        };
+        let drive = Arc::clone(&granting.grant).drive(means.stop.clone());
+        means.background.tasks.spawn(drive);
+        granting
+    }
+
+    pub(super) async fn attach(&self) -> Result<Attachment, Nothing> {
+        match self.grant.find().await {
+            Ok(token) => Ok(Attachment::authorization(token.header().clone())),
+            Err(pause) => Err(Nothing {
+                retry_after: Some(pause),
+            }),
+        }
+    }
+
+    pub(super) async fn replace(&self, refused: &Attachment) -> Option<Attachment> {
+        let Attachment::Header(_, refused) = refused;
+        let token = self
+            .grant
+            .replace(|token| token.header() == refused)
+            .await?;
+        Some(Attachment::authorization(token.header().clone()))
+    }
+
+    pub(super) fn grant(&self) -> &Arc<Grant<Bearer>> {
+        &self.grant
+    }
+}

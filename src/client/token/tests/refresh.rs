@@ -1,0 +1,160 @@
+//! Refresh tokens: rotated, kept through a restart, never used twice.
+
+use super::*;
+use crate::config::RefreshToken;
+
+struct Files {
+    folder: tempfile::TempDir,
+}
+
+impl Files {
+    /// The configured refresh token is `r-1`.
+    fn new() -> Self {
+        let files = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        files.configure("r-1");
+        files
+    }
+
+    fn configure(&self, refresh_token: &str) {
+        std::fs::write(self.folder.path().join("configured"), refresh_token).unwrap();
+    }
+
+    fn definition(&self) -> RefreshToken {
+        RefreshToken {
+            client: client(ClientAuthentication::None),
+            refresh_token: SecretSource::File(self.folder.path().join("configured")),
+            state_file: Some(self.folder.path().join("state")),
+            scopes: vec![],
+            resources: vec![],
+            freshness: Freshness::default(),
+        }
+    }
+}
+
+fn sources(definition: RefreshToken) -> Vec<CredentialSource> {
+    let kind = CredentialKind::RefreshToken(Box::new(definition));
+    vec![source("billing", kind)]
+}
+
+/// The next answer: this token, and this refresh token in place of the one it was asked with.
+fn rotates(world: &World, token: &str, refresh_token: &str) {
+    let body = format!(
+        r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":1000,"refresh_token":"{refresh_token}"}}"#
+    );
+    world.endpoint.then(200, &body, None);
+}
+
+/// The refresh tokens that were asked with.
+fn spent(world: &World) -> Vec<String> {
+    let seen = world.endpoint.seen.lock().unwrap();
+    seen.iter()
+        .map(|(form, authorization)| {
+            assert_eq!(*authorization, None);
+            assert_eq!(form[0], pair("grant_type", "refresh_token"));
+            assert_eq!(form.last(), Some(&pair("client_id", "my client")));
+            assert_eq!(form[1].0, "refresh_token");
+            form[1].1.clone()
+        })
+        .collect()
+}
+
+fn pair(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+const SPENT: &str = r#"{"error":"invalid_grant"}"#;
+
+/// Until the token is over, and everything that may be done for nobody is done.
+async fn idle() {
+    sleep(Duration::from_secs(10_000)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotated_refresh_token_is_the_next_one_and_a_restart_goes_on_with_it() {
+    let files = Files::new();
+    let world = World::new(1000);
+    let credentials = world.start(&sources(files.definition()), None);
+    rotates(&world, "a-1", "r-2");
+    rotates(&world, "a-2", "r-3");
+    assert_eq!(token(&credentials).await.as_deref(), Ok("Bearer a-1"));
+    // refreshed ahead, and later once more without another one in its place
+    idle().await;
+    assert!(token(&credentials).await.is_ok());
+    assert_eq!(spent(&world), ["r-1", "r-2", "r-3"]);
+    drop(credentials);
+    rotates(&world, "a-4", "r-4");
+    let restarted = world.start(&sources(files.definition()), None);
+    assert_eq!(token(&restarted).await.as_deref(), Ok("Bearer a-4"));
+    assert_eq!(spent(&world).last().unwrap(), "r-3");
+    // a new one was put in place: what the old one led to is nothing
+    drop(restarted);
+    files.configure("s-1");
+    let renewed = world.start(&sources(files.definition()), None);
+    assert!(token(&renewed).await.is_ok());
+    assert_eq!(spent(&world).last().unwrap(), "s-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_keeps_the_refresh_token_even_without_a_state_file() {
+    let files = Files::new();
+    let world = World::new(1000);
+    let without = RefreshToken {
+        state_file: None,
+        ..files.definition()
+    };
+    let first = world.start(&sources(without.clone()), None);
+    rotates(&world, "a-1", "r-2");
+    assert!(token(&first).await.is_ok());
+    let second = world.start(&sources(without.clone()), Some(&first));
+    assert_eq!(token(&second).await.as_deref(), Ok("Bearer a-1"));
+    let narrower = RefreshToken {
+        scopes: vec!["read".to_owned()],
+        ..without
+    };
+    let third = world.start(&sources(narrower), Some(&second));
+    drop((first, second));
+    assert!(token(&third).await.is_ok());
+    assert_eq!(spent(&world), ["r-1", "r-2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_invalid_grant_the_source_is_read_again_once() {
+    let files = Files::new();
+    let world = World::new(1000);
+    let credentials = world.start(&sources(files.definition()), None);
+    world.endpoint.then(400, SPENT, None);
+    assert!(token(&credentials).await.is_err());
+    assert_eq!(spent(&world), ["r-1"], "the same one is not tried twice");
+    sleep(Duration::from_secs(2)).await;
+    // another process has used it, and wrote what it was given
+    let other = World::new(1000);
+    rotates(&other, "a-1", "r-2");
+    let theirs = other.start(&sources(files.definition()), None);
+    assert!(token(&theirs).await.is_ok());
+    assert!(token(&credentials).await.is_ok());
+    assert_eq!(spent(&world), ["r-1", "r-2"]);
+    // both are worth nothing now, and their owner put another one in place
+    idle().await;
+    files.configure("s-1");
+    world.endpoint.then(400, SPENT, None);
+    assert!(token(&credentials).await.is_ok());
+    assert_eq!(spent(&world).split_off(3), ["r-2", "s-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_token_is_kept_whatever_is_wrong_with_the_access_token() {
+    let files = Files::new();
+    let world = World::new(1000);
+    let credentials = world.start(&sources(files.definition()), None);
+    let body = r#"{"access_token":"t","token_type":"DPoP","refresh_token":"r-2"}"#;
+    world.endpoint.then(200, body, None);
+    assert!(token(&credentials).await.is_err());
+    sleep(Duration::from_secs(2)).await;
+    assert!(token(&credentials).await.is_ok());
+    assert_eq!(spent(&world), ["r-1", "r-2"]);
+    let shown = format!("{credentials:?} {}", credentials.report());
+    assert!(!shown.contains("r-2") && !shown.contains("r-1"), "{shown}");
+    assert_eq!(credentials.report()[0]["kind"], "refresh_token");
+}
