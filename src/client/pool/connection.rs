@@ -24,6 +24,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::addresses::Address;
 use super::bell::Bell;
 use super::dial::Stream;
+use super::gathered::Gathered;
 use super::http2::Http2;
 use super::limit::Slot;
 use super::patience::Patience;
@@ -87,7 +88,7 @@ impl Connection {
     }
 }
 
-type Driven = http1::Connection<TokioIo<Stream>, Payload>;
+type Driven = http1::Connection<TokioIo<Gathered<Stream>>, Payload>;
 
 /// An HTTP/1.1 connection: one request at a time.
 pub(super) struct Http1 {
@@ -184,7 +185,7 @@ impl Http1 {
         let driven = self.driven.filter(|_driven| self.switched)?;
         let http1::Parts { io, read_buf, .. } = driven.into_parts();
         Some(Switched {
-            stream: io.into_inner(),
+            stream: io.into_inner().0,
             early: read_buf,
             _slot: self.slot,
         })

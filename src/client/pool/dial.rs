@@ -16,6 +16,7 @@ use tokio_util::either::Either;
 use super::Means;
 use super::addresses::Unresolved;
 use super::connection::{Connection, Http1};
+use super::gathered::Gathered;
 use super::http2::{Holding, Http2};
 use super::limit::Slot;
 use crate::client::jwks::Background;
@@ -165,7 +166,7 @@ impl Dial {
 
     async fn http1(&self, stream: Stream, slot: Slot) -> Result<Connection, DialError> {
         let (sender, connection) = http1::Builder::new()
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(Gathered(stream)))
             .await?;
         let http1 = Http1::new(sender, connection, slot);
         Ok(Connection::Http1(Box::new(http1)))

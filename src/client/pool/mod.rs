@@ -9,6 +9,7 @@ mod addresses;
 mod bell;
 mod connection;
 mod dial;
+pub mod gathered;
 mod http2;
 mod lane;
 mod limit;

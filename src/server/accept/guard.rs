@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::frames::{Flood, Frames};
+use crate::client::pool::gathered;
 use crate::config;
 use crate::config::Http2Limits;
 use crate::reason::Denial;
@@ -309,7 +310,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
+        let written = gathered::poll_write_vectored(Pin::new(&mut this.stream), cx, bufs);
         this.sent(&written);
         this.watch_write(written, cx)
     }
