@@ -91,6 +91,14 @@ async fn the_shipped_config_leaks_nothing_and_a_wrong_one_is_told_its_leaks() {
     ] {
         assert!(told.contains(leak), "{leak}: {told}");
     }
+    let documented = include_str!("../../../docs/doctor.md").split("```text\n");
+    let documented = documented.last().and_then(|rest| rest.split("```").next());
+    let mut lines = told.lines();
+    for line in documented.expect("a transcript").lines().skip(1) {
+        let line = line.trim();
+        let told = line == "…" || lines.any(|told| told.trim() == line);
+        assert!(told, "docs/doctor.md says {line:?}, in its place");
+    }
     for held in ["LEAK  x-user-id of", "LEAK  x.user.id", "`x-original-url"] {
         assert!(!told.contains(held), "{held}: {told}");
     }
