@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::request::forwarded::TrustedProxies;
@@ -134,4 +135,15 @@ pub struct Egress {
     pub listener: Listener,
     /// Bodies up to this size are kept, so that a request can be replayed after a 401.
     pub replay_body_bytes: usize,
+    /// `/.gatepost/…`; `None`: nothing is handed out.
+    pub token_endpoint: Option<TokenEndpoint>,
+}
+
+/// `[egress.token_endpoint]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenEndpoint {
+    /// What it holds when a request comes must be that request's `Authorization`.
+    pub authorization_file: PathBuf,
+    /// Names of the credential sources that may be had.
+    pub credentials: Vec<Arc<str>>,
 }

@@ -88,6 +88,8 @@ impl Account {
                 shadowed: None,
                 principal: None,
                 on_behalf_of: None,
+                credential: None,
+                replayed: false,
                 key_id: None,
                 token: None,
                 certificate: None,
@@ -172,6 +174,16 @@ impl Account {
             line.route = Some(Arc::clone(target));
             line.principal = user.map(|user| Arc::clone(&user.principal));
         });
+    }
+
+    /// Egress: the credential of this source is used.
+    pub(crate) fn lent(&mut self, credential: &Arc<str>) {
+        self.note(|line| line.credential = Some(Arc::clone(credential)));
+    }
+
+    /// Egress: the target refused the first credential, and was asked again with another.
+    pub(crate) fn replayed(&mut self) {
+        self.note(|line| line.replayed = true);
     }
 
     /// Egress: the credential is there, and the request goes out.

@@ -51,10 +51,11 @@ impl Wanted {
             Some(_egress) => config.egress_targets.as_slice(),
             None => &[],
         };
-        if targets
-            .iter()
-            .any(|target| credentials.need_user(&target.credentials))
-        {
+        let endpoint = config.egress.as_ref();
+        let endpoint = endpoint.and_then(|egress| egress.token_endpoint.as_ref());
+        let handed = endpoint.map_or(&[][..], |endpoint| &endpoint.credentials);
+        let mut lists = targets.iter().map(|target| &*target.credentials);
+        if lists.any(|names| credentials.need_user(names)) || credentials.need_user(handed) {
             Self::Token
         } else if targets.iter().any(|target| target.forward_user) {
             Self::Name

@@ -83,6 +83,11 @@ impl Scratch {
             out.push(b'"');
         }
         some(out, "on_behalf_of", line.on_behalf_of.as_deref(), 256);
+        some(out, "credential", line.credential.as_deref(), 256);
+        if line.replayed {
+            name(out, "replayed");
+            out.extend_from_slice(b"true");
+        }
         if let Some(time) = line.upstream_time {
             name(out, "upstream_ms");
             let micros = whole_micros(time);

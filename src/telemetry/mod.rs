@@ -123,6 +123,10 @@ pub struct RequestLine {
     pub principal: Option<Arc<Principal>>,
     /// The user a service acted for.
     pub on_behalf_of: Option<String>,
+    /// The credential source an egress request was given its credential by.
+    pub credential: Option<Arc<str>>,
+    /// Whether it was sent again with another, because the first was refused.
+    pub replayed: bool,
     /// `kid` of the key that verified the token.
     pub key_id: Option<Arc<str>>,
     /// Keyed fingerprint of the token.

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::dev::{Dev, GATEPOST, gatepost};
+use crate::support::gatepost::run;
 
 /// The pages whose commands and links are checked.
 const PAGES: &[&str] = &[
     "README.md",
     "docs/dev.md",
     "docs/doctor.md",
+    "docs/egress.md",
     "docs/explain.md",
     "docs/forward-auth.md",
     "deploy/alb/README.md",
@@ -105,6 +107,38 @@ fn every_command_and_option_that_is_named_exists() {
     assert!(seen > 12, "only {seen} were found");
 }
 
+/// The headings of a page, as links name them.
+fn headings(page: &Path) -> BTreeSet<String> {
+    let text = String::from_utf8(std::fs::read(page).unwrap()).unwrap();
+    let headings = text.lines().filter_map(|line| {
+        let heading = line.strip_prefix('#')?.trim_start_matches('#').trim();
+        let kept = |byte: &char| byte.is_ascii_alphanumeric() || matches!(byte, ' ' | '-' | '_');
+        let heading: String = heading.to_lowercase().chars().filter(kept).collect();
+        Some(heading.replace(' ', "-"))
+    });
+    headings.collect()
+}
+
+#[test]
+fn every_config_of_the_egress_page_is_accepted() {
+    let page = read("docs/egress.md");
+    let [first, table] = blocks(&page, "toml")[..] else {
+        panic!("docs/egress.md has two configs");
+    };
+    for config in [first.to_owned(), first.replacen("[egress]", table, 1)] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gatepost.toml");
+        std::fs::write(&file, &config).unwrap();
+        let arguments = ["check", "--config", &file.display().to_string()];
+        let output = run(&arguments, &[("BILLING_SECRET", "s")]);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && !said.contains("warning"),
+            "{config}\n{said}"
+        );
+    }
+}
+
 #[test]
 fn every_link_leads_to_a_file() {
     for page in PAGES {
@@ -119,7 +153,17 @@ fn every_link_leads_to_a_file() {
             .collect();
         assert!(!links.is_empty());
         for link in links {
-            assert!(root().join(&folder).join(link).exists(), "{page}: {link}");
+            let (file, place) = link.split_once('#').unwrap_or((link, ""));
+            let there = if file.is_empty() {
+                root().join(page)
+            } else {
+                root().join(&folder).join(file)
+            };
+            assert!(there.exists(), "{page}: {link}");
+            assert!(
+                place.is_empty() || headings(&there).contains(place),
+                "{page}: {link}"
+            );
         }
     }
 }

@@ -168,6 +168,14 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
         self.usable().filter(|credential| !refused(credential))
     }
 
+    /// When the current credential ends, if it is the one `wanted` means.
+    pub fn until(&self, wanted: impl Fn(&C) -> bool) -> Option<UnixTime> {
+        let current = self.current.load();
+        let current = current.as_ref();
+        let token = current.filter(|token| wanted(&token.credential))?;
+        Some(token.usable_until)
+    }
+
     fn usable(&self) -> Option<Arc<C>> {
         let now = self.clock.now();
         self.current

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 use crate::client::token::attached::Attachment;
 use crate::client::token::source::{Means, Nothing};
 use crate::client::token::{Bearer, Fetch, Grant};
+use crate::clock::UnixTime;
 use crate::config::Freshness;
 
 /// What asks for tokens, and may be kept by the next world.
@@ -68,6 +71,11 @@ impl<A: Asks> Granting<A> {
         let drive = Arc::clone(&granting.grant).drive(means.stop.clone());
         means.background.tasks.spawn(drive);
         granting
+    }
+
+    /// When the token of this header ends, if it is the current one.
+    pub(super) fn until(&self, value: &HeaderValue) -> Option<UnixTime> {
+        self.grant.until(|token| token.header() == value)
     }
 
     pub(super) async fn attach(&self) -> Result<Attachment, Nothing> {

@@ -9,6 +9,7 @@ mod client_credentials;
 mod fetch;
 mod grant;
 mod granting;
+mod handed;
 mod kept;
 mod pass_through;
 mod refresh_token;
@@ -34,6 +35,7 @@ pub use self::client_auth::Assertion;
 use self::client_credentials::Asking;
 pub use self::fetch::{Fetch, FetchError, Granted, LifeFrom, UNSTATED_LIFE};
 pub use self::grant::Grant;
+pub use self::handed::Handed;
 use self::refresh_token::Refreshing;
 use self::request::{Endpoint, Requester};
 use self::source::{Absent, Means, Source};
@@ -153,8 +155,24 @@ impl Credentials {
         .into())
     }
 
-    /// The target refused `refused` with 401: another credential of the same source if there is
-    /// one worth a replay, else `None`. A fetched token is refetched only if it is still the
+    /// The name of the source this came from.
+    #[must_use]
+    pub fn name_of(&self, attached: &Attached) -> Option<&Arc<str>> {
+        let mut names = self.by_name.iter();
+        let (name, _at) = names.find(|(_name, at)| **at == attached.source)?;
+        Some(name)
+    }
+
+    /// Whether a target's `403` too may mean that there is another credential by now: servers say it
+    /// of a key or static token they do not know (any more).
+    #[must_use]
+    pub fn doubts(&self, refused: &Attached) -> bool {
+        let source = self.sources.get(refused.source);
+        source.is_some_and(Source::is_kept)
+    }
+
+    /// The target refused `refused` with 401 (or 403, if [`Self::doubts`]): another credential of the
+    /// same source if there is one worth a replay, else `None`. A fetched token is refetched only if it is still the
     /// current one, and at most once per source in 30 s; static values are read again and count
     /// only if they changed; a caller's own token has no other.
     pub async fn replace(&self, refused: &Attached, call: &For<'_>) -> Option<Attached> {

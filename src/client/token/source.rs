@@ -179,6 +179,11 @@ impl Source {
         }
     }
 
+    /// Whether it is read as somebody else wrote it.
+    pub(super) fn is_kept(&self) -> bool {
+        matches!(self, Self::Kept(_))
+    }
+
     /// Whether it makes its credential from the user's.
     pub(super) fn needs_user(&self) -> bool {
         match self {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
+use http::HeaderValue;
 use serde_json::Value;
 
 use crate::client::token::answer::{self, Expected};
@@ -10,7 +11,7 @@ use crate::client::token::attached::Attachment;
 use crate::client::token::request::{Requester, load};
 use crate::client::token::source::{Absent, Means};
 use crate::client::token::subject::{FetchFor, Setup, Subjects};
-use crate::client::token::{Bearer, FetchError, For, Grant, Granted, SubjectToken};
+use crate::client::token::{Bearer, FetchError, For, Grant, Granted, SubjectToken, User};
 use crate::clock::UnixTime;
 use crate::config::{ACCESS_TOKEN_TYPE, ExchangeProfile, Rfc8693, TokenExchange};
 use crate::gate::Boxed;
@@ -194,6 +195,11 @@ impl Exchanging {
     pub(super) fn act_by(&self, find: impl Fn(&str) -> Option<Actor>) {
         let actor = self.exchange.actor().and_then(|name| find(name));
         self.exchange.actor.store(actor.map(Arc::new));
+    }
+
+    /// When the token of this header ends, if it is this user's current one.
+    pub(super) fn until(&self, user: &User, value: &HeaderValue) -> Option<UnixTime> {
+        self.subjects.until(user, |token| token.header() == value)
     }
 
     pub(super) async fn attach(&self, call: &For<'_>) -> Result<Attachment, Absent> {

@@ -1,12 +1,13 @@
 //! The planes as written.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::super::forms::{Positive, Size, Text};
+use super::super::forms::{NonEmpty, Positive, Size, Text};
 use super::{List, Tls};
 
 /// Limits every listener has.
@@ -101,8 +102,19 @@ pub(in crate::config) struct Egress {
     pub(in crate::config) allow_non_loopback: bool,
     /// Bodies up to this size are kept, so that a request can be replayed after a 401.
     pub(in crate::config) replay_body_bytes: Option<Text<Size>>,
+    /// Hands credentials to the app itself, at `/.gatepost/…`. Without it: none.
+    pub(in crate::config) token_endpoint: Option<TokenEndpoint>,
     #[serde(flatten)]
     pub(in crate::config) limits: Limits,
+}
+
+/// `token_endpoint`
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct TokenEndpoint {
+    /// What it holds when a request comes must be that request's `Authorization`.
+    pub(in crate::config) authorization_file: PathBuf,
+    /// Names of the credential sources that may be had.
+    pub(in crate::config) credentials: List<Text<NonEmpty>>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

@@ -1,14 +1,15 @@
 //! Planes and settings: addresses that fit together, limits, proxies.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use super::super::error::KeyPath;
 use super::super::raw::{self, Limits, Part};
 use super::super::{
     Certificates, Client, Egress, ErrorFormat, Errors, ForwardAuth, Http2Limits, Ingress, Jwks,
-    Listener,
+    Listener, TokenEndpoint,
 };
-use super::Resolver;
+use super::{Known, Resolver};
 use crate::authz::Route;
 use crate::config::forms::{Positive, Size, Text};
 use crate::request::forwarded::{ClientAddress, TrustedProxies};
@@ -208,6 +209,19 @@ impl Resolver<'_> {
             replay_body_bytes: raw.replay_body_bytes.map_or(REPLAY_BODY_BYTES, |size| {
                 usize::try_from(size.0.0).unwrap_or(usize::MAX)
             }),
+            token_endpoint: raw.token_endpoint.map(|raw| self.token_endpoint(raw)),
+        }
+    }
+
+    fn token_endpoint(&mut self, raw: raw::TokenEndpoint) -> TokenEndpoint {
+        let path = KeyPath::of(&["egress", "token_endpoint", "credentials"]);
+        let credentials = raw::texts(&raw.credentials.0);
+        for (number, name) in credentials.iter().enumerate() {
+            self.declared("credentials", Known::Credential, name, &path.index(number));
+        }
+        TokenEndpoint {
+            authorization_file: raw.authorization_file,
+            credentials: credentials.into_iter().map(Arc::from).collect(),
         }
     }
 

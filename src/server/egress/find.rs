@@ -14,11 +14,16 @@ use crate::request::{Host, Path};
 /// `Host: <target>.egress.localhost`
 const SUFFIX: &str = ".egress.localhost";
 
-/// The target of a request and what to ask it for.
+/// What this listener answers itself: no target can have this name.
+const OURS: &str = "/.gatepost/";
+
+/// What a request is for.
 #[derive(Debug)]
-pub(super) struct Found<'w> {
-    pub(super) target: &'w Target,
-    pub(super) path_and_query: PathAndQuery,
+pub(super) enum Found<'w> {
+    /// A target, and what to ask it for.
+    Target(&'w Target, PathAndQuery),
+    /// This listener itself: the path behind `/.gatepost/`.
+    Ours(String),
 }
 
 /// Only the app may ask: a loopback peer, unless the listener was opened wider on purpose.
@@ -76,6 +81,9 @@ pub(super) fn find<'w>(
         let target = targets.find(name);
         (target, target.map(|t| t.path_of(path)).unwrap_or_default())
     } else if host.is_loopback() {
+        if let Some(rest) = path.strip_prefix(OURS) {
+            return Ok(Found::Ours(rest.to_owned()));
+        }
         let inner = path.strip_prefix('/').unwrap_or(path);
         let (name, rest) = inner.split_at(inner.find('/').unwrap_or(inner.len()));
         let target = targets.find(name);
@@ -88,10 +96,8 @@ pub(super) fn find<'w>(
         Some(query) => format!("{path}?{query}"),
         None => path,
     };
-    Ok(Found {
-        target,
-        path_and_query: whole.parse().map_err(|_unsendable| Denial::PathAmbiguous)?,
-    })
+    let whole = whole.parse().map_err(|_unsendable| Denial::PathAmbiguous)?;
+    Ok(Found::Target(target, whole))
 }
 
 fn by_url<'w>(targets: &'w Targets, uri: &Uri, host: &str, path: &str) -> Option<&'w Target> {

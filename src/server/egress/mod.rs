@@ -5,6 +5,7 @@
 
 mod find;
 mod rewrite;
+mod token_endpoint;
 mod user;
 
 use std::sync::Arc;
@@ -80,10 +81,13 @@ async fn carry(
     find::admit_peer(downstream.peer.ip(), egress.listener.listen.ip())?;
     find::refuse_methods(&head.method)?;
     find::refuse_browsers(&head.headers)?;
-    let Found {
-        target,
-        path_and_query,
-    } = find::find(&world.targets, &head.uri, &head.headers)?;
+    let (target, path_and_query) = match find::find(&world.targets, &head.uri, &head.headers)? {
+        Found::Target(target, path_and_query) => (target, path_and_query),
+        Found::Ours(rest) => {
+            let answer = token_endpoint::answer(world, &rest, head, downstream, account);
+            return Box::pin(answer).await;
+        }
+    };
     let definition = target.definition();
     let user = user::find(world, definition, &head.headers)?;
     let proven = user.as_ref().map(|user| &user.proven);
@@ -110,6 +114,9 @@ async fn carry(
         .credentials
         .attach(&definition.credentials, &call)
         .await?;
+    if let Some(name) = world.credentials.name_of(&attached) {
+        account.lent(name);
+    }
     account.attached();
 
     let stripped = definition.forward_user.then_some(&world.owned);
@@ -141,15 +148,25 @@ async fn carry(
         account.answered(asked);
         response
     };
+    let mut again_sent = false;
     let mut response = send(&attached, first, again.as_ref()).await?;
-    if response.status() == StatusCode::UNAUTHORIZED {
+    let refused = match response.status() {
+        StatusCode::UNAUTHORIZED => true,
+        StatusCode::FORBIDDEN => world.credentials.doubts(&attached),
+        _other => false,
+    };
+    if refused {
         // even if this request cannot be replayed, the next one needs another credential
         let replaced = world.credentials.replace(&attached, &call).await;
         if let (Some(attached), Some(bytes)) = (replaced, again) {
             // its connection may be the only one
             drop(response);
+            again_sent = true;
             response = send(&attached, whole(bytes.clone()), Some(&bytes)).await?;
         }
+    }
+    if again_sent {
+        account.replayed();
     }
     let terms = Terms {
         lifetime: None,

@@ -20,12 +20,21 @@ pub(super) fn find(
     target: &EgressTarget,
     headers: &HeaderMap,
 ) -> Result<Option<User>, Refusal> {
+    let user = of_handle(world, headers);
+    let needed = target.forward_user || world.credentials.need_user(&target.credentials);
+    match user {
+        Err(Refusal::Denied(Denial::EgressUserUnavailable(_))) if !needed => Ok(None),
+        other => other,
+    }
+}
+
+/// Who a handle names; `None` without one. One that names nobody (any more) is refused.
+pub(super) fn of_handle(world: &World, headers: &HeaderMap) -> Result<Option<User>, Refusal> {
     let handle = single(headers, &HANDLE)?;
     if let Some(user) = handle.and_then(|handle| world.handles.find(handle)) {
         return Ok(Some(user));
     }
-    let any = handle.is_some() || headers.keys().any(|name| same_folded(name, &HANDLE));
-    if any && (target.forward_user || world.credentials.need_user(&target.credentials)) {
+    if handle.is_some() || headers.keys().any(|name| same_folded(name, &HANDLE)) {
         return Err(Denial::EgressUserUnavailable(DEAD).into());
     }
     Ok(None)

@@ -38,6 +38,7 @@ pub struct Metrics {
     decisions: IntCounterVec,
     shadowed: IntCounterVec,
     shadow_routes: IntGauge,
+    replays: IntCounterVec,
     requests: IntCounterVec,
     upstream_seconds: HistogramVec,
     planes: [PlaneMetrics; 3],
@@ -80,6 +81,11 @@ impl Metrics {
             "gatepost_shadow_routes",
             "Routes in shadow mode: they refuse nobody.",
             &[],
+        );
+        let replays = declare.counters(
+            "gatepost_egress_replays_total",
+            "Egress requests sent again with another credential, because the first was refused.",
+            &["route"],
         );
         let requests = declare.counters(
             "gatepost_requests_total",
@@ -183,6 +189,7 @@ impl Metrics {
             decisions,
             shadowed,
             shadow_routes: shadow_routes.with_label_values::<&str>(&[]),
+            replays,
             requests,
             upstream_seconds,
             planes,
@@ -247,6 +254,9 @@ impl Metrics {
         }
         if let Some(shadowed) = line.shadowed {
             count_refusal(&self.shadowed, line, shadowed);
+        }
+        if let Some(route) = line.route.as_ref().filter(|_route| line.replayed) {
+            self.replays.with_label_values(&[&**route]).inc();
         }
     }
 

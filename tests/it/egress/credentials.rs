@@ -223,7 +223,7 @@ async fn the_callers_own_token_passes_if_it_is_one() {
     );
 }
 
-fn ada() -> Proven {
+pub(super) fn ada() -> Proven {
     Proven {
         principal: Arc::new(Principal {
             kind: PrincipalKind::User,

@@ -2,6 +2,10 @@
 
 mod credentials;
 mod places;
+mod replays;
+mod secrets;
+mod secure;
+mod token_endpoint;
 mod tricks;
 mod upgrade;
 mod users;
@@ -43,12 +47,15 @@ struct Running {
 
 impl Running {
     async fn start(credentials: Vec<CredentialSource>, targets: Vec<EgressTarget>) -> Self {
+        Self::of(config(credentials, targets)).await
+    }
+
+    async fn of(config: Config) -> Self {
         tls::install_crypto_provider();
         let log = Captured::default();
         let clock = Arc::new(SystemClock);
         let telemetry =
             Telemetry::to_writer(Box::new(log.clone()), Arc::<SystemClock>::clone(&clock));
-        let config = config(credentials, targets);
         let app = App::start(config, clock, telemetry).await.unwrap();
         let at = app.addresses().egress.unwrap();
         Self { app, at, log }
@@ -97,6 +104,7 @@ fn config(credentials: Vec<CredentialSource>, egress_targets: Vec<EgressTarget>)
         egress: Some(Egress {
             listener: listener(),
             replay_body_bytes: REPLAY,
+            token_endpoint: None,
         }),
         admin: listener(),
         health: listener(),

@@ -112,6 +112,7 @@ impl Place {
             config.egress = Some(Egress {
                 listener: listener(),
                 replay_body_bytes: 1000,
+                token_endpoint: None,
             });
             config.credentials = vec![
                 fixed(),

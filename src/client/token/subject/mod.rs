@@ -135,6 +135,12 @@ impl<C: Send + Sync + 'static> Subjects<C> {
         }
     }
 
+    /// When this user's credential ends, if it is the one `wanted` means.
+    pub fn until(&self, user: &User, wanted: impl Fn(&C) -> bool) -> Option<UnixTime> {
+        let (slot, _token) = self.slot(user).ok()?;
+        slot.until(wanted)
+    }
+
     /// The target refused the credential that `is_refused`: this user's other one, if there is one
     /// or a fetch brings one.
     pub async fn replace(

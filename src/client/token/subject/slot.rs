@@ -88,6 +88,14 @@ impl<C> Slot<C> {
         }
     }
 
+    /// When the credential it holds ends, if it is the one `wanted` means.
+    pub(super) fn until(&self, wanted: impl Fn(&C) -> bool) -> Option<UnixTime> {
+        let state = self.lock();
+        let held = state.current.as_ref();
+        let held = held.filter(|held| wanted(&held.credential))?;
+        Some(held.usable_until)
+    }
+
     /// Looks for another credential than the one that `is_refused`.
     pub(super) fn find_other(&self, now: UnixTime, is_refused: impl Fn(&C) -> bool) -> Found<C> {
         let mut state = self.lock();
