@@ -9,7 +9,8 @@
 //! | [`authz`] | principal → permit: routes, rules, the decision | `authn`, `request` |
 //! | [`gate`] | the order of the steps, and the traits they need | the three above |
 //! | [`client`] | whom we call: key sets, token endpoints, upstreams, egress targets | `gate`'s traits |
-//! | [`server`] | who calls us: ingress, forward auth, egress, health, admin; the workers that serve them | `gate`, `client` |
+//! | [`store`] | what we keep outside this process: the fleet's tokens in Redis | `client`, `gate`'s traits |
+//! | [`server`] | who calls us: ingress, forward auth, egress, health, admin; the workers that serve them | `gate`, `client`, `store` |
 //! | [`telemetry`] | the request log line, metrics | leaf |
 //! | [`config`] | TOML as written → as meant; `client`, `server`, `telemetry` read its types | `request`, `authn`, `authz` (builds their types) |
 //! | [`app`] | composition root: config → world; reload builds a new one and swaps | everything above |
@@ -49,4 +50,5 @@ pub mod request;
 pub mod secret;
 pub mod server;
 pub mod steps;
+pub mod store;
 pub mod telemetry;

@@ -18,6 +18,7 @@ use crate::request::OwnedHeaders;
 use crate::server::World;
 use crate::server::handles::Wanted;
 use crate::server::tls::Terminations;
+use crate::store::{self, Fleet};
 
 /// Builds everything one request needs. With `previous`, what did not change is kept.
 pub(super) fn build(
@@ -68,9 +69,20 @@ pub(super) fn build(
         background,
         previous.map(|old| &*old.keys),
     ));
+    let fleet = Fleet::start(
+        config.redis.as_ref(),
+        &store::Means {
+            trust: &trust,
+            clock,
+            telemetry,
+            background,
+        },
+        previous.map(|old| &old.fleet),
+    )?;
     let credentials = Credentials::start(
         &config.credentials,
         &Outgoing::for_credentials(&config.client, &trust)?,
+        fleet.store().as_ref(),
         clock,
         telemetry,
         background,
@@ -89,6 +101,7 @@ pub(super) fn build(
         upstreams: Arc::new(upstreams),
         wanted: Wanted::by(&config, &credentials),
         credentials: Arc::new(credentials),
+        fleet,
         targets: Arc::new(targets),
         owned: OwnedHeaders::new(&config.identity, &config.strip, false),
         owned_passing_overrides: OwnedHeaders::new(&config.identity, &config.strip, true),

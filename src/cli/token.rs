@@ -327,6 +327,7 @@ impl Table {
             LifeFrom::ExpiresIn => "expires_in",
             LifeFrom::Exp => "the token's exp",
             LifeFrom::Unstated => "not stated by the endpoint, assumed",
+            LifeFrom::Fleet { .. } => "another sidecar",
         };
         self.row("token type", "Bearer");
         self.row("lifetime", &format!("{seconds} s ({from})"));

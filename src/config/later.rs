@@ -13,7 +13,6 @@ const LATER: &[(&str, Option<&str>, &str)] = &[
     ("api_keys", None, "the API-key service"),
     ("login", None, "browser login"),
     ("audit", None, "an audit stream of its own"),
-    ("redis", None, "a shared store"),
     ("trace", None, "trace export"),
     ("rate_limits", None, "rate limits"),
     (

@@ -15,6 +15,7 @@ mod lint;
 mod locate;
 mod planes;
 mod raw;
+mod redis;
 mod resolve;
 mod schema;
 mod servers;
@@ -45,6 +46,7 @@ pub use self::error::{ConfigError, ConfigErrors};
 pub use self::issuers::*;
 pub use self::link_local::is_link_local;
 pub use self::planes::*;
+pub use self::redis::*;
 pub use self::schema::schema;
 pub use self::servers::*;
 pub use self::settings::*;
@@ -80,6 +82,8 @@ pub struct Config {
     pub credentials: Vec<CredentialSource>,
     /// Egress targets.
     pub egress_targets: Vec<EgressTarget>,
+    /// Where a fleet shares tokens; present if its table is.
+    pub redis: Option<Redis>,
     /// Key engine.
     pub jwks: Jwks,
     /// Verified-token cache.

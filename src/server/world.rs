@@ -14,6 +14,7 @@ use crate::gate::Gate;
 use crate::request::OwnedHeaders;
 use crate::server::handles::{Handles, Wanted};
 use crate::server::tls::Terminations;
+use crate::store::Fleet;
 use crate::telemetry::Telemetry;
 
 /// One config, brought to life. A request keeps the world it began with.
@@ -33,6 +34,8 @@ pub struct World {
     pub upstreams: Arc<Upstreams>,
     /// Egress credentials.
     pub credentials: Arc<Credentials>,
+    /// Where tokens are shared.
+    pub fleet: Fleet,
     /// Pools to the egress targets.
     pub targets: Arc<Targets>,
     /// Headers no client may set, for routes that do not pass overrides.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each folder or file under `src/` and the crate's own modules it may name.
-const MAY_IMPORT: [(&str, &[&str]); 12] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("request", &["certificate", "reason", "request"]),
     (
         "authn",
@@ -76,6 +76,19 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
         ],
     ),
     (
+        "store",
+        &[
+            "client",
+            "clock",
+            "config",
+            "gate",
+            "reason",
+            "secret",
+            "store",
+            "telemetry",
+        ],
+    ),
+    (
         "server",
         &[
             "authn",
@@ -90,6 +103,7 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
             "secret",
             "server",
             "steps",
+            "store",
             "telemetry",
         ],
     ),

@@ -30,6 +30,9 @@ mod explain;
 #[cfg(feature = "grpc")]
 mod ext_authz;
 #[cfg(test)]
+#[cfg(feature = "redis")]
+mod fleet;
+#[cfg(test)]
 mod forward_auth;
 #[cfg(test)]
 mod grpc;

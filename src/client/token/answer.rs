@@ -69,6 +69,11 @@ impl Expected<'_> {
     }
 }
 
+/// Whether a token fits into a header.
+pub(super) fn is_sendable(token: &str) -> bool {
+    (1..=LONGEST_TOKEN).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// Reads an answer to a request that was sent at `asked_at`.
 pub(super) fn read(fetched: &Fetched, asked_at: UnixTime) -> Result<Granted<Bearer>, FetchError> {
     read_as(&Expected::AccessToken, fetched, asked_at)
@@ -94,7 +99,7 @@ pub(super) fn read_as(
     if text.is_empty() {
         return Err(FetchError::Unusable("access_token is missing or empty"));
     }
-    if text.len() > LONGEST_TOKEN || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !is_sendable(text) {
         return Err(FetchError::Unusable(
             "access_token does not fit into a header",
         ));

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::client::token::fleet::{Definition, Label};
 use crate::client::token::granting::Asks;
 use crate::client::token::request::{Endpoint, Requester};
 use crate::client::token::{Bearer, Fetch, FetchError, Granted};
 use crate::clock::UnixTime;
-use crate::config::{ClientCredentials, Freshness};
+use crate::config::{ClientCredentials, Freshness, OAuthClient};
 use crate::gate::Boxed;
 
 /// One client and what it asks for.
@@ -39,6 +40,31 @@ impl Asks for Asking {
 
     fn follow(&self, next: &Self) {
         self.requester.ask_through(&next.requester);
+    }
+
+    /// What the endpoint makes its tokens from. How the client authenticates and how long they are
+    /// used is each sidecar's own.
+    fn label(&self, name: &Arc<str>) -> Option<Label> {
+        let ClientCredentials {
+            client:
+                OAuthClient {
+                    token_url,
+                    client_id,
+                    authentication: _each_its_own,
+                    insecure_http: _no_part_of_it,
+                },
+            scopes,
+            audience,
+            resources,
+            freshness: _each_as_it_likes,
+        } = &self.definition;
+        let mut definition = Definition::of(Self::KIND);
+        definition.text(token_url.as_str());
+        definition.text(client_id);
+        definition.texts(scopes);
+        definition.texts(audience.as_slice());
+        definition.texts(resources);
+        Some(definition.label(name))
     }
 }
 

@@ -33,6 +33,16 @@ pub struct Granted<C> {
     pub scope: Option<String>,
 }
 
+impl<C> Granted<C> {
+    /// Whether another sidecar fetched it.
+    pub(super) fn is_of_the_fleet(&self) -> bool {
+        match self.life_from {
+            LifeFrom::Fleet { .. } => true,
+            LifeFrom::ExpiresIn | LifeFrom::Exp | LifeFrom::Unstated => false,
+        }
+    }
+}
+
 /// Where a token's life is known from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LifeFrom {
@@ -42,6 +52,11 @@ pub enum LifeFrom {
     Exp,
     /// Nobody: [`UNSTATED_LIFE`].
     Unstated,
+    /// Another sidecar, which fetched it; nobody was asked now.
+    Fleet {
+        /// How long before we asked. Its life is counted from then.
+        age: Duration,
+    },
 }
 
 /// Why there is no token. Its text holds no secret and nothing the endpoint chose freely.

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::token::request::ANSWER_WITHIN;
-use crate::client::token::{Fetch, FetchError, Granted, schedule};
+use crate::client::token::{Fetch, FetchError, Granted, LifeFrom, schedule};
 use crate::clock::{Clock, UnixTime};
 use crate::config::Freshness;
 use crate::telemetry::Telemetry;
@@ -250,17 +250,26 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
     }
 
     fn settle(&self, asked_at: UnixTime, outcome: Result<Granted<C>, FetchError>) {
-        let outcome = outcome.map(|granted| self.held(granted, asked_at));
-        self.telemetry
-            .metrics
-            .token_fetch(&self.name, outcome.is_ok());
+        let outcome =
+            outcome.map(|granted| (granted.is_of_the_fleet(), self.held(granted, asked_at)));
+        if let Ok((true, _)) = outcome {
+            self.telemetry.metrics.token_shared(&self.name);
+        } else {
+            let metrics = &self.telemetry.metrics;
+            metrics.token_fetch(&self.name, outcome.is_ok());
+        }
         let mut state = self.lock();
         match outcome {
-            Ok(token) => {
+            Ok((is_of_the_fleet, token)) => {
                 self.telemetry
                     .metrics
                     .token_expires(&self.name, token.usable_until);
-                tracing::info!(credential = &*self.name, expires = %token.usable_until, "token fetched");
+                let what = if is_of_the_fleet {
+                    "token of another sidecar taken"
+                } else {
+                    "token fetched"
+                };
+                tracing::info!(credential = &*self.name, expires = %token.usable_until, "{what}");
                 self.current.store(Some(Arc::new(token)));
                 state.failures = 0;
                 state.not_before = None;
@@ -301,12 +310,16 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
         }
         .as_secs();
         let ahead = schedule::ahead(life, self.freshness.refresh_before, schedule::jitter());
+        let fetched_at = match granted.life_from {
+            LifeFrom::Fleet { age } => UnixTime(asked_at.0.saturating_sub(age.as_secs())),
+            LifeFrom::ExpiresIn | LifeFrom::Exp | LifeFrom::Unstated => asked_at,
+        };
         Held {
             credential: Arc::new(granted.credential),
-            fetched_at: asked_at,
+            fetched_at,
             life,
-            refresh_at: asked_at.plus(life - ahead),
-            usable_until: asked_at.plus(life),
+            refresh_at: fetched_at.plus(life - ahead),
+            usable_until: fetched_at.plus(life),
         }
     }
 

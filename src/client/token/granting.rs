@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
+use serde_json::Value;
 
 use crate::client::token::attached::Attachment;
+use crate::client::token::fleet::{Label, Shared};
 use crate::client::token::source::{Means, Nothing};
 use crate::client::token::{Bearer, Fetch, Grant};
 use crate::clock::UnixTime;
@@ -24,6 +26,11 @@ pub(super) trait Asks: Fetch<Bearer> + Sized + 'static {
     /// Asks through the outgoing client of `next` from now on.
     fn follow(&self, next: &Self);
 
+    /// What a fleet calls its tokens by; `None`: they are not shared.
+    fn label(&self, _name: &Arc<str>) -> Option<Label> {
+        None
+    }
+
     /// Takes over what another definition of this source has learnt.
     fn inherit(&self, _previous: &Self) {}
 }
@@ -32,6 +39,8 @@ pub(super) trait Asks: Fetch<Bearer> + Sized + 'static {
 #[derive(Debug)]
 pub(super) struct Granting<A> {
     asking: Arc<A>,
+    /// Stands between them, if tokens are shared.
+    shared: Option<Arc<Shared<Bearer>>>,
     grant: Arc<Grant<Bearer>>,
 }
 
@@ -46,8 +55,12 @@ impl<A: Asks> Granting<A> {
         let kept = previous.filter(|previous| previous.asking.is_same(&asking));
         let granting = if let Some(kept) = kept {
             kept.asking.follow(&asking);
+            if let Some(shared) = &kept.shared {
+                shared.share_through(means.store);
+            }
             Self {
                 asking: Arc::clone(&kept.asking),
+                shared: kept.shared.clone(),
                 grant: Arc::clone(&kept.grant),
             }
         } else {
@@ -55,16 +68,27 @@ impl<A: Asks> Granting<A> {
                 asking.inherit(&previous.asking);
             }
             let asking = Arc::new(asking);
+            let own: Arc<dyn Fetch<Bearer>> = Arc::<A>::clone(&asking);
+            let shared = asking.label(&name).map(|label| {
+                let clock = Arc::clone(means.clock);
+                let (own, freshness) = (Arc::clone(&own), asking.freshness());
+                Arc::new(Shared::new(label, freshness, own, means.store, clock))
+            });
+            let fetch: Arc<dyn Fetch<Bearer>> = match &shared {
+                Some(shared) => Arc::<Shared<Bearer>>::clone(shared),
+                None => own,
+            };
             let grant = Grant::new(
                 name,
                 A::KIND,
                 asking.freshness(),
-                Arc::clone(&asking) as Arc<dyn Fetch<Bearer>>,
+                fetch,
                 Arc::clone(means.clock),
                 Arc::clone(means.telemetry),
             );
             Self {
                 asking,
+                shared,
                 grant: Arc::new(grant),
             }
         };
@@ -94,6 +118,17 @@ impl<A: Asks> Granting<A> {
             .replace(|token| token.header() == refused)
             .await?;
         Some(Attachment::authorization(token.header().clone()))
+    }
+
+    /// What `/status` shows of it.
+    pub(super) fn report(&self) -> Value {
+        let mut report = self.grant.report();
+        let is_shared = |shared: &Arc<Shared<Bearer>>| shared.is_shared();
+        if let Some(report) = report.as_object_mut() {
+            let is_shared = self.shared.as_ref().is_some_and(is_shared);
+            report.insert("shared".to_owned(), is_shared.into());
+        }
+        report
     }
 
     pub(super) fn grant(&self) -> &Arc<Grant<Bearer>> {

@@ -1,6 +1,8 @@
 //! Credential sources (DESIGN §9): what an egress request, or a route's
 //! `authorization = { replace = … }`, carries.
 
+pub mod fleet;
+
 mod answer;
 mod attached;
 mod bearer;
@@ -34,6 +36,7 @@ pub use self::bearer::Bearer;
 pub use self::client_auth::Assertion;
 use self::client_credentials::Asking;
 pub use self::fetch::{Fetch, FetchError, Granted, LifeFrom, UNSTATED_LIFE};
+use self::fleet::Store;
 pub use self::grant::Grant;
 pub use self::handed::Handed;
 use self::refresh_token::Refreshing;
@@ -71,22 +74,26 @@ pub struct Credentials {
 impl Credentials {
     /// Builds the sources; tokens are fetched when first needed and refreshed ahead while used. A
     /// source whose definition and secret are the same in `previous` keeps its token. Reads the
-    /// disk: call it at start and on reload only.
+    /// disk: call it at start and on reload only. `store` is where the fleet shares tokens.
     pub fn start(
         sources: &[config::CredentialSource],
         outgoing: &Outgoing,
+        store: Option<&Arc<dyn Store>>,
         clock: &Arc<dyn Clock>,
         telemetry: &Arc<Telemetry>,
         background: &Background,
         previous: Option<&Self>,
     ) -> Self {
         let endpoint: Arc<dyn Endpoint> = Arc::new(outgoing.clone());
-        Self::start_with(sources, &endpoint, clock, telemetry, background, previous)
+        Self::start_with(
+            sources, &endpoint, store, clock, telemetry, background, previous,
+        )
     }
 
     fn start_with(
         sources: &[config::CredentialSource],
         endpoint: &Arc<dyn Endpoint>,
+        store: Option<&Arc<dyn Store>>,
         clock: &Arc<dyn Clock>,
         telemetry: &Arc<Telemetry>,
         background: &Background,
@@ -95,6 +102,7 @@ impl Credentials {
         let stop = background.stop.child_token();
         let means = Means {
             endpoint,
+            store,
             clock,
             telemetry,
             background,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::client::jwks::Background;
 use crate::client::token::attached::Attachment;
 use crate::client::token::client_credentials::Asking;
+use crate::client::token::fleet::Store;
 use crate::client::token::granting::Granting;
 use crate::client::token::kept::{Form, Kept};
 use crate::client::token::pass_through::PassThrough;
@@ -27,6 +28,8 @@ use crate::telemetry::Telemetry;
 /// What a source is built with.
 pub(super) struct Means<'m> {
     pub(super) endpoint: &'m Arc<dyn Endpoint>,
+    /// Where the fleet shares tokens.
+    pub(super) store: Option<&'m Arc<dyn Store>>,
     pub(super) clock: &'m Arc<dyn Clock>,
     pub(super) telemetry: &'m Arc<Telemetry>,
     pub(super) background: &'m Background,
@@ -227,8 +230,8 @@ impl Source {
     /// What `/status` shows of it. No secrets.
     pub(super) fn report(&self) -> Value {
         match self {
-            Self::ClientCredentials(granting) => granting.grant().report(),
-            Self::RefreshToken(granting) => granting.grant().report(),
+            Self::ClientCredentials(granting) => granting.report(),
+            Self::RefreshToken(granting) => granting.report(),
             Self::TokenExchange(exchanging) => exchanging.report(),
             Self::Kept(kept) => kept.report(),
             Self::PassThrough(own) => own.report(),

@@ -4,6 +4,7 @@
 mod amounts;
 mod http;
 mod origin;
+mod redis;
 mod token_type;
 mod words;
 
@@ -22,6 +23,7 @@ pub(super) use self::http::{
     CertificateName, HostHeader, HostPort, OptionalHeader, Realm, StripPrefix,
 };
 pub(super) use self::origin::Origin;
+pub(super) use self::redis::{KeyId, KeyPrefix, RedisUrl};
 pub(super) use self::token_type::TokenType;
 pub(super) use self::words::{Domain, LogLevel, NonEmpty};
 
@@ -96,6 +98,9 @@ pub(super) fn fault(format: &str, text: &str) -> Option<(String, &'static str)> 
         of::<Domain>,
         of::<TokenType>,
         of::<LogLevel>,
+        of::<RedisUrl>,
+        of::<KeyId>,
+        of::<KeyPrefix>,
     ]
     .into_iter()
     .find_map(|check| check(format, text))

@@ -4,6 +4,7 @@ mod credentials;
 mod egress;
 mod issuers;
 mod planes;
+mod redis;
 mod routes;
 mod tls;
 
@@ -24,6 +25,7 @@ pub(super) use self::credentials::*;
 pub(super) use self::egress::*;
 pub(super) use self::issuers::*;
 pub(super) use self::planes::*;
+pub(super) use self::redis::*;
 pub(super) use self::routes::*;
 pub(super) use self::tls::*;
 
@@ -63,6 +65,8 @@ pub(super) struct Raw {
     /// Where the app may go through egress.
     #[serde(default)]
     pub(super) egress_targets: Vec<Part<EgressTarget>>,
+    /// Where a fleet shares tokens. Used if this table is present.
+    pub(super) redis: Option<Part<Redis>>,
     /// The key engine.
     pub(super) jwks: Part<Jwks>,
     /// The verified-token cache.

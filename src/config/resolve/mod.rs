@@ -8,6 +8,7 @@ mod egress;
 mod issuers;
 mod kinds;
 mod planes;
+mod redis;
 mod routes;
 mod servers;
 mod tls;
@@ -105,6 +106,7 @@ impl Resolver<'_> {
             !raw.egress_targets.is_empty(),
         );
         let egress_targets = self.egress_targets(raw.egress_targets);
+        let redis = raw.redis.and_then(|redis| self.redis(redis));
         let jwks = self.jwks(raw.jwks, raw.readiness);
         let token_cache = self.part(raw.token_cache, &KeyPath::of(&["token_cache"]));
         let identity = self.part(raw.identity, &KeyPath::of(&["identity"]));
@@ -148,6 +150,7 @@ impl Resolver<'_> {
             routes: table?,
             credentials,
             egress_targets,
+            redis,
             jwks: jwks?,
             token_cache: super::TokenCache {
                 max_entries: usize::try_from(token_cache.max_entries).unwrap_or(usize::MAX),

@@ -102,7 +102,7 @@ impl Resolver<'_> {
         endpoints
     }
 
-    fn server_tls(&mut self, raw: raw::ServerTls, path: &KeyPath) -> ServerTls {
+    pub(super) fn server_tls(&mut self, raw: raw::ServerTls, path: &KeyPath) -> ServerTls {
         let roots = raw
             .ca_file
             .and_then(|file| self.roots(&file, &path.key("ca_file")));

@@ -73,7 +73,6 @@ fn every_later_key_is_refused_by_name_wherever_it_stands() {
         ),
         ("login", one("[login]", "")),
         ("audit", one("[audit]", "")),
-        ("redis", one("[redis]", "")),
         ("trace", one("[trace]", "")),
         ("rate_limits", one("[rate_limits]", "")),
         ("resource_metadata", one("[resource_metadata]", "")),

@@ -5,6 +5,7 @@ mod credentials;
 mod design;
 mod issuers;
 mod mistakes;
+mod redis;
 mod reference;
 mod servers;
 mod start;

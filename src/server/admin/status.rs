@@ -46,6 +46,7 @@ pub(super) fn report(world: &World) -> Value {
         "ready": world.keys.is_ready(),
         "issuers": world.keys.report(),
         "credentials": world.credentials.report(),
+        "redis": world.fleet.store().map(|store| store.report()),
         "routes": routes,
         "upstreams": world.upstreams.report(),
         "egress_targets": world.targets.report(),

@@ -9,6 +9,7 @@ mod connections;
 mod declare;
 mod dialects;
 mod process;
+mod redis;
 mod servers;
 mod tls;
 
@@ -53,6 +54,7 @@ pub struct Metrics {
     config_reloads: [IntCounter; 2],
     connections: Connections,
     dialects: Dialects,
+    redis: redis::Redis,
     servers: Servers,
     tls: tls::Tls,
     panics: IntCounter,
@@ -133,6 +135,7 @@ impl Metrics {
             "When the token a credential source holds expires.",
             &["credential"],
         );
+        let redis = redis::Redis::new(&mut declare);
         let token_cache = declare.counters(
             "gatepost_token_cache_total",
             "Look-ups in the verified-token cache; a miss is a signature verified.",
@@ -205,6 +208,7 @@ impl Metrics {
                 .map(|result| config_reloads.with_label_values(&[result])),
             connections,
             dialects,
+            redis,
             servers,
             tls,
             panics: panics.with_label_values::<&str>(&[]),

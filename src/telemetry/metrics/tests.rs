@@ -83,6 +83,9 @@ fn every_other_method_shows_in_what_is_rendered() {
     metrics.key_refresh("users", true);
     metrics.key_refresh("users", false);
     metrics.keys_fetched("users", UnixTime(1_700_000_000));
+    metrics.token_shared("billing");
+    metrics.redis_up(false);
+    metrics.redis_entry_refused();
     metrics.token_fetch("billing", false);
     metrics.token_expires("billing", UnixTime(1_700_000_100));
     metrics.token_cache(true);

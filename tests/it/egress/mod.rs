@@ -113,6 +113,7 @@ fn config(credentials: Vec<CredentialSource>, egress_targets: Vec<EgressTarget>)
         routes: RouteTable::default(),
         credentials,
         egress_targets,
+        redis: None,
         jwks: Jwks {
             refresh_interval: Duration::from_secs(1800),
             max_stale: Duration::from_secs(86_400),

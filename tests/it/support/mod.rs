@@ -10,6 +10,8 @@ pub(crate) mod gatepost;
 pub(crate) mod http;
 pub(crate) mod issuer;
 pub(crate) mod programs;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 pub(crate) mod secure;
 pub(crate) mod sidecar;
 pub(crate) mod tls;

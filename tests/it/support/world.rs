@@ -256,6 +256,7 @@ fn config(upstream: SocketAddr, routes: Vec<Route>) -> Config {
         routes: RouteTable::new(routes).unwrap(),
         credentials: vec![],
         egress_targets: vec![],
+        redis: None,
         jwks: Jwks {
             refresh_interval: Duration::from_secs(1800),
             max_stale: Duration::from_secs(86400),

@@ -192,6 +192,7 @@ impl World {
         Credentials::start_with(
             sources,
             &endpoint,
+            None,
             &self.clock,
             &telemetry,
             &self.background,
