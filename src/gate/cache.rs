@@ -61,7 +61,6 @@ pub(super) struct TokenCache {
     entries: quick_cache::sync::Cache<(TokenTag, u32), Arc<Entry>, ByWeight>,
     /// `None`: nothing can be kept.
     tag_key: Option<aead::LessSafeKey>,
-    fingerprint_key: hmac::Key,
 }
 
 /// An entry weighs its bytes, and at least its share of the byte bound: so one bound holds both.
@@ -80,8 +79,8 @@ impl TokenCache {
     pub(super) fn new(max_entries: usize, max_bytes: usize, fingerprint_key: &[u8; 32]) -> Self {
         let max_bytes = u64::try_from(max_bytes).unwrap_or(u64::MAX);
         let least = max_bytes / u64::try_from(max_entries.max(1)).unwrap_or(u64::MAX);
-        let fingerprint_key = hmac::Key::new(hmac::HMAC_SHA256, fingerprint_key);
-        let tag_key = hmac::sign(&fingerprint_key, b"verified-token cache");
+        let tag_key = hmac::Key::new(hmac::HMAC_SHA256, fingerprint_key);
+        let tag_key = hmac::sign(&tag_key, b"verified-token cache");
         let tag_key = aead::UnboundKey::new(&aead::AES_256_GCM, tag_key.as_ref());
         Self {
             entries: quick_cache::sync::Cache::with_weighter(
@@ -92,17 +91,20 @@ impl TokenCache {
                 },
             ),
             tag_key: tag_key.ok().map(aead::LessSafeKey::new),
-            fingerprint_key,
         }
     }
 
     /// What `token` is found by.
     pub(super) fn tag(&self, token: &[u8]) -> Option<TokenTag> {
-        // one nonce for all: nothing is encrypted, and nobody sees a tag
-        let nonce = aead::Nonce::assume_unique_for_key([0; aead::NONCE_LEN]);
+        self.mac(0, token)
+    }
+
+    /// The GMAC of `bytes`. One nonce for all of one use: nothing is encrypted, and nobody sees a tag.
+    fn mac(&self, of: u8, bytes: &[u8]) -> Option<[u8; 16]> {
+        let nonce = aead::Nonce::assume_unique_for_key([of; aead::NONCE_LEN]);
         let key = self.tag_key.as_ref()?;
         let tag = key
-            .seal_in_place_separate_tag(nonce, aead::Aad::from(token), &mut [])
+            .seal_in_place_separate_tag(nonce, aead::Aad::from(bytes), &mut [])
             .ok()?;
         tag.as_ref().first_chunk().copied()
     }
@@ -115,13 +117,13 @@ impl TokenCache {
         self.entries.insert((token, generation), entry);
     }
 
-    /// Eight bytes that name a token in the log and tell nothing about it: HMAC with a key that is
-    /// random per process.
-    pub(super) fn fingerprint(&self, token: &TokenTag) -> u64 {
-        let tag = hmac::sign(&self.fingerprint_key, token);
-        tag.as_ref()
+    /// Eight bytes that name a token in the log and tell nothing about it: a keyed hash of what
+    /// nobody sees, under a key that is random per process.
+    pub(super) fn fingerprint(&self, token: &TokenTag) -> Option<u64> {
+        let fingerprint = self.mac(1, token)?;
+        fingerprint
             .first_chunk()
-            .map_or(0, |bytes| u64::from_be_bytes(*bytes))
+            .map(|bytes| u64::from_be_bytes(*bytes))
     }
 
     pub(super) fn len(&self) -> usize {

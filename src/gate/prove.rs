@@ -126,7 +126,7 @@ impl Gate {
             steps.step("signature", || "verified before, keys unchanged".to_owned());
             found
         } else {
-            evidence.token = tag.map(|tag| self.cache.fingerprint(&tag));
+            evidence.token = tag.and_then(|tag| self.cache.fingerprint(&tag));
             // boxed: the large future of the rare case
             Box::pin(self.verify(token, tag, accepted, now, steps)).await?
         };
@@ -208,7 +208,7 @@ impl Gate {
                         || (left == 0 && matches!(refused, Refusal::Denied(_))) =>
                 {
                     let headers = identity::render(&self.identity, self.lists, &verified.principal);
-                    let fingerprint = tag.map(|tag| self.cache.fingerprint(&tag));
+                    let fingerprint = tag.and_then(|tag| self.cache.fingerprint(&tag));
                     let entry = Entry::new(
                         verified,
                         keys.fingerprint,
