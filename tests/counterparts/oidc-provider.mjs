@@ -1,14 +1,19 @@
 // A strict authorization server (oidc-provider, a certified OpenID provider) on 127.0.0.1, until
-// standard input ends. Client credentials only; JWT access tokens (RFC 9068) signed by the
-// algorithm the resource indicator asks for.
+// standard input ends. Client credentials, and token exchange (RFC 8693) of `subjects`' tokens; JWT
+// access tokens (RFC 9068) signed by the algorithm the resource indicator asks for.
 //
-// Argument: JSON {"clients": [{"client_id", "client_secret", "token_endpoint_auth_method"}]}.
+// Argument: JSON {"clients": [{"client_id", "client_secret", "token_endpoint_auth_method"}],
+//                 "subjects": {"issuer", "jwks_url"}}: whose tokens it exchanges; absent: nobody's.
 // Prints one line of JSON when it answers: {"url": "http://…"}.
 import { generateKeyPairSync } from "node:crypto";
 import { createServer } from "node:http";
-import Provider from "oidc-provider";
+import { createRemoteJWKSet, jwtVerify } from "jose";
+import Provider, { errors } from "oidc-provider";
 
-const { clients } = JSON.parse(process.argv[1]);
+const { clients, subjects } = JSON.parse(process.argv[1]);
+
+const TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange";
+const ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token";
 
 const resources = {
   "https://rs256.example": "RS256",
@@ -22,13 +27,66 @@ const jwk = (kid, alg, type, options) => ({
   use: "sig",
 });
 
+// By the token that says who acts.
+const actors = new WeakMap();
+const server_of = (resource) => ({
+  scope: "read write",
+  audience: resource,
+  accessTokenFormat: "jwt",
+  accessTokenTTL: 600,
+  jwt: { sign: { alg: resources[resource] } },
+});
+
+// RFC 8693: the subject's token must be good for its issuer, the actor's for us.
+function exchange(provider) {
+  const subject_keys = createRemoteJWKSet(new URL(subjects.jwks_url));
+  const own_keys = createRemoteJWKSet(new URL(`${provider.issuer}/jwks`));
+  const verified = async (token, type, keys, issuer) => {
+    if (type !== ACCESS_TOKEN) throw new errors.InvalidRequest("not an access token");
+    try {
+      return (await jwtVerify(token, keys, { issuer, requiredClaims: ["sub", "exp"] })).payload;
+    } catch (error) {
+      throw new errors.InvalidRequest(`a token is not acceptable: ${error.code}`);
+    }
+  };
+  const handler = async (context) => {
+    const { client, params } = context.oidc;
+    const { subject_token, subject_token_type, actor_token, actor_token_type } = params;
+    const who = await verified(subject_token, subject_token_type, subject_keys, subjects.issuer);
+    const acts =
+      actor_token && (await verified(actor_token, actor_token_type, own_keys, provider.issuer));
+    if (!resources[params.resource]) throw new errors.InvalidTarget();
+    const token = new provider.AccessToken({
+      client,
+      accountId: who.sub,
+      gty: "token_exchange",
+      scope: params.scope,
+    });
+    if (acts) actors.set(token, acts.sub);
+    token.resourceServer = new provider.ResourceServer(params.resource, server_of(params.resource));
+    const value = await token.save();
+    context.body = {
+      access_token: value,
+      issued_token_type: ACCESS_TOKEN,
+      token_type: "Bearer",
+      expires_in: token.expiration,
+      scope: params.scope,
+    };
+  };
+  const parameters = [
+    "subject_token", "subject_token_type", "actor_token", "actor_token_type",
+    "requested_token_type", "audience", "resource", "scope",
+  ];
+  provider.registerGrantType(TOKEN_EXCHANGE, handler, parameters, ["audience", "resource"]);
+}
+
 const server = createServer();
 server.listen(0, "127.0.0.1", () => {
   const url = `http://127.0.0.1:${server.address().port}`;
   const provider = new Provider(url, {
     clients: clients.map((client) => ({
       ...client,
-      grant_types: ["client_credentials"],
+      grant_types: ["client_credentials", ...(subjects ? [TOKEN_EXCHANGE] : [])],
       redirect_uris: [],
       response_types: [],
     })),
@@ -40,22 +98,19 @@ server.listen(0, "127.0.0.1", () => {
       ],
     },
     scopes: ["read", "write"],
+    extraTokenClaims: (_context, token) =>
+      actors.has(token) ? { act: { sub: actors.get(token) } } : undefined,
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => "https://rs256.example",
-        getResourceServerInfo: (_context, resource) => ({
-          scope: "read write",
-          audience: resource,
-          accessTokenFormat: "jwt",
-          accessTokenTTL: 600,
-          jwt: { sign: { alg: resources[resource] } },
-        }),
+        getResourceServerInfo: (_context, resource) => server_of(resource),
       },
     },
   });
+  if (subjects) exchange(provider);
   server.on("request", provider.callback());
   console.log(JSON.stringify({ url }));
 });

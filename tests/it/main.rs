@@ -25,6 +25,8 @@ mod egress;
 #[cfg(test)]
 mod entra;
 #[cfg(test)]
+mod exchange;
+#[cfg(test)]
 mod explain;
 #[cfg(test)]
 #[cfg(feature = "grpc")]

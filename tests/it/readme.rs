@@ -122,15 +122,20 @@ fn headings(page: &Path) -> BTreeSet<String> {
 #[test]
 fn every_config_of_the_egress_page_is_accepted() {
     let page = read("docs/egress.md");
-    let [first, table] = blocks(&page, "toml")[..] else {
-        panic!("docs/egress.md has two configs");
+    let [first, users, table] = blocks(&page, "toml")[..] else {
+        panic!("docs/egress.md has three configs");
     };
-    for config in [first.to_owned(), first.replacen("[egress]", table, 1)] {
+    for config in [
+        first.to_owned(),
+        format!("{first}\n{users}"),
+        first.replacen("[egress]", table, 1),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("gatepost.toml");
         std::fs::write(&file, &config).unwrap();
         let arguments = ["check", "--config", &file.display().to_string()];
-        let output = run(&arguments, &[("BILLING_SECRET", "s")]);
+        let secrets = ["BILLING_SECRET", "GATEWAY_SECRET", "ENTRA_SECRET"].map(|name| (name, "s"));
+        let output = run(&arguments, &secrets);
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(
             output.status.success() && !said.contains("warning"),

@@ -75,6 +75,16 @@ impl<'c> Pool<'c> {
         }
     }
 
+    /// `iss` of its tokens.
+    pub(crate) fn iss(&self) -> String {
+        format!("https://cognito-idp.eu-west-1.amazonaws.com/{}", self.id)
+    }
+
+    /// Where its keys are.
+    pub(crate) fn jwks_url(&self) -> String {
+        format!("{}/{}/.well-known/jwks.json", self.cognito.url, self.id)
+    }
+
     /// The table `[issuers.users]` of this pool.
     pub(crate) fn issuer(&self) -> String {
         self.issuer_at(&self.cognito.url)

@@ -65,6 +65,12 @@ pub(crate) async fn websocket_server() -> Option<Counterpart> {
     Some(start(python("websocket-server.py")?).await)
 }
 
+/// Asks for a token on behalf of a user by Microsoft's own library: order and outcome as in
+/// `tests/counterparts/msal-on-behalf-of.py`.
+pub(crate) async fn msal_on_behalf_of(order: Value) -> Option<Value> {
+    Some(converse(python("msal-on-behalf-of.py")?, order).await)
+}
+
 /// Talks over one WebSocket: order and outcome as in `tests/counterparts/websocket-client.py`.
 pub(crate) async fn websocket_client(order: Value) -> Option<Value> {
     Some(converse(python("websocket-client.py")?, order).await)
@@ -84,6 +90,14 @@ pub(crate) async fn mlflow_client(order: Value) -> Option<Value> {
 
 /// oidc-provider with these clients: `(id, secret, authentication method)`.
 pub(crate) async fn oidc_provider(clients: &[(&str, &str, &str)]) -> Option<Counterpart> {
+    exchanging(clients, &Value::Null).await
+}
+
+/// The same, exchanging the tokens of this issuer too: `{"issuer", "jwks_url"}`.
+pub(crate) async fn exchanging(
+    clients: &[(&str, &str, &str)],
+    subjects: &Value,
+) -> Option<Counterpart> {
     let clients: Vec<Value> = clients
         .iter()
         .map(|(id, secret, method)| {
@@ -91,7 +105,8 @@ pub(crate) async fn oidc_provider(clients: &[(&str, &str, &str)]) -> Option<Coun
         })
         .collect();
     let script = include_str!("../../counterparts/oidc-provider.mjs");
-    Some(start(node(script, &[&json!({"clients": clients}).to_string()])?).await)
+    let argument = json!({"clients": clients, "subjects": subjects}).to_string();
+    Some(start(node(script, &[&argument])?).await)
 }
 
 /// oauth2-mock-server.

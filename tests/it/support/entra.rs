@@ -1,16 +1,18 @@
 //! A tenant of Entra ID as it looks from outside: keys of both versions, the token endpoint, and the shapes of its access tokens. Keys carry `x5t`, `x5c` and `issuer` but no
 //! `alg`; `kid` is the SHA-1 of the certificate.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::StatusCode;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use rcgen::CertificateParams;
 use serde_json::{Value, json};
 
 use super::issuer::{Signer, merge, now};
-use super::upstream::{Upstream, json as answer_json, status};
+use super::upstream::{Answer, Recorded, Upstream, json as answer_json, status};
 
 /// The tenant.
 pub(crate) const TENANT: &str = "11111111-2222-3333-4444-555555555555";
@@ -24,6 +26,13 @@ pub(crate) const AUDIENCE: &str = "api://orders";
 pub(crate) const USER: &str = "aaaaaaaa-0000-0000-0000-000000000001";
 /// The calling application.
 pub(crate) const CLIENT: &str = "bbbbbbbb-0000-0000-0000-000000000002";
+
+/// The protected API's own registration, with which it acts for its users.
+pub(crate) const API_CLIENT: &str = "cccccccc-0000-0000-0000-000000000003";
+/// Its secret.
+pub(crate) const API_SECRET: &str = "s3cret+of/the=api";
+/// A user for whom a policy wants another factor first.
+pub(crate) const CAREFUL: &str = "aaaaaaaa-0000-0000-0000-000000000009";
 
 /// A running tenant.
 #[derive(Debug)]
@@ -89,10 +98,8 @@ impl Entra {
                 Some("/discovery/keys" | "/discovery/v2.0/keys") => {
                     answer_json(&json!({"keys": keys}))
                 }
-                Some("/oauth2/v2.0/token") => answer_json(&json!({
-                    "token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599,
-                    "access_token": app(&issued, &json!({})),
-                })),
+                Some("/v2.0/.well-known/openid-configuration") => answer_json(&configuration()),
+                Some("/oauth2/v2.0/token") => token(&issued, request),
                 _ => status(StatusCode::NOT_FOUND),
             }
         })
@@ -104,7 +111,8 @@ impl Entra {
         }
     }
 
-    /// The token endpoint; it asks no questions, the test looks at what it was sent.
+    /// The token endpoint. To client credentials it asks no questions, the test looks at what it was
+    /// sent; on behalf of a user it is as strict as Entra.
     pub(crate) fn token_url(&self) -> String {
         format!("{}/{TENANT}/oauth2/v2.0/token", self.server.url())
     }
@@ -140,6 +148,81 @@ impl Entra {
     pub(crate) fn app(&self, changes: &Value) -> String {
         app(&self.key, changes)
     }
+}
+
+/// What MSAL reads first.
+fn configuration() -> Value {
+    let at = format!("https://login.microsoftonline.com/{TENANT}");
+    json!({
+        "issuer": v2_issuer(TENANT),
+        "authorization_endpoint": format!("{at}/oauth2/v2.0/authorize"),
+        "token_endpoint": format!("{at}/oauth2/v2.0/token"),
+    })
+}
+
+fn token(key: &Key, request: &Recorded) -> Answer {
+    let form: BTreeMap<_, _> = url::form_urlencoded::parse(&request.body)
+        .into_owned()
+        .collect();
+    let parameter = |name: &str| form.get(name).map_or("", String::as_str);
+    let access_token = if parameter("grant_type") == "urn:ietf:params:oauth:grant-type:jwt-bearer" {
+        match on_behalf_of(key, parameter) {
+            Ok(token) => token,
+            Err(code) => {
+                let refusal = json!({"error": code, "error_description": "AADSTS: no"});
+                let mut answer = answer_json(&refusal);
+                *answer.status_mut() = StatusCode::BAD_REQUEST;
+                return answer;
+            }
+        }
+    } else {
+        app(key, &json!({}))
+    };
+    answer_json(&json!({
+        "token_type": "Bearer", "expires_in": 3599, "ext_expires_in": 3599,
+        "access_token": access_token,
+    }))
+}
+
+/// The on-behalf-of flow: the assertion must be a token of a user for this very client.
+fn on_behalf_of<'f>(
+    key: &Key,
+    parameter: impl Fn(&str) -> &'f str,
+) -> Result<String, &'static str> {
+    if parameter("client_id") != API_CLIENT || parameter("client_secret") != API_SECRET {
+        return Err("invalid_client");
+    }
+    if parameter("requested_token_use") != "on_behalf_of" {
+        return Err("invalid_request");
+    }
+    let scopes = parameter("scope").split(' ');
+    if !scopes
+        .into_iter()
+        .any(|scope| scope == "api://billing/.default")
+    {
+        return Err("invalid_scope");
+    }
+    let public = key.0.public_pem();
+    let verifying =
+        DecodingKey::from_rsa_pem(public.as_bytes()).map_err(|_no_key| "server_error")?;
+    let mut checks = Validation::new(Algorithm::RS256);
+    checks.set_audience(&[AUDIENCE]);
+    checks.set_issuer(&[v2_issuer(TENANT)]);
+    let assertion = jsonwebtoken::decode::<Value>(parameter("assertion"), &verifying, &checks);
+    let claims = assertion.map_err(|_refused| "invalid_grant")?.claims;
+    if claims["idtyp"] == "app" {
+        return Err("invalid_grant");
+    }
+    if claims["oid"] == CAREFUL {
+        return Err("interaction_required");
+    }
+    Ok(v2(
+        key,
+        &json!({
+            "aud": "api://billing", "azp": API_CLIENT, "azpacr": "1", "scp": "billing.read",
+            "oid": claims["oid"],
+        }),
+    ))
 }
 
 /// The issuer of a tenant's v2.0 tokens.
