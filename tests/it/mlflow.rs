@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use crate::support::cognito::Pool;
 use crate::support::counterparts::{self, Counterpart, or_skip};
 use crate::support::gatepost::Gatepost;
+use crate::support::issuer::{hmac_token, now};
 
 /// Writers may do everything; readers may GET and search.
 fn config(pool: &Pool<'_>, mlflow: &Counterpart) -> String {
@@ -125,4 +126,65 @@ async fn a_writer_logs_a_reader_reads_and_the_client_knows_why_others_may_not() 
     for token in [&writer.access, &reader.access] {
         assert!(!gatepost.output().contains(token), "a token was logged");
     }
+}
+
+/// The client knows no token: egress has it, and ingress of another Gatepost asks for it.
+#[tokio::test]
+#[ignore = "slow: MLflow loads for half a minute"]
+async fn a_client_without_a_token_logs_and_reads_through_egress() {
+    let directory = TempDir::new().expect("a directory");
+    let mlflow = or_skip!(counterparts::mlflow_server(directory.path()).await);
+    let secret = "a secret of at least thirty-two bytes";
+    let guarding = format!(
+        r#"
+        [issuers.robots]
+        kind = "jwt"
+        issuer = "https://robots.example"
+        secret = {{ insecure_literal = "{secret}" }}
+        algorithms = ["HS256"]
+        audiences = ["mlflow"]
+        [upstreams.mlflow]
+        url = "{}"
+        [[routes]]
+        path = "/mlflow/**"
+        strip_prefix = "/mlflow"
+        upstream = "mlflow"
+        "#,
+        mlflow.url
+    );
+    let guarding = Gatepost::start(&guarding).await;
+    let claims = json!({
+        "iss": "https://robots.example", "aud": "mlflow", "sub": "robot", "exp": now() + 3600,
+    });
+    let token = hmac_token(secret.as_bytes(), "k", &claims);
+    let sending = format!(
+        r#"
+        [egress]
+        listen = "127.0.0.1:0"
+        [credentials.robot]
+        kind = "static_token"
+        token = {{ env = "ROBOT" }}
+        [[egress_targets]]
+        name = "mlflow"
+        url = "http://{}/mlflow"
+        credential = "robot"
+        "#,
+        guarding.listener("ingress").await
+    );
+    let gatepost = Gatepost::start_with(&sending, &[("ROBOT", &token)]).await;
+    let uri = format!("http://{}/mlflow", gatepost.listener("egress").await);
+    let done = or_skip!(
+        counterparts::mlflow_client(json!({
+            "tracking_uri": uri,
+            "steps": ["log", "upload", "download", "read", "search", "delete"],
+        }))
+        .await
+    );
+    let run = &done["log"];
+    assert!(run.is_string(), "{done}");
+    assert_eq!(done["upload"], json!(["models/a b/artifact.bin"]), "{done}");
+    assert_eq!(done["download"], true, "{done}");
+    assert_eq!(done["search"], json!([run]), "{done}");
+    assert_eq!(done["delete"], Value::Null, "{done}");
+    assert!(!gatepost.output().contains(&token));
 }

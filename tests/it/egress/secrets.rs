@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::support::gatepost::Gatepost;
 use crate::support::http::Call;
+use crate::support::issuer::{Signer, now};
 use crate::support::secure::{Secure, authority};
 use crate::support::upstream::{self, Upstream, status};
 
@@ -40,8 +41,8 @@ async fn target() -> Upstream {
 }
 
 /// Gives a token, or errors that repeat what they were sent.
-async fn issuer() -> Upstream {
-    Upstream::answering(|request| {
+async fn issuer(keys: serde_json::Value) -> Upstream {
+    Upstream::answering(move |request| {
         let sent = String::from_utf8_lossy(&request.body).into_owned();
         let sent = format!("{sent} {}", request.header("authorization"));
         let mut answer = match request.uri.path() {
@@ -49,6 +50,11 @@ async fn issuer() -> Upstream {
                 "access_token": "s3cret-granted", "token_type": "Bearer", "expires_in": 600,
                 "refresh_token": "s3cret-refresh", "id_token": "s3cret-id",
             })),
+            "/exchange" => upstream::json(&json!({
+                "access_token": "s3cret-exchanged", "token_type": "Bearer", "expires_in": 600,
+                "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+            })),
+            "/jwks" => upstream::json(&keys),
             "/odd" => upstream::json(&json!({ "access_token": "s3cret\nodd", "token_type": "Bearer" })),
             "/other" => upstream::json(&json!({ "access_token": "s3cret-other", "token_type": sent })),
             "/text" => {
@@ -72,7 +78,9 @@ async fn issuer() -> Upstream {
 
 #[tokio::test]
 async fn no_kind_of_credential_and_no_error_tells_a_secret() {
-    let (target, issuer) = (target().await, issuer().await);
+    let signer = Signer::new("key-one");
+    let keys = json!({ "keys": [signer.jwk()] });
+    let (target, issuer) = (target().await, issuer(keys).await);
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
         let path = folder.path().join(name);
@@ -87,7 +95,7 @@ async fn no_kind_of_credential_and_no_error_tells_a_secret() {
         level = "trace,h2=trace,hyper=trace,hyper_util=trace,reqwest=trace,rustls=trace"
         [egress]
         listen = "127.0.0.1:0"
-        token_endpoint = {{ authorization_file = {app}, credentials = ["good", "key", "refused"] }}
+        token_endpoint = {{ authorization_file = {app}, credentials = ["good", "key", "refused", "basic", "refresh", "exchange"] }}
         [credentials.robot]
         kind = "static_token"
         token = {{ env = "ROBOT" }}
@@ -97,7 +105,35 @@ async fn no_kind_of_credential_and_no_error_tells_a_secret() {
         value = {{ file = {key} }}
         [credentials.caller]
         kind = "pass_through"
-        "#
+        [credentials.basic]
+        kind = "basic"
+        username = "app"
+        password = {{ insecure_literal = "s3cret-password" }}
+        [credentials.refresh]
+        kind = "refresh_token"
+        token_url = "{at}/good"
+        client_id = "app"
+        client_secret = {{ insecure_literal = "s3cret-client" }}
+        refresh_token = {{ insecure_literal = "s3cret-refresh-first" }}
+        [credentials.exchange]
+        kind = "token_exchange"
+        token_url = "{at}/exchange"
+        client_id = "app"
+        client_secret = {{ insecure_literal = "s3cret-client" }}
+        [issuers.users]
+        kind = "jwt"
+        issuer = "https://users.example"
+        jwks_url = "{at}/jwks"
+        audiences = ["app"]
+        algorithms = ["RS256"]
+        [upstreams.app]
+        url = "{app_at}"
+        [[routes]]
+        path = "/**"
+        upstream = "app"
+        "#,
+        at = issuer.url(),
+        app_at = target.url(),
     );
     let sources = [
         ("good", "client_secret_basic"),
@@ -130,6 +166,9 @@ async fn no_kind_of_credential_and_no_error_tells_a_secret() {
         "text",
         "refused",
         "refused-basic",
+        "basic",
+        "refresh",
+        "exchange",
     ];
     let targets = names.map(|name| {
         let url = target.url();
@@ -155,7 +194,27 @@ async fn no_kind_of_credential_and_no_error_tells_a_secret() {
     .concat();
     let gatepost = Gatepost::start_with(&config, &[("ROBOT", "s3cret-robot")]).await;
     let at = gatepost.listener("egress").await;
+    // somebody asks the app, and it calls on for them
+    gatepost.ready().await;
+    let token = signer.mint(&json!({
+        "iss": "https://users.example", "aud": "app", "sub": "ada", "iat": now(), "exp": now() + 600,
+    }));
+    let asked = gatepost.get("/200").await.bearer(&token).send().await;
+    assert_eq!(asked.status, 200);
+    let handle = target.last().header("x-auth-handle").to_owned();
+    assert_eq!(handle.len(), 22);
     let mut replies = 0;
+    for name in ["caller", "exchange"] {
+        for code in ["200", "401", "403"] {
+            let call = Call::get(at, &format!("/{name}/{code}")).header("x-auth-handle", &handle);
+            assert_eq!(call.send().await.status.as_str(), code, "{name}");
+            replies += 1;
+        }
+    }
+    assert_eq!(
+        target.last().header("authorization"),
+        "Bearer s3cret-exchanged"
+    );
     for name in names.into_iter().chain(["secure", "gone", "unknown"]) {
         for code in ["200", "401", "403", "302"] {
             let mut call = Call::post(at, &format!("/{name}/{code}?token=s3cret-query"))
@@ -172,7 +231,9 @@ async fn no_kind_of_credential_and_no_error_tells_a_secret() {
             replies += 1;
         }
     }
-    for name in ["good", "key", "refused", "robot"] {
+    for name in [
+        "good", "key", "refused", "robot", "basic", "refresh", "exchange",
+    ] {
         for said in ["s3cret-of-the-app-itself", "s3cret-guessed"] {
             let path = format!("/.gatepost/token/{name}");
             let call = Call::get(at, &path).header("authorization", said);
@@ -200,8 +261,10 @@ async fn no_kind_of_credential_and_no_error_tells_a_secret() {
         assert!(output.contains(loud), "no {loud}");
     }
     for told in [output, told] {
-        if let Some(line) = told.lines().find(|line| line.contains(MARK)) {
-            panic!("a secret was told: {line}");
+        for secret in [MARK, &handle, &token] {
+            if let Some(line) = told.lines().find(|line| line.contains(secret)) {
+                panic!("a secret was told: {line}");
+            }
         }
     }
 }
