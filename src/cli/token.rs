@@ -276,7 +276,8 @@ fn hint(error: &FetchError) -> Option<&'static str> {
         }
         (Some("invalid_grant"), _) => Some(
             "the endpoint does not take this user's token: it must be issued for this client, and \
-             not have expired, nor be a refresh token that was used already",
+             not have expired, nor be a refresh token that was used already; or it binds tokens to a \
+             key (DPoP, RFC 9449)",
         ),
         (Some("interaction_required" | "login_required" | "consent_required"), _) => {
             Some("the endpoint wants this user to sign in again, or to consent")

@@ -1,10 +1,12 @@
 // A strict authorization server (oidc-provider, a certified OpenID provider) on 127.0.0.1, until
-// standard input ends. Client credentials, and token exchange (RFC 8693) of `subjects`' tokens; JWT
-// access tokens (RFC 9068) signed by the algorithm the resource indicator asks for.
+// standard input ends. Client credentials, refresh tokens that are rotated, and token exchange (RFC
+// 8693) of `subjects`' tokens; JWT access tokens (RFC 9068) signed by the algorithm the resource
+// indicator asks for.
 //
-// Argument: JSON {"clients": [{"client_id", "client_secret", "token_endpoint_auth_method"}],
+// Argument: JSON {"clients": [{"client_id", "client_secret", "token_endpoint_auth_method", …}]: any
+//                   client metadata. One with "user": true gets a refresh token of the user ada;
 //                 "subjects": {"issuer", "jwks_url"}}: whose tokens it exchanges; absent: nobody's.
-// Prints one line of JSON when it answers: {"url": "http://…"}.
+// Prints one line of JSON when it answers: {"url": "http://…", "refresh_token": "…"}.
 import { generateKeyPairSync } from "node:crypto";
 import { createServer } from "node:http";
 import { createRemoteJWKSet, jwtVerify } from "jose";
@@ -81,14 +83,31 @@ function exchange(provider) {
 }
 
 const server = createServer();
-server.listen(0, "127.0.0.1", () => {
+// A refresh token as the authorization code flow would have given it.
+async function consent(provider, clientId) {
+  const accountId = "ada";
+  const resource = "https://rs256.example";
+  const grant = new provider.Grant({ accountId, clientId });
+  grant.addResourceScope(resource, "read write");
+  grant.addOIDCScope("offline_access");
+  const grantId = await grant.save();
+  const client = await provider.Client.find(clientId);
+  const scope = "offline_access read";
+  const gty = "authorization_code";
+  const token = new provider.RefreshToken({ accountId, client, grantId, gty, resource, scope });
+  return token.save();
+}
+
+server.listen(0, "127.0.0.1", async () => {
   const url = `http://127.0.0.1:${server.address().port}`;
   const provider = new Provider(url, {
-    clients: clients.map((client) => ({
+    clients: clients.map(({ user, ...client }) => ({
       ...client,
-      grant_types: ["client_credentials", ...(subjects ? [TOKEN_EXCHANGE] : [])],
-      redirect_uris: [],
-      response_types: [],
+      grant_types: user
+        ? ["refresh_token", "authorization_code"]
+        : ["client_credentials", ...(subjects ? [TOKEN_EXCHANGE] : [])],
+      redirect_uris: user ? ["https://app.example/back"] : [],
+      response_types: user ? ["code"] : [],
     })),
     jwks: {
       keys: [
@@ -97,11 +116,17 @@ server.listen(0, "127.0.0.1", () => {
         jwk("ed-1", "EdDSA", "ed25519"),
       ],
     },
-    scopes: ["read", "write"],
+    scopes: ["read", "write", "offline_access"],
     extraTokenClaims: (_context, token) =>
       actors.has(token) ? { act: { sub: actors.get(token) } } : undefined,
+    rotateRefreshToken: true,
+    findAccount: (_context, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
+    enabledJWA: {
+      clientAuthSigningAlgValues: ["RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519"],
+    },
     features: {
       clientCredentials: { enabled: true },
+      dPoP: { enabled: true },
       devInteractions: { enabled: false },
       resourceIndicators: {
         enabled: true,
@@ -112,6 +137,8 @@ server.listen(0, "127.0.0.1", () => {
   });
   if (subjects) exchange(provider);
   server.on("request", provider.callback());
-  console.log(JSON.stringify({ url }));
+  const withUser = clients.find(({ user }) => user);
+  const refresh_token = withUser && (await consent(provider, withUser.client_id));
+  console.log(JSON.stringify({ url, refresh_token }));
 });
 process.stdin.resume().on("end", () => process.exit(0));

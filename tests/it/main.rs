@@ -89,6 +89,8 @@ mod telemetry_reasons;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod token_endpoint;
+#[cfg(test)]
 mod trailers;
 #[cfg(test)]
 mod under_load;

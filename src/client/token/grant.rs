@@ -264,6 +264,9 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
                 self.telemetry
                     .metrics
                     .token_expires(&self.name, token.usable_until);
+                self.telemetry
+                    .metrics
+                    .token_fetched(&self.name, token.fetched_at);
                 let what = if is_of_the_fleet {
                     "token of another sidecar taken"
                 } else {

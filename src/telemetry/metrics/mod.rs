@@ -47,6 +47,7 @@ pub struct Metrics {
     keys_last_success: IntGaugeVec,
     credential_fetch: IntCounterVec,
     credential_expiry: IntGaugeVec,
+    credential_fetched: IntGaugeVec,
     credential_subjects: IntGaugeVec,
     token_cache: [IntCounter; 2],
     cached_tokens: IntGauge,
@@ -136,6 +137,11 @@ impl Metrics {
             &["credential"],
         );
         let redis = redis::Redis::new(&mut declare);
+        let credential_fetched = declare.gauges(
+            "gatepost_credential_fetched_timestamp_seconds",
+            "When a credential source got what it holds.",
+            &["credential"],
+        );
         let token_cache = declare.counters(
             "gatepost_token_cache_total",
             "Look-ups in the verified-token cache; a miss is a signature verified.",
@@ -200,6 +206,7 @@ impl Metrics {
             keys_last_success,
             credential_fetch,
             credential_expiry,
+            credential_fetched,
             credential_subjects,
             token_cache: ["miss", "hit"].map(|result| token_cache.with_label_values(&[result])),
             cached_tokens: cached_tokens.with_label_values::<&str>(&[]),
@@ -307,6 +314,13 @@ impl Metrics {
         self.credential_fetch
             .with_label_values(&[credential, result(succeeded)])
             .inc();
+    }
+
+    /// When a source got what it holds.
+    pub fn token_fetched(&self, credential: &str, at: UnixTime) {
+        self.credential_fetched
+            .with_label_values(&[credential])
+            .set(signed(at.0));
     }
 
     /// When a source's current token expires.

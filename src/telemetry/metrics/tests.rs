@@ -88,6 +88,7 @@ fn every_other_method_shows_in_what_is_rendered() {
     metrics.redis_entry_refused();
     metrics.token_fetch("billing", false);
     metrics.token_expires("billing", UnixTime(1_700_000_100));
+    metrics.token_fetched("billing", UnixTime(1_700_000_050));
     metrics.token_cache(true);
     metrics.token_cache(true);
     metrics.token_cache(false);
@@ -111,6 +112,7 @@ fn every_other_method_shows_in_what_is_rendered() {
         r#"gatepost_keys_last_success_timestamp_seconds{issuer="users"} 1700000000"#,
         r#"gatepost_credential_fetch_total{credential="billing",result="error"} 1"#,
         r#"gatepost_credential_expiry_timestamp_seconds{credential="billing"} 1700000100"#,
+        r#"gatepost_credential_fetched_timestamp_seconds{credential="billing"} 1700000050"#,
         r#"gatepost_token_cache_total{result="hit"} 2"#,
         r#"gatepost_token_cache_total{result="miss"} 1"#,
         "gatepost_token_cache_entries 11",

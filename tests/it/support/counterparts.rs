@@ -1,5 +1,5 @@
 //! Other people's servers and clients, installed by `scripts/counterparts`: moto's Cognito,
-//! oidc-provider, oauth2-mock-server, grpcio, websockets. Keys are public or random: test only.
+//! oidc-provider, oauth2-mock-server, grpcio, MSAL, websockets. Keys are public or random: test only.
 //!
 //! Each server reads standard input to its end and then exits, so none outlives the test process,
 //! however that ends.
@@ -76,6 +76,11 @@ pub(crate) async fn websocket_client(order: Value) -> Option<Value> {
     Some(converse(python("websocket-client.py")?, order).await)
 }
 
+/// MSAL's confidential client: order and outcome as in `tests/counterparts/msal-client.py`.
+pub(crate) async fn msal_client(order: Value) -> Option<Value> {
+    Some(converse(python("msal-client.py")?, order).await)
+}
+
 /// `MLflow`'s server. It keeps everything in this directory.
 pub(crate) async fn mlflow_server(directory: &Path) -> Option<Counterpart> {
     let mut command = mlflow("mlflow-server.py")?;
@@ -98,12 +103,20 @@ pub(crate) async fn exchanging(
     clients: &[(&str, &str, &str)],
     subjects: &Value,
 ) -> Option<Counterpart> {
-    let clients: Vec<Value> = clients
+    let clients = clients
         .iter()
         .map(|(id, secret, method)| {
             json!({"client_id": id, "client_secret": secret, "token_endpoint_auth_method": method})
         })
         .collect();
+    oidc_provider_with(clients, subjects).await
+}
+
+/// oidc-provider with clients of this metadata.
+pub(crate) async fn oidc_provider_with(
+    clients: Vec<Value>,
+    subjects: &Value,
+) -> Option<Counterpart> {
     let script = include_str!("../../counterparts/oidc-provider.mjs");
     let argument = json!({"clients": clients, "subjects": subjects}).to_string();
     Some(start(node(script, &[&argument])?).await)
