@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use url::Url;
 use zeroize::Zeroizing;
 
 /// A password, client secret, API key or token. `Debug` and `Display` show `***`; the memory is
@@ -45,6 +46,21 @@ pub enum SecretSource {
     File(PathBuf),
     /// `{ insecure_literal = "…" }`
     Literal(Secret),
+    /// `{ aws_secret = "…" }`: on the network, `client::secrets` fetches it
+    Aws(Box<AwsSecret>),
+}
+
+/// A secret in AWS Secrets Manager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwsSecret {
+    /// Its ARN or name.
+    pub id: String,
+    /// The member that counts, where its text is a JSON object.
+    pub json_key: Option<String>,
+    /// The region it is in.
+    pub region: String,
+    /// Secrets Manager there.
+    pub endpoint: Url,
 }
 
 /// Why a secret could not be had.
@@ -64,10 +80,19 @@ pub enum SecretError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// AWS Secrets Manager does not give it now.
+    #[error("cannot read the AWS secret {id}: {why}")]
+    Aws {
+        /// Its ARN or name.
+        id: String,
+        /// What was in the way.
+        why: String,
+    },
 }
 
 impl SecretSource {
-    /// Loads the secret from where it is kept. Blocks on one small file read.
+    /// Loads a secret that is kept on this machine. Blocks on one small file read. One that is on the
+    /// network is an error: `client::secrets` loads every kind.
     #[expect(
         clippy::disallowed_methods,
         reason = "the one reader of secrets in environment and files"
@@ -93,6 +118,12 @@ impl SecretSource {
                 (Secret::new(text), path.display().to_string())
             }
             Self::Literal(secret) => (secret.clone(), "insecure_literal".to_owned()),
+            Self::Aws(secret) => {
+                return Err(SecretError::Aws {
+                    id: secret.id.clone(),
+                    why: "it is not on this machine".to_owned(),
+                });
+            }
         };
         if text.expose().is_empty() {
             return Err(SecretError::Empty(from));

@@ -9,6 +9,7 @@ use crate::client::egress::Targets;
 use crate::client::jwks::{Background, KeyEngine};
 use crate::client::outgoing::Outgoing;
 use crate::client::pool::Means;
+use crate::client::through::Through;
 use crate::client::tls::Trust;
 use crate::client::token::Credentials;
 use crate::client::upstream::Upstreams;
@@ -79,9 +80,11 @@ pub(super) fn build(
         },
         previous.map(|old| &old.fleet),
     )?;
+    let asking = Outgoing::for_credentials(&config.client, &trust)?;
+    let through = Through::new(&config, asking, clock);
     let credentials = Credentials::start(
         &config.credentials,
-        &Outgoing::for_credentials(&config.client, &trust)?,
+        &through,
         fleet.store().as_ref(),
         clock,
         telemetry,

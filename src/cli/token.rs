@@ -5,20 +5,23 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use crate::cli::{EXIT_CONFIG, complain, token_file};
+use crate::client::aws::{AwsError, AwsKeys};
 use crate::client::outgoing::Outgoing;
+use crate::client::through::Through;
 use crate::client::tls::{self, Trust};
 use crate::client::token::{
-    Bearer, FetchError, Granted, LifeFrom, NOT_BEARER, SubjectToken, exchange_once, fetch_once,
-    peek, refresh_once,
+    Bearer, FetchError, Granted, LifeFrom, NOT_BEARER, SubjectToken, exchange_once,
+    fetch_keys_once, fetch_once, peek, refresh_once,
 };
-use crate::clock::{Clock as _, SystemClock, UnixTime};
+use crate::clock::{Clock, SystemClock, UnixTime};
 use crate::config::{
-    self, ClientAuthentication, ClientCredentials, Config, CredentialKind, CredentialSource,
-    ExchangeProfile, OAuthClient, Sources, TokenExchange,
+    self, AwsKeySource, AwsSource, ClientAuthentication, ClientCredentials, Config, CredentialKind,
+    CredentialSource, ExchangeProfile, OAuthClient, Sources, TokenExchange,
 };
 use crate::secret::{Secret, SecretSource};
 
@@ -74,7 +77,7 @@ fn describe(args: &TokenArgs, config: &Config) -> Result<String, String> {
             text.row("kind", "client_credentials");
             text.client(&definition.client);
             let now = SystemClock.now();
-            let granted = fetch(definition, &config.client, now)?;
+            let granted = fetch(definition, config, now)?;
             text.granted(&granted, now);
             text.token(granted.credential.token(), args.show);
         }
@@ -86,12 +89,13 @@ fn describe(args: &TokenArgs, config: &Config) -> Result<String, String> {
             }
             if args.refresh {
                 let now = SystemClock.now();
-                let outgoing = outgoing(&config.client)?;
-                let granted = wait_for(refresh_once(&source.name, definition, &outgoing, now))?;
+                let through = through(config)?;
+                let asking = refresh_once(&source.name, definition, &through, now);
+                let granted = wait_for(asking)?.map_err(explain)?;
                 text.granted(&granted, now);
                 text.token(granted.credential.token(), args.show);
             } else {
-                load(&definition.refresh_token)?;
+                load(&definition.refresh_token, config)?;
                 let why = "not asked for: that may spend the refresh token. Stop what uses it, then \
                            try with --refresh";
                 text.row("token", why);
@@ -113,7 +117,7 @@ fn describe(args: &TokenArgs, config: &Config) -> Result<String, String> {
         }
         CredentialKind::StaticToken { token } => {
             text.row("kind", "static_token");
-            text.token(&load(token)?, args.show);
+            text.token(&load(token, config)?, args.show);
         }
         CredentialKind::ApiKey {
             header,
@@ -125,14 +129,30 @@ fn describe(args: &TokenArgs, config: &Config) -> Result<String, String> {
             if let Some(scheme) = scheme {
                 text.row("scheme", scheme);
             }
-            text.token(&load(value)?, args.show);
+            text.token(&load(value, config)?, args.show);
         }
         CredentialKind::Basic { username, password } => {
             text.row("kind", "basic");
             text.row("username", username);
-            let password = load(password)?;
+            let password = load(password, config)?;
             if args.show {
                 text.row("password", password.expose());
+            }
+        }
+        CredentialKind::Aws(definition) => {
+            text.row("kind", "aws");
+            text.row("service", &definition.service);
+            text.row("region", &definition.region);
+            match &definition.source {
+                AwsSource::Own(source) => {
+                    let now = SystemClock.now();
+                    let granted = fetch_keys(source, config, now)?;
+                    text.keys(&granted, now);
+                }
+                AwsSource::IdentityPool(pool) => {
+                    text.row("pool", &pool.id);
+                    text.row("keys", "each user's own: there is nothing to fetch");
+                }
             }
         }
         CredentialKind::PassThrough => {
@@ -159,38 +179,54 @@ fn find<'c>(sources: &'c [CredentialSource], name: &str) -> Result<&'c Credentia
         })
 }
 
-fn load(source: &SecretSource) -> Result<Secret, String> {
-    source.load().map_err(|error| error.to_string())
+fn load(source: &SecretSource, config: &Config) -> Result<Secret, String> {
+    let through = through(config)?;
+    wait_for(through.load(source))?.map_err(|error| error.to_string())
 }
 
 fn fetch(
     definition: &ClientCredentials,
-    client: &config::Client,
+    config: &Config,
     now: UnixTime,
 ) -> Result<Granted<Bearer>, String> {
-    let outgoing = outgoing(client)?;
-    wait_for(fetch_once(definition, &outgoing, now))
+    let through = through(config)?;
+    wait_for(fetch_once(definition, &through, now))?.map_err(explain)
 }
 
-fn outgoing(client: &config::Client) -> Result<Outgoing, String> {
-    Trust::new(client)
-        .and_then(|trust| Outgoing::for_credentials(client, &trust))
-        .map_err(|error| error.to_string())
+fn fetch_keys(
+    source: &AwsKeySource,
+    config: &Config,
+    now: UnixTime,
+) -> Result<Granted<AwsKeys>, String> {
+    let through = through(config)?;
+    wait_for(fetch_keys_once(source, &through, now))?.map_err(explain)
 }
 
-fn wait_for(
-    answer: impl Future<Output = Result<Granted<Bearer>, FetchError>>,
-) -> Result<Granted<Bearer>, String> {
+fn through(config: &Config) -> Result<Through, String> {
+    let outgoing = Trust::new(&config.client)
+        .and_then(|trust| Outgoing::for_credentials(&config.client, &trust))
+        .map_err(|error| error.to_string())?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    Ok(Through::new(config, outgoing, &clock))
+}
+
+fn wait_for<T>(answer: impl Future<Output = T>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    runtime
-        .block_on(answer)
-        .map_err(|error| match hint(&error) {
-            Some(hint) => format!("{error}\n  {hint}"),
-            None => error.to_string(),
-        })
+    Ok(runtime.block_on(answer))
+}
+
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the shape map_err wants; the error ends here"
+)]
+fn explain(error: FetchError) -> String {
+    match hint(&error) {
+        Some(hint) => format!("{error}\n  {hint}"),
+        None => error.to_string(),
+    }
 }
 
 fn profile(definition: &TokenExchange) -> &'static str {
@@ -218,29 +254,25 @@ fn exchange(
         Some(name) => Some(actors_token(config, name, now)?),
         None => None,
     };
-    let outgoing = outgoing(&config.client)?;
-    wait_for(exchange_once(
-        definition,
-        &outgoing,
-        &subject,
-        actor.as_ref(),
-        now,
-    ))
+    let through = through(config)?;
+    let asking = exchange_once(definition, &through, &subject, actor.as_ref(), now);
+    wait_for(asking)?.map_err(explain)
 }
 
 fn actors_token(config: &Config, name: &str, now: UnixTime) -> Result<Secret, String> {
     match &find(&config.credentials, name)?.kind {
         CredentialKind::ClientCredentials(definition) => {
-            let granted = fetch(definition, &config.client, now)?;
+            let granted = fetch(definition, config, now)?;
             Ok(granted.credential.token().clone())
         }
-        CredentialKind::StaticToken { token } => load(token),
+        CredentialKind::StaticToken { token } => load(token, config),
         CredentialKind::RefreshToken(_) => Err(format!(
             "{name} is not asked here: that may spend its refresh token"
         )),
         CredentialKind::TokenExchange(_)
         | CredentialKind::ApiKey { .. }
         | CredentialKind::Basic { .. }
+        | CredentialKind::Aws(_)
         | CredentialKind::PassThrough => Err(format!("{name} has no token of its own")),
     }
 }
@@ -252,6 +284,9 @@ fn hint(error: &FetchError) -> Option<&'static str> {
         FetchError::NoAnswer(_) => {
             return Some("check token_url, [client] proxy and extra_ca_file, and the network");
         }
+        FetchError::Aws(AwsError::NoAnswer { .. }) => {
+            return Some("check the endpoint, [client] proxy and extra_ca_file, and the network");
+        }
         FetchError::Unusable(NOT_BEARER) => {
             return Some(
                 "it binds tokens to a key (DPoP, RFC 9449): let this client have plain bearer tokens",
@@ -260,7 +295,8 @@ fn hint(error: &FetchError) -> Option<&'static str> {
         FetchError::Secret(_)
         | FetchError::Client(_)
         | FetchError::Actor
-        | FetchError::Unusable(_) => return None,
+        | FetchError::Unusable(_)
+        | FetchError::Aws(_) => return None,
     };
     match (code, status) {
         (Some("invalid_client"), _) | (None, 401) => Some(
@@ -322,11 +358,30 @@ impl Table {
         self.row("auth_method", how);
     }
 
+    /// Keys by their end and no more: none of them belongs on a screen.
+    fn keys(&mut self, granted: &Granted<AwsKeys>, now: UnixTime) {
+        let keys = &granted.credential;
+        self.row("access key", &format!("…{}", keys.last_four()));
+        if let Some(role) = &keys.role_arn {
+            // as JSON: somebody else chose the text
+            self.row("role", &Value::from(role.as_str()).to_string());
+        }
+        match granted.life_from {
+            LifeFrom::Unstated => self.row("expires at", "not stated"),
+            LifeFrom::ExpiresIn | LifeFrom::Exp | LifeFrom::Expiration | LifeFrom::Fleet { .. } => {
+                let seconds = granted.life.as_secs();
+                self.row("lifetime", &format!("{seconds} s (Expiration)"));
+                self.row("expires at", &now.plus(seconds).to_string());
+            }
+        }
+    }
+
     fn granted(&mut self, granted: &Granted<Bearer>, now: UnixTime) {
         let seconds = granted.life.as_secs();
         let from = match granted.life_from {
             LifeFrom::ExpiresIn => "expires_in",
             LifeFrom::Exp => "the token's exp",
+            LifeFrom::Expiration => "Expiration",
             LifeFrom::Unstated => "not stated by the endpoint, assumed",
             LifeFrom::Fleet { .. } => "another sidecar",
         };

@@ -1,11 +1,13 @@
 //! Whom we call: issuers for keys, token endpoints, upstreams and egress targets.
 
+pub mod aws;
 pub mod egress;
 mod jitter;
 pub mod jwks;
 mod names;
 pub mod outgoing;
 pub mod pool;
+pub mod through;
 pub mod tls;
 pub mod token;
 pub mod upstream;

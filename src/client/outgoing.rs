@@ -19,8 +19,8 @@ use crate::config;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Fetches are minutes apart; a connection idle for longer is more likely dead than useful.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Hosts no proxy is ever asked for.
-const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1";
+/// Hosts no proxy is ever asked for: this machine, and where a container's AWS keys come from.
+const NEVER_PROXIED: &str = "localhost,127.0.0.0/8,::1,169.254.170.2,169.254.170.23,fd00:ec2::23";
 
 /// The client. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -157,7 +157,7 @@ impl Outgoing {
             .client
             .get(url.clone())
             .header(header::ACCEPT, "application/json");
-        send(request, deadline, max_bytes).await
+        sent(request, deadline, max_bytes).await
     }
 
     /// `POST` of an `application/x-www-form-urlencoded` body, with `Authorization` if given (mark
@@ -182,11 +182,23 @@ impl Outgoing {
         if let Some(value) = authorization {
             request = request.header(header::AUTHORIZATION, value);
         }
-        send(request, deadline, max_bytes).await
+        sent(request, deadline, max_bytes).await
+    }
+
+    /// A whole request as it is, its target in absolute form. Sent once, as above.
+    pub async fn send(
+        &self,
+        request: http::Request<Bytes>,
+        deadline: Duration,
+        max_bytes: usize,
+    ) -> Result<Fetched, FetchError> {
+        let request = reqwest::Request::try_from(request).map_err(explain)?;
+        let request = reqwest::RequestBuilder::from_parts(self.client.clone(), request);
+        sent(request, deadline, max_bytes).await
     }
 }
 
-async fn send(
+async fn sent(
     request: reqwest::RequestBuilder,
     deadline: Duration,
     max_bytes: usize,

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::error::KeyPath;
 use super::walk::shape;
 
-/// Pattern of the key (`*`: any name, `[]`: any element, `**` first: anywhere), the one value that
+/// Pattern of the key (`*`: any name, `[]`: any element), the one value that
 /// is refused if only that is, and what it is.
 const LATER: &[(&str, Option<&str>, &str)] = &[
     ("memberships", None, "memberships kept elsewhere"),
@@ -49,9 +49,6 @@ const LATER: &[(&str, Option<&str>, &str)] = &[
         None,
         "protected-resource metadata (RFC 9728)",
     ),
-    ("credentials.*.kind", Some("aws"), "AWS credentials"),
-    ("**.aws_secret", None, "AWS Secrets Manager"),
-    ("**.json_key", None, "AWS Secrets Manager"),
 ];
 
 /// What a key (with this value) belongs to, if that is not built yet.
@@ -66,9 +63,6 @@ pub(super) fn refused(path: &KeyPath, value: &Value) -> Option<&'static str> {
 }
 
 fn matches(pattern: &str, shape: &[&str]) -> bool {
-    if let Some(last) = pattern.strip_prefix("**.") {
-        return shape.len() > 1 && shape.last() == Some(&last);
-    }
     let mut rest = shape.iter();
     pattern
         .split('.')

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::error::KeyPath;
 use super::resolve::Planes;
 use super::settings::Warning;
-use super::{CredentialKind, CredentialSource, EgressTarget};
+use super::{AwsSource, CredentialKind, CredentialSource, EgressTarget};
 use crate::authz::Route;
 use crate::authz::route::{Access, Mode, Segment, common_method};
 
@@ -76,8 +76,12 @@ pub(super) fn users(
     }
     let exchanges = |name: &Arc<str>| {
         let known = credentials.iter().find(|source| source.name == *name);
-        known.is_some_and(|source| match source.kind {
+        known.is_some_and(|source| match &source.kind {
             CredentialKind::TokenExchange(_) => true,
+            CredentialKind::Aws(aws) => match aws.source {
+                AwsSource::IdentityPool(_) => true,
+                AwsSource::Own(_) => false,
+            },
             CredentialKind::ClientCredentials(_)
             | CredentialKind::RefreshToken(_)
             | CredentialKind::StaticToken { .. }

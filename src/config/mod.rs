@@ -3,6 +3,7 @@
 //! Two types: `raw` mirrors the TOML as written; [`Config`] holds only valid states, as meant.
 //! Every error is reported at once, with file, line, column, key and the fix.
 
+mod aws;
 mod credentials;
 mod environment;
 mod error;
@@ -41,6 +42,7 @@ use crate::authz::RouteTable;
 use crate::authz::identity::ListFormat;
 use crate::request::IdentityNames;
 
+pub use self::aws::*;
 pub use self::credentials::*;
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::issuers::*;
@@ -80,6 +82,8 @@ pub struct Config {
     pub routes: RouteTable,
     /// Credential sources.
     pub credentials: Vec<CredentialSource>,
+    /// Where the process's own AWS keys come from, if anything needs them.
+    pub aws: Option<AwsKeySource>,
     /// Egress targets.
     pub egress_targets: Vec<EgressTarget>,
     /// Where a fleet shares tokens; present if its table is.
@@ -186,6 +190,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
                     .filter_map(|file| file.path.clone())
                     .collect(),
                 now: sources.now,
+                aws: None,
             };
             resolver.resolve(raw, redact(&merged))
         }

@@ -128,7 +128,7 @@ impl Server {
     }
 
     /// Whether nobody on the way can read what is sent there.
-    pub(super) fn is_guarded(&self) -> bool {
+    pub(crate) fn is_guarded(&self) -> bool {
         let loopback = |endpoint: &Endpoint| is_loopback_host(&endpoint.host);
         self.is_tls() || self.endpoints.iter().all(loopback)
     }

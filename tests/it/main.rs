@@ -7,6 +7,8 @@ mod admin;
 #[cfg(test)]
 mod attack;
 #[cfg(test)]
+mod aws;
+#[cfg(test)]
 mod bench;
 #[cfg(test)]
 mod bodies;

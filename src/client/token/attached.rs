@@ -5,7 +5,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::client::token::User;
-use crate::reason::Failure;
+use crate::client::token::signing::Signer;
+use crate::reason::Refusal;
 
 /// The call a credential is for.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +15,8 @@ pub struct For<'r> {
     pub headers: &'r HeaderMap,
     /// Who stands behind it, if that is known.
     pub user: Option<&'r User>,
+    /// Whether nobody on the way to the target can change the request: TLS, or loopback.
+    pub guarded: bool,
 }
 
 /// A credential that one call is given, before its head is finished.
@@ -29,6 +32,8 @@ pub struct Attached {
 pub(super) enum Attachment {
     /// A header is written. Its value is sensitive.
     Header(HeaderName, HeaderValue),
+    /// It is signed.
+    Signature(Signer),
 }
 
 impl Attachment {
@@ -44,17 +49,19 @@ impl Attached {
     pub fn header(&self) -> &HeaderName {
         match &self.what {
             Attachment::Header(name, _value) => name,
+            Attachment::Signature(_) => &header::AUTHORIZATION,
         }
     }
 
     /// Authenticates a request whose head is finished: method, path, query and all headers, `Host`
     /// included. `body` is the whole body, if it is kept.
-    pub fn apply(&self, head: &mut Parts, _body: Option<&Bytes>) -> Result<(), Failure> {
+    pub fn apply(&self, head: &mut Parts, body: Option<&Bytes>) -> Result<(), Refusal> {
         match &self.what {
             Attachment::Header(name, value) => {
                 head.headers.insert(name, value.clone());
                 Ok(())
             }
+            Attachment::Signature(signer) => signer.sign(head, body),
         }
     }
 }

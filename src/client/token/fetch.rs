@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::client::aws::AwsError;
 use crate::client::outgoing;
 use crate::clock::UnixTime;
 use crate::gate::Boxed;
@@ -38,7 +39,9 @@ impl<C> Granted<C> {
     pub(super) fn is_of_the_fleet(&self) -> bool {
         match self.life_from {
             LifeFrom::Fleet { .. } => true,
-            LifeFrom::ExpiresIn | LifeFrom::Exp | LifeFrom::Unstated => false,
+            LifeFrom::ExpiresIn | LifeFrom::Exp | LifeFrom::Expiration | LifeFrom::Unstated => {
+                false
+            }
         }
     }
 }
@@ -50,6 +53,8 @@ pub enum LifeFrom {
     ExpiresIn,
     /// The JWT's `exp`.
     Exp,
+    /// The `Expiration` of AWS keys.
+    Expiration,
     /// Nobody: [`UNSTATED_LIFE`].
     Unstated,
     /// Another sidecar, which fetched it; nobody was asked now.
@@ -87,6 +92,9 @@ pub enum FetchError {
     /// 200, but no usable token.
     #[error("the token endpoint's answer is not usable: {0}")]
     Unusable(&'static str),
+    /// AWS gave no keys, or no token.
+    #[error(transparent)]
+    Aws(#[from] AwsError),
 }
 
 fn said(code: Option<&str>) -> String {
@@ -99,6 +107,7 @@ impl FetchError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused { retry_after, .. } => *retry_after,
+            Self::Aws(error) => error.retry_after(),
             Self::Secret(_)
             | Self::Client(_)
             | Self::NoAnswer(_)
@@ -116,7 +125,8 @@ impl FetchError {
             | Self::Client(_)
             | Self::NoAnswer(_)
             | Self::Actor
-            | Self::Unusable(_) => None,
+            | Self::Unusable(_)
+            | Self::Aws(_) => None,
         }
     }
 
@@ -130,6 +140,7 @@ impl FetchError {
                 retry_after,
                 ..
             } => status.is_server_error() && retry_after.is_none(),
+            Self::Aws(error) => error.is_outage(),
             Self::Secret(_) | Self::Client(_) | Self::Actor | Self::Unusable(_) => false,
         }
     }
@@ -147,7 +158,8 @@ impl FetchError {
             | Self::Client(_)
             | Self::NoAnswer(_)
             | Self::Actor
-            | Self::Unusable(_) => false,
+            | Self::Unusable(_)
+            | Self::Aws(_) => false,
         }
     }
 }

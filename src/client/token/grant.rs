@@ -315,7 +315,9 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
         let ahead = schedule::ahead(life, self.freshness.refresh_before, schedule::jitter());
         let fetched_at = match granted.life_from {
             LifeFrom::Fleet { age } => UnixTime(asked_at.0.saturating_sub(age.as_secs())),
-            LifeFrom::ExpiresIn | LifeFrom::Exp | LifeFrom::Unstated => asked_at,
+            LifeFrom::ExpiresIn | LifeFrom::Exp | LifeFrom::Expiration | LifeFrom::Unstated => {
+                asked_at
+            }
         };
         Held {
             credential: Arc::new(granted.credential),

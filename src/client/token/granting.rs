@@ -112,7 +112,9 @@ impl<A: Asks> Granting<A> {
     }
 
     pub(super) async fn replace(&self, refused: &Attachment) -> Option<Attachment> {
-        let Attachment::Header(_, refused) = refused;
+        let Attachment::Header(_, refused) = refused else {
+            return None;
+        };
         let token = self
             .grant
             .replace(|token| token.header() == refused)

@@ -8,7 +8,7 @@ use crate::client::token::attached::Attachment;
 use crate::client::token::source::Source;
 use crate::client::token::{Attached, Credentials, For};
 use crate::clock::UnixTime;
-use crate::reason::Refusal;
+use crate::reason::{Denial, Refusal};
 
 /// A header that authenticates, as the app is told it.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ impl Credentials {
                 value,
                 until,
             }),
+            // it signs, and has no header
+            Attachment::Signature(_) => Err(Denial::EgressTargetRefused.into()),
         }
     }
 }
@@ -42,12 +44,14 @@ impl Credentials {
 impl Source {
     /// When what it has just attached ends, if it still holds it.
     fn until(&self, attached: &Attached, call: &For<'_>) -> Option<UnixTime> {
-        let Attachment::Header(_name, value) = &attached.what;
+        let Attachment::Header(_name, value) = &attached.what else {
+            return None;
+        };
         match self {
             Self::ClientCredentials(granting) => granting.until(value),
             Self::RefreshToken(granting) => granting.until(value),
             Self::TokenExchange(exchanging) => exchanging.until(call.user?, value),
-            Self::Kept(_) => None,
+            Self::Kept(_) | Self::Signing(_) | Self::PoolSigning(_) => None,
             Self::PassThrough(_) => Some(call.user?.token.as_ref()?.expires_at()),
         }
     }

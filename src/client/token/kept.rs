@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::client::token::attached::Attachment;
-use crate::client::token::request::load;
+use crate::client::token::request::Endpoint;
 use crate::secret::{Secret, SecretSource};
 
 /// How a header carries the value.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Form {
     /// After a scheme and a space, or alone.
     Scheme(Option<String>),
@@ -51,19 +51,21 @@ pub(super) struct Kept {
     header: HeaderName,
     form: Form,
     source: SecretSource,
+    endpoint: Arc<dyn Endpoint>,
     /// Whether the last attempt to read it failed: said once.
     broken: AtomicBool,
     value: ArcSwapOption<HeaderValue>,
 }
 
 impl Kept {
-    /// Reads the value at once; if that fails, each use tries again.
+    /// Reads the value at once if it is on this machine; if that fails, each use tries again.
     pub(super) fn new(
         name: Arc<str>,
         kind: &'static str,
         header: HeaderName,
         form: Form,
         source: SecretSource,
+        endpoint: Arc<dyn Endpoint>,
     ) -> Self {
         let kept = Self {
             name,
@@ -71,14 +73,31 @@ impl Kept {
             header,
             form,
             source,
+            endpoint,
             broken: AtomicBool::new(false),
             value: ArcSwapOption::empty(),
         };
-        match kept.source.load() {
-            Ok(secret) => kept.keep(&secret),
-            Err(error) => kept.complain(&error),
+        if !kept.is_elsewhere() {
+            match kept.source.load() {
+                Ok(secret) => kept.keep(&secret),
+                Err(error) => kept.complain(&error),
+            }
         }
         kept
+    }
+
+    /// Whether reading it is a call to another machine.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        matches!(self.source, SecretSource::Aws(_))
+    }
+
+    /// The value that `previous` read, if it is the same credential, until this one has read its own.
+    pub(super) fn take_over(&self, previous: &Self) {
+        if (&self.header, &self.form, &self.source)
+            == (&previous.header, &previous.form, &previous.source)
+        {
+            self.value.store(previous.value.load_full());
+        }
     }
 
     /// Where it is kept, if it is a token and no key.
@@ -101,7 +120,9 @@ impl Kept {
 
     /// Another value than the refused one: the current one, or what the source holds by now.
     pub(super) async fn replace(&self, refused: &Attachment) -> Option<Attachment> {
-        let Attachment::Header(name, refused) = refused;
+        let Attachment::Header(name, refused) = refused else {
+            return None;
+        };
         let other = || self.current().filter(|value| value != refused);
         let value = if let Some(value) = other() {
             value
@@ -116,8 +137,8 @@ impl Kept {
         self.value.load().as_deref().cloned()
     }
 
-    async fn read_again(&self) {
-        match load(&self.source).await {
+    pub(super) async fn read_again(&self) {
+        match self.endpoint.load(&self.source).await {
             Ok(secret) => self.keep(&secret),
             Err(error) => self.complain(&error),
         }

@@ -17,6 +17,7 @@ mod pass_through;
 mod refresh_token;
 mod request;
 mod schedule;
+mod signing;
 mod source;
 mod subject;
 #[cfg(test)]
@@ -33,22 +34,25 @@ use tokio_util::sync::DropGuard;
 pub use self::answer::{NOT_BEARER, Peek, peek};
 pub use self::attached::{Attached, For};
 pub use self::bearer::Bearer;
-pub use self::client_auth::Assertion;
 use self::client_credentials::Asking;
 pub use self::fetch::{Fetch, FetchError, Granted, LifeFrom, UNSTATED_LIFE};
 use self::fleet::Store;
 pub use self::grant::Grant;
 pub use self::handed::Handed;
 use self::refresh_token::Refreshing;
-use self::request::{Endpoint, Requester};
+pub use self::request::Endpoint;
+use self::request::Requester;
+pub(in crate::client) use self::request::{ANSWER_WITHIN, LARGEST_ANSWER};
+use self::signing::AskingKeys;
 use self::source::{Absent, Means, Source};
 pub use self::subject::{FetchFor, Setup, Subjects, Without};
 use self::token_exchange::Exchange;
 #[cfg(test)]
 pub(crate) use self::user::tests::user;
 pub use self::user::{SubjectToken, User};
+use crate::client::aws::AwsKeys;
 use crate::client::jwks::Background;
-use crate::client::outgoing::Outgoing;
+use crate::client::through::Through;
 use crate::clock::{Clock, UnixTime};
 use crate::config;
 use crate::reason::{Denial, Failure, Refusal};
@@ -77,14 +81,14 @@ impl Credentials {
     /// disk: call it at start and on reload only. `store` is where the fleet shares tokens.
     pub fn start(
         sources: &[config::CredentialSource],
-        outgoing: &Outgoing,
+        through: &Through,
         store: Option<&Arc<dyn Store>>,
         clock: &Arc<dyn Clock>,
         telemetry: &Arc<Telemetry>,
         background: &Background,
         previous: Option<&Self>,
     ) -> Self {
-        let endpoint: Arc<dyn Endpoint> = Arc::new(outgoing.clone());
+        let endpoint: Arc<dyn Endpoint> = Arc::new(through.clone());
         Self::start_with(
             sources, &endpoint, store, clock, telemetry, background, previous,
         )
@@ -176,7 +180,7 @@ impl Credentials {
     #[must_use]
     pub fn doubts(&self, refused: &Attached) -> bool {
         let source = self.sources.get(refused.source);
-        source.is_some_and(Source::is_kept)
+        source.is_some_and(Source::is_key)
     }
 
     /// The target refused `refused` with 401 (or 403, if [`Self::doubts`]): another credential of the
@@ -209,15 +213,25 @@ impl Credentials {
     }
 }
 
+/// Asks for AWS keys of our own once, outside any [`Credentials`]: `gatepost token`.
+pub async fn fetch_keys_once(
+    source: &config::AwsKeySource,
+    through: &Through,
+    now: UnixTime,
+) -> Result<Granted<AwsKeys>, FetchError> {
+    let asking = AskingKeys::new(source.clone(), Arc::new(through.clone()));
+    asking.fetch(now).await
+}
+
 /// Exchanges one token, outside any [`Credentials`]: `gatepost token`.
 pub async fn exchange_once(
     definition: &config::TokenExchange,
-    outgoing: &Outgoing,
+    through: &Through,
     subject: &SubjectToken,
     actor: Option<&Secret>,
     now: UnixTime,
 ) -> Result<Granted<Bearer>, FetchError> {
-    let endpoint = Arc::new(outgoing.clone());
+    let endpoint = Arc::new(through.clone());
     let requester = Requester::new(definition.client.clone(), endpoint);
     let exchange = Exchange::new(definition.clone(), requester);
     exchange.ask(subject, actor, now).await
@@ -227,10 +241,10 @@ pub async fn exchange_once(
 /// `gatepost token`.
 pub async fn fetch_once(
     definition: &config::ClientCredentials,
-    outgoing: &Outgoing,
+    through: &Through,
     now: UnixTime,
 ) -> Result<Granted<Bearer>, FetchError> {
-    let endpoint = Arc::new(outgoing.clone());
+    let endpoint = Arc::new(through.clone());
     Asking::new(definition.clone(), endpoint).fetch(now).await
 }
 
@@ -239,10 +253,10 @@ pub async fn fetch_once(
 pub async fn refresh_once(
     name: &Arc<str>,
     definition: &config::RefreshToken,
-    outgoing: &Outgoing,
+    through: &Through,
     now: UnixTime,
 ) -> Result<Granted<Bearer>, FetchError> {
-    let endpoint = Arc::new(outgoing.clone());
+    let endpoint = Arc::new(through.clone());
     let asking = Refreshing::new(Arc::clone(name), definition.clone(), endpoint);
     asking.fetch(now).await
 }

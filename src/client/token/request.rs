@@ -4,25 +4,28 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::HeaderValue;
+use bytes::Bytes;
+use http::{HeaderValue, Request};
 use url::Url;
 
-use crate::client::outgoing::{self, Fetched, Outgoing};
-use crate::client::token::client_auth::{self, Assertion, Means};
+use crate::client::aws::AwsError;
+use crate::client::outgoing::{self, Fetched};
+use crate::client::token::client_auth::Means;
 use crate::client::token::{Bearer, FetchError, Granted, answer};
 use crate::clock::UnixTime;
-use crate::config::OAuthClient;
+use crate::config::{OAuthClient, WebIdentityToken};
 use crate::gate::Boxed;
 use crate::secret::{Secret, SecretError, SecretSource};
 
 /// Deadline of one token request.
-pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+pub(in crate::client) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// Most bytes of an answer.
-const LARGEST_ANSWER: usize = 64 * 1024;
+/// Most bytes of an answer. A secret of AWS's has up to 64 KiB, which JSON may double.
+pub(in crate::client) const LARGEST_ANSWER: usize = 256 * 1024;
 
-/// What carries a token request: the outgoing client, or a script in tests.
-pub(super) trait Endpoint: fmt::Debug + Send + Sync {
+/// What carries our own requests, and loads what they are made with: [`Through`](crate::client::through::Through),
+/// or a script in tests.
+pub trait Endpoint: fmt::Debug + Send + Sync {
     /// One form POST and its answer.
     fn post<'p>(
         &'p self,
@@ -30,25 +33,24 @@ pub(super) trait Endpoint: fmt::Debug + Send + Sync {
         form: &'p [(&'p str, &'p str)],
         authorization: Option<HeaderValue>,
     ) -> Boxed<'p, Result<Fetched, outgoing::FetchError>>;
-}
 
-impl Endpoint for Outgoing {
-    fn post<'p>(
-        &'p self,
-        url: &'p Url,
-        form: &'p [(&'p str, &'p str)],
-        authorization: Option<HeaderValue>,
-    ) -> Boxed<'p, Result<Fetched, outgoing::FetchError>> {
-        Box::pin(self.post_form(url, form, authorization, ANSWER_WITHIN, LARGEST_ANSWER))
-    }
+    /// Any whole request and its answer.
+    fn send(&self, request: Request<Bytes>) -> Boxed<'_, Result<Fetched, outgoing::FetchError>>;
+
+    /// A secret as it is now.
+    fn load<'l>(&'l self, source: &'l SecretSource) -> Boxed<'l, Result<Secret, SecretError>>;
+
+    /// A JWT of AWS's that says which role we are.
+    fn web_identity_token<'w>(
+        &'w self,
+        wanted: &'w WebIdentityToken,
+    ) -> Boxed<'w, Result<Secret, AwsError>>;
 }
 
 /// One OAuth client.
 #[derive(Debug)]
 pub(in crate::client) struct Requester {
     client: OAuthClient,
-    /// Who else says that we are this client.
-    assertion: Option<Arc<dyn Assertion>>,
     /// What may change under a client that stays the same.
     changing: Mutex<Changing>,
 }
@@ -64,7 +66,6 @@ impl Requester {
     /// What cannot be read now is read again by the first request. Reads the disk.
     pub(super) fn new(client: OAuthClient, endpoint: Arc<dyn Endpoint>) -> Self {
         Self {
-            assertion: client_auth::assertion(&client),
             changing: Mutex::new(Changing {
                 endpoint,
                 means: Means::read_now(&client),
@@ -82,7 +83,7 @@ impl Requester {
 
     /// Asks through the outgoing client of `next` from now on: proxy and roots may have changed.
     pub(super) fn ask_through(&self, next: &Self) {
-        let endpoint = Arc::clone(&next.changing().endpoint);
+        let endpoint = next.endpoint();
         self.changing().endpoint = endpoint;
     }
 
@@ -106,11 +107,11 @@ impl Requester {
         let known = self.changing().means.clone();
         let means = match known {
             Some(means) => means,
-            None => self.read(now).await?,
+            None => self.read().await?,
         };
         match read(&self.ask_by(&means, grant, now).await?, now) {
             Err(refused) if refused.is_invalid_client() => {
-                let again = self.read(now).await?;
+                let again = self.read().await?;
                 if again == means {
                     Err(refused)
                 } else {
@@ -135,35 +136,24 @@ impl Requester {
                 .iter()
                 .map(|(name, value)| (*name, value.expose())),
         );
-        let endpoint = Arc::clone(&self.changing().endpoint);
+        let endpoint = self.endpoint();
         let post = endpoint.post(&self.client.token_url, &form, proof.authorization);
         Ok(post.await?)
+    }
+
+    /// What it asks through.
+    pub(super) fn endpoint(&self) -> Arc<dyn Endpoint> {
+        Arc::clone(&self.changing().endpoint)
     }
 
     fn changing(&self) -> MutexGuard<'_, Changing> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn read(&self, now: UnixTime) -> Result<Means, FetchError> {
-        let means = Means::read(&self.client, self.assertion.as_deref(), now).await?;
+    async fn read(&self) -> Result<Means, FetchError> {
+        let means = Means::read(&self.client, &*self.endpoint()).await?;
         self.changing().means = means.lasts().then(|| means.clone());
         Ok(means)
-    }
-}
-
-/// Loads a secret without blocking the runtime: its file may be on a slow mount.
-pub(super) async fn load(source: &SecretSource) -> Result<Secret, SecretError> {
-    match source {
-        SecretSource::File(path) => {
-            let file = source.clone();
-            blocking(move || file.load()).await.unwrap_or_else(|ended| {
-                Err(SecretError::File {
-                    path: path.clone(),
-                    source: ended,
-                })
-            })
-        }
-        SecretSource::Env(_) | SecretSource::Literal(_) => source.load(),
     }
 }
 

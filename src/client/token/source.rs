@@ -17,11 +17,12 @@ use crate::client::token::kept::{Form, Kept};
 use crate::client::token::pass_through::PassThrough;
 use crate::client::token::refresh_token::Refreshing;
 use crate::client::token::request::Endpoint;
+use crate::client::token::signing::{PoolSigning, Signing};
 use crate::client::token::subject::Without;
 use crate::client::token::token_exchange::{Actor, Exchanging};
 use crate::client::token::{For, RETRY_AFTER};
 use crate::clock::Clock;
-use crate::config::{CredentialKind, CredentialSource};
+use crate::config::{AwsSource, CredentialKind, CredentialSource};
 use crate::reason::{Denial, Failure, Refusal};
 use crate::telemetry::Telemetry;
 
@@ -47,7 +48,11 @@ pub(super) enum Source {
     /// The user's, exchanged.
     TokenExchange(Exchanging),
     /// Read from a file or variable.
-    Kept(Kept),
+    Kept(Arc<Kept>),
+    /// AWS keys of our own, which sign.
+    Signing(Signing),
+    /// The AWS keys of the user behind the call, which sign.
+    PoolSigning(PoolSigning),
     /// The caller's own.
     PassThrough(PassThrough),
 }
@@ -105,93 +110,121 @@ impl Source {
             CredentialKind::ClientCredentials(definition) => {
                 let endpoint = Arc::clone(means.endpoint);
                 let asking = Asking::new((**definition).clone(), endpoint);
-                let previous = match previous {
-                    Some(Self::ClientCredentials(granting)) => Some(granting),
-                    Some(
-                        Self::RefreshToken(_)
-                        | Self::TokenExchange(_)
-                        | Self::Kept(_)
-                        | Self::PassThrough(_),
-                    )
-                    | None => None,
+                let previous = if let Some(Self::ClientCredentials(granting)) = previous {
+                    Some(granting)
+                } else {
+                    None
                 };
                 Self::ClientCredentials(Granting::start(name, asking, means, previous))
             }
             CredentialKind::RefreshToken(definition) => {
                 let endpoint = Arc::clone(means.endpoint);
                 let asking = Refreshing::new(Arc::clone(&name), (**definition).clone(), endpoint);
-                let previous = match previous {
-                    Some(Self::RefreshToken(granting)) => Some(granting),
-                    Some(
-                        Self::ClientCredentials(_)
-                        | Self::TokenExchange(_)
-                        | Self::Kept(_)
-                        | Self::PassThrough(_),
-                    )
-                    | None => None,
+                let previous = if let Some(Self::RefreshToken(granting)) = previous {
+                    Some(granting)
+                } else {
+                    None
                 };
                 Self::RefreshToken(Granting::start(name, asking, means, previous))
             }
             CredentialKind::TokenExchange(definition) => {
-                let previous = match previous {
-                    Some(Self::TokenExchange(exchanging)) => Some(exchanging),
-                    Some(
-                        Self::ClientCredentials(_)
-                        | Self::RefreshToken(_)
-                        | Self::Kept(_)
-                        | Self::PassThrough(_),
-                    )
-                    | None => None,
+                let previous = if let Some(Self::TokenExchange(exchanging)) = previous {
+                    Some(exchanging)
+                } else {
+                    None
                 };
                 Self::TokenExchange(Exchanging::start(name, definition, means, previous))
             }
             CredentialKind::StaticToken { token } => {
-                let form = Form::Scheme(Some("Bearer".to_owned()));
-                Self::Kept(Kept::new(
+                let kept = Kept::new(
                     name,
                     "static_token",
                     header::AUTHORIZATION,
-                    form,
+                    Form::Scheme(Some("Bearer".to_owned())),
                     token.clone(),
-                ))
+                    Arc::clone(means.endpoint),
+                );
+                Self::kept(kept, means, previous)
             }
             CredentialKind::ApiKey {
                 header,
                 scheme,
                 value,
             } => {
-                let form = Form::Scheme(scheme.clone());
-                Self::Kept(Kept::new(
+                let kept = Kept::new(
                     name,
                     "api_key",
                     header.clone(),
-                    form,
+                    Form::Scheme(scheme.clone()),
                     value.clone(),
-                ))
+                    Arc::clone(means.endpoint),
+                );
+                Self::kept(kept, means, previous)
             }
-            CredentialKind::Basic { username, password } => Self::Kept(Kept::new(
-                name,
-                "basic",
-                header::AUTHORIZATION,
-                Form::Basic(username.clone()),
-                password.clone(),
-            )),
+            CredentialKind::Basic { username, password } => {
+                let kept = Kept::new(
+                    name,
+                    "basic",
+                    header::AUTHORIZATION,
+                    Form::Basic(username.clone()),
+                    password.clone(),
+                    Arc::clone(means.endpoint),
+                );
+                Self::kept(kept, means, previous)
+            }
+            CredentialKind::Aws(definition) => match &definition.source {
+                AwsSource::Own(keys) => {
+                    let previous = if let Some(Self::Signing(signing)) = previous {
+                        Some(signing)
+                    } else {
+                        None
+                    };
+                    Self::Signing(Signing::start(name, definition, keys, means, previous))
+                }
+                AwsSource::IdentityPool(pool) => {
+                    Self::PoolSigning(PoolSigning::start(name, definition, pool, means))
+                }
+            },
             CredentialKind::PassThrough => {
                 Self::PassThrough(PassThrough::new(name, Arc::clone(means.clock)))
             }
         }
     }
 
-    /// Whether it is read as somebody else wrote it.
-    pub(super) fn is_kept(&self) -> bool {
-        matches!(self, Self::Kept(_))
+    /// With what `previous` held, until it is read if that takes a call to another machine.
+    fn kept(kept: Kept, means: &Means<'_>, previous: Option<&Self>) -> Self {
+        let kept = Arc::new(kept);
+        if kept.is_elsewhere() {
+            if let Some(Self::Kept(previous)) = previous {
+                kept.take_over(previous);
+            }
+            let stop = means.stop.clone();
+            let reading = Arc::clone(&kept);
+            means.background.tasks.spawn(async move {
+                // a world that ends needs it no more
+                let _ended = stop.run_until_cancelled(reading.read_again()).await;
+            });
+        }
+        Self::Kept(kept)
+    }
+
+    /// Whether servers say 403 where they do not know it (any more): a value as somebody else wrote it,
+    /// or AWS keys.
+    pub(super) fn is_key(&self) -> bool {
+        matches!(
+            self,
+            Self::Kept(_) | Self::Signing(_) | Self::PoolSigning(_)
+        )
     }
 
     /// Whether it makes its credential from the user's.
     pub(super) fn needs_user(&self) -> bool {
         match self {
-            Self::TokenExchange(_) | Self::PassThrough(_) => true,
-            Self::ClientCredentials(_) | Self::RefreshToken(_) | Self::Kept(_) => false,
+            Self::TokenExchange(_) | Self::PoolSigning(_) | Self::PassThrough(_) => true,
+            Self::ClientCredentials(_)
+            | Self::RefreshToken(_)
+            | Self::Kept(_)
+            | Self::Signing(_) => false,
         }
     }
 
@@ -202,6 +235,8 @@ impl Source {
             Self::RefreshToken(granting) => Ok(granting.attach().await?),
             Self::TokenExchange(exchanging) => exchanging.attach(call).await,
             Self::Kept(kept) => Ok(kept.attach().await.ok_or(Nothing::default())?),
+            Self::Signing(signing) => Ok(signing.attach(call).await?),
+            Self::PoolSigning(signing) => signing.attach(call).await,
             Self::PassThrough(own) => own.attach(call),
         }
     }
@@ -213,6 +248,8 @@ impl Source {
             Self::RefreshToken(granting) => granting.replace(refused).await,
             Self::TokenExchange(exchanging) => exchanging.replace(refused, call).await,
             Self::Kept(kept) => kept.replace(refused).await,
+            Self::Signing(signing) => signing.replace(refused).await,
+            Self::PoolSigning(signing) => signing.replace(refused, call).await,
             Self::PassThrough(_) => None,
         }
     }
@@ -223,7 +260,10 @@ impl Source {
             Self::ClientCredentials(granting) => Some(Actor::Granted(Arc::clone(granting.grant()))),
             Self::RefreshToken(granting) => Some(Actor::Granted(Arc::clone(granting.grant()))),
             Self::Kept(kept) => kept.token().cloned().map(Actor::Kept),
-            Self::TokenExchange(_) | Self::PassThrough(_) => None,
+            Self::TokenExchange(_)
+            | Self::Signing(_)
+            | Self::PoolSigning(_)
+            | Self::PassThrough(_) => None,
         }
     }
 
@@ -234,6 +274,8 @@ impl Source {
             Self::RefreshToken(granting) => granting.report(),
             Self::TokenExchange(exchanging) => exchanging.report(),
             Self::Kept(kept) => kept.report(),
+            Self::Signing(signing) => signing.report(),
+            Self::PoolSigning(signing) => signing.report(),
             Self::PassThrough(own) => own.report(),
         }
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::client::token::answer::{self, Expected};
 use crate::client::token::attached::Attachment;
-use crate::client::token::request::{Requester, load};
+use crate::client::token::request::Requester;
 use crate::client::token::source::{Absent, Means};
 use crate::client::token::subject::{FetchFor, Setup, Subjects};
 use crate::client::token::{Bearer, FetchError, For, Grant, Granted, SubjectToken, User};
@@ -66,7 +66,7 @@ impl Exchange {
                 let granted = grant.find().await.map_err(|_pause| FetchError::Actor)?;
                 granted.token().clone()
             }
-            Actor::Kept(source) => load(source).await?,
+            Actor::Kept(source) => self.requester.endpoint().load(source).await?,
         };
         Ok(Some(token))
     }
@@ -209,7 +209,9 @@ impl Exchanging {
     }
 
     pub(super) async fn replace(&self, refused: &Attachment, call: &For<'_>) -> Option<Attachment> {
-        let Attachment::Header(_, refused) = refused;
+        let Attachment::Header(_, refused) = refused else {
+            return None;
+        };
         let is_refused = |token: &Bearer| token.header() == refused;
         let token = self.subjects.replace(call.user?, is_refused).await?;
         Some(Attachment::authorization(token.header().clone()))

@@ -6,6 +6,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::certificate::SigningAlgorithm;
+use crate::config::WebIdentityToken;
 use crate::secret::SecretSource;
 
 /// An OAuth client at its token endpoint.
@@ -58,6 +59,8 @@ pub enum FederatedAssertion {
     /// A file that somebody rotates (Kubernetes, Azure workload identity); read for each token
     /// request.
     File(PathBuf),
+    /// AWS STS `GetWebIdentityToken`, with the process's own keys; asked for each token request.
+    AwsSts(WebIdentityToken),
 }
 
 /// How long what was fetched is used.

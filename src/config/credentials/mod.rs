@@ -14,6 +14,7 @@ pub use self::client::*;
 pub use self::client_credentials::*;
 pub use self::refresh_token::*;
 pub use self::token_exchange::*;
+use crate::config::AwsCredential;
 use crate::secret::SecretSource;
 
 /// `[credentials.X]`
@@ -55,6 +56,8 @@ pub enum CredentialKind {
         /// The password.
         password: SecretSource,
     },
+    /// Requests are signed for AWS.
+    Aws(Box<AwsCredential>),
     /// The caller's own `Authorization`, unchanged.
     PassThrough,
 }

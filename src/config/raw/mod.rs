@@ -16,7 +16,7 @@ use std::time::Duration;
 use http::HeaderName;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use super::forms::{LogLevel, NonEmpty, OptionalHeader, Positive, Realm, Size, Text};
@@ -176,6 +176,15 @@ pub(super) enum Secret {
     File(PathBuf),
     /// The secret itself.
     Literal(crate::secret::Secret),
+    /// AWS Secrets Manager.
+    Aws {
+        /// ARN or name.
+        id: String,
+        /// A member of its JSON.
+        json_key: Option<String>,
+    },
+    /// Not one place.
+    Unclear,
 }
 
 impl JsonSchema for Secret {
@@ -194,10 +203,11 @@ impl JsonSchema for Secret {
                 "env": generator.subschema_for::<Text<NonEmpty>>(),
                 "file": generator.subschema_for::<Text<NonEmpty>>(),
                 "insecure_literal": generator.subschema_for::<Text<NonEmpty>>(),
+                "aws_secret": generator.subschema_for::<Text<NonEmpty>>(),
+                "json_key": generator.subschema_for::<Text<NonEmpty>>(),
             },
             "additionalProperties": false,
             "minProperties": 1,
-            "maxProperties": 1,
             "examples": [{ "env": "NAME" }]
         })
     }
@@ -210,14 +220,20 @@ impl<'de> Deserialize<'de> for Secret {
             env: Option<String>,
             file: Option<PathBuf>,
             insecure_literal: Option<String>,
+            aws_secret: Option<String>,
+            json_key: Option<String>,
         }
         let keys = Keys::deserialize(deserializer)?;
-        match (keys.env, keys.file, keys.insecure_literal) {
-            (Some(name), None, None) => Ok(Self::Env(name)),
-            (None, Some(path), None) => Ok(Self::File(path)),
-            (None, None, Some(text)) => Ok(Self::Literal(crate::secret::Secret::new(text))),
-            _several => Err(de::Error::custom("not one place of a secret")),
-        }
+        let places = (keys.env, keys.file, keys.insecure_literal, keys.aws_secret);
+        Ok(match (places, keys.json_key) {
+            ((Some(name), None, None, None), None) => Self::Env(name),
+            ((None, Some(path), None, None), None) => Self::File(path),
+            ((None, None, Some(text), None), None) => {
+                Self::Literal(crate::secret::Secret::new(text))
+            }
+            ((None, None, None, Some(id)), json_key) => Self::Aws { id, json_key },
+            _several => Self::Unclear,
+        })
     }
 }
 

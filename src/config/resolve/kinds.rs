@@ -155,7 +155,7 @@ impl Resolver<'_> {
 
     fn hmac(&mut self, raw: &raw::JwtIssuer, secret: &raw::Secret, path: &KeyPath) -> Option<Kind> {
         let at = path.key("secret");
-        let (source, secret) = self.secret(secret, &at)?;
+        let (source, secret) = self.secret_here(secret, &at)?;
         let algorithms: Vec<Algorithm> = match &raw.common.algorithms {
             Some(list) => list.0.iter().map(|algorithm| algorithm.0).collect(),
             None => vec![Algorithm::HS256],

@@ -2,6 +2,7 @@
 //! wrong is noted before giving up.
 
 mod accepts;
+mod aws;
 mod cors;
 mod credentials;
 mod egress;
@@ -24,7 +25,7 @@ pub(super) use self::planes::Planes;
 use super::error::{KeyPath, Mistakes, did_you_mean};
 use super::raw::{self, Part, Raw};
 use super::settings::Warning;
-use super::{Config, lint};
+use super::{AwsKeySource, Config, lint};
 use crate::clock::UnixTime;
 use crate::request::IdentityNames;
 use crate::secret::{Secret, SecretSource};
@@ -44,6 +45,8 @@ pub(super) struct Resolver<'r> {
     pub(super) watched: Vec<PathBuf>,
     /// What certificates are judged by.
     pub(super) now: UnixTime,
+    /// Where the process's own AWS keys are, once something needs them.
+    pub(super) aws: Option<AwsKeySource>,
 }
 
 /// Declared names, in the order of the file.
@@ -52,6 +55,8 @@ pub(super) struct Names {
     pub(super) issuers: Vec<String>,
     pub(super) upstreams: Vec<String>,
     pub(super) credentials: Vec<String>,
+    /// Those of them that sign requests.
+    pub(super) signing: Vec<String>,
 }
 
 impl Names {
@@ -76,6 +81,7 @@ impl Names {
             issuers: names("issuers"),
             upstreams: names("upstreams"),
             credentials: names("credentials"),
+            signing: Vec::new(),
         }
     }
 }
@@ -149,6 +155,7 @@ impl Resolver<'_> {
             upstreams,
             routes: table?,
             credentials,
+            aws: self.aws,
             egress_targets,
             redis,
             jwks: jwks?,
@@ -284,8 +291,12 @@ impl Resolver<'_> {
         false
     }
 
-    /// A secret that can be loaded now, and its source.
-    fn secret(&mut self, secret: &raw::Secret, path: &KeyPath) -> Option<(SecretSource, Secret)> {
+    /// Where a secret is, and the secret if it is on this machine: then it can be loaded now.
+    fn secret(
+        &mut self,
+        secret: &raw::Secret,
+        path: &KeyPath,
+    ) -> Option<(SecretSource, Option<Secret>)> {
         match secret {
             raw::Secret::Env(name) => {
                 // the injected environment, not the process's: a test may hold another
@@ -298,13 +309,14 @@ impl Resolver<'_> {
                     );
                     return None;
                 };
-                Some((SecretSource::Env(name.clone()), Secret::new(value.clone())))
+                let secret = Secret::new(value.clone());
+                Some((SecretSource::Env(name.clone()), Some(secret)))
             }
             raw::Secret::File(file) => {
                 self.watched.push(file.clone());
                 let source = SecretSource::File(file.clone());
                 match source.load() {
-                    Ok(secret) => Some((source, secret)),
+                    Ok(secret) => Some((source, Some(secret))),
                     Err(error) => {
                         self.mistakes.push(
                             &path.key("file"),
@@ -317,9 +329,42 @@ impl Resolver<'_> {
             }
             raw::Secret::Literal(secret) => {
                 self.warn(path, "a secret stands in the configuration itself");
-                Some((SecretSource::Literal(secret.clone()), secret.clone()))
+                let source = SecretSource::Literal(secret.clone());
+                Some((source, Some(secret.clone())))
+            }
+            raw::Secret::Aws { id, json_key } => {
+                let source = self.aws_secret(id, json_key.as_deref(), path)?;
+                Some((source, None))
+            }
+            raw::Secret::Unclear => {
+                if !self.mistakes.within(path) {
+                    self.mistakes.push(
+                        path,
+                        "one place only",
+                        "keep one of env, file, insecure_literal and aws_secret; json_key stands \
+                         beside aws_secret",
+                    );
+                }
+                None
             }
         }
+    }
+
+    /// A secret that must be on this machine: it is needed before anybody may be asked.
+    fn secret_here(
+        &mut self,
+        secret: &raw::Secret,
+        path: &KeyPath,
+    ) -> Option<(SecretSource, Secret)> {
+        let (source, secret) = self.secret(secret, path)?;
+        if secret.is_none() {
+            self.mistakes.push(
+                &path.key("aws_secret"),
+                "this secret is needed at start, and not fetched from AWS",
+                "write { env = \"NAME\" }, which ECS fills from Secrets Manager, or { file = \"…\" }",
+            );
+        }
+        Some((source, secret?))
     }
 
     /// A file that must be readable, watched from now on.

@@ -35,7 +35,7 @@ impl Resolver<'_> {
         let url = raw.url.0;
         let password = raw
             .password
-            .and_then(|password| self.secret(&password, &path.key("password")))
+            .and_then(|password| self.secret_here(&password, &path.key("password")))
             .map(|(_source, secret)| secret);
         self.in_the_clear(
             &url.host,
@@ -146,7 +146,7 @@ impl Resolver<'_> {
                 );
             }
             let at = path.key("secret");
-            let Some((_source, secret)) = self.secret(&raw.secret, &at) else {
+            let Some((_source, secret)) = self.secret_here(&raw.secret, &at) else {
                 continue;
             };
             match key_bytes(&secret) {

@@ -273,6 +273,13 @@ impl Resolver<'_> {
                 let name = &replace.replace.0.0;
                 let at = path.key("authorization").key("replace");
                 self.declared("credentials", Known::Credential, name, &at);
+                if self.names.signing.contains(name) {
+                    self.mistakes.push(
+                        &at,
+                        format!("[credentials.{name}] signs requests and writes no header"),
+                        "call AWS through an egress target",
+                    );
+                }
                 Authorization::Replace(Arc::from(name.as_str()))
             }
         };

@@ -98,17 +98,6 @@ fn every_later_key_is_refused_by_name_wherever_it_stands() {
             "routes[0].resource_metadata",
             route("resource_metadata = true"),
         ),
-        (
-            "credentials.c.kind",
-            one("[credentials.c]", "kind = \"aws\""),
-        ),
-        (
-            "credentials.c.token.aws_secret",
-            one(
-                "[credentials.c]",
-                "kind = \"static_token\"\ntoken = { aws_secret = \"arn:x\" }",
-            ),
-        ),
     ] {
         let errors = bad(&text, &[]);
         let keys: Vec<&str> = errors.iter().map(|error| error.key.as_str()).collect();

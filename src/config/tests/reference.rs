@@ -95,9 +95,16 @@ fn every_key_of_the_schema_is_in_the_reference_and_no_other() {
         let condition = ["any", "all", "none"]
             .iter()
             .any(|part| key.ends_with(&format!(".{part}")));
-        let secret = ["env", "file", "insecure_literal", "replace"]
-            .iter()
-            .any(|part| key.ends_with(&format!(".{part}")));
+        let secret = [
+            "env",
+            "file",
+            "insecure_literal",
+            "aws_secret",
+            "json_key",
+            "replace",
+        ]
+        .iter()
+        .any(|part| key.ends_with(&format!(".{part}")));
         condition || secret
     };
     let missing: Vec<_> = known
@@ -108,7 +115,13 @@ fn every_key_of_the_schema_is_in_the_reference_and_no_other() {
     for part in ["any", "all", "none"] {
         assert!(mentioned.contains(&format!(".routes[].require.roles.{part}")));
     }
-    for part in ["env = ", "file = ", "insecure_literal = ", "replace = "] {
+    for part in [
+        "env = ",
+        "file = ",
+        "insecure_literal = ",
+        "aws_secret = ",
+        "replace = ",
+    ] {
         assert!(DEFAULT.contains(&format!("{{ {part}")), "{part}");
     }
     let unknown: Vec<_> = mentioned

@@ -109,6 +109,7 @@ async fn carry(
     let call = For {
         headers: &head.headers,
         user: user.as_ref(),
+        guarded: definition.server.is_guarded(),
     };
     let attached = world
         .credentials
@@ -141,7 +142,7 @@ async fn carry(
                 head.method.clone(),
                 path_and_query.clone(),
                 headers,
-                |head| attached.apply(head, kept).map_err(Refusal::from),
+                |head| attached.apply(head, kept),
                 body,
             )
             .await;

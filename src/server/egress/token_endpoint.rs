@@ -57,6 +57,7 @@ pub(super) async fn answer(
         // the caller's Authorization is for us, and no credential of its own
         headers: &HeaderMap::new(),
         user: user.as_ref(),
+        guarded: false,
     };
     let handed = world.credentials.hand_out(name, &call).await?;
     account.attached();

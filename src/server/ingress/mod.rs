@@ -255,6 +255,7 @@ async fn attach(
     let call = For {
         headers,
         user: user.as_ref(),
+        guarded: false,
     };
     world.credentials.attach(names, &call).await
 }

@@ -50,6 +50,16 @@ pub(crate) async fn cognito() -> Option<Counterpart> {
     Some(start(python("cognito.py")?).await)
 }
 
+/// moto's AWS, which checks signatures; what it says is in `tests/counterparts/aws.py`.
+pub(crate) async fn aws() -> Option<Counterpart> {
+    Some(start(python("aws.py")?).await)
+}
+
+/// botocore's signatures: order and outcomes as in `tests/counterparts/sigv4.py`.
+pub(crate) async fn sigv4(order: Value) -> Option<Value> {
+    Some(converse(python("sigv4.py")?, order).await)
+}
+
 /// A gRPC server without TLS: `test.Service`, see `tests/counterparts/grpc-server.py`.
 pub(crate) async fn grpc_server() -> Option<Counterpart> {
     Some(start(python("grpc-server.py")?).await)

@@ -228,6 +228,7 @@ fn config(upstream: SocketAddr, routes: Vec<Route>) -> Config {
         },
     };
     Config {
+        aws: None,
         file: None,
         watched: vec![],
         workers: None,

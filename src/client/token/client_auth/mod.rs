@@ -1,6 +1,5 @@
 //! How a token request authenticates its client (RFC 6749 2.3, RFC 7523 2.2).
 
-mod assertion;
 mod own_key;
 
 use std::sync::Arc;
@@ -11,10 +10,9 @@ use http::HeaderValue;
 use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
 
-pub use self::assertion::Assertion;
 use self::own_key::OwnKey;
 use crate::client::token::FetchError;
-use crate::client::token::request::{blocking, load};
+use crate::client::token::request::{Endpoint, blocking};
 use crate::clock::UnixTime;
 use crate::config::{ClientAuthentication, FederatedAssertion, OAuthClient};
 use crate::secret::{Secret, SecretSource};
@@ -38,19 +36,6 @@ pub(super) struct Proof {
     pub(super) authorization: Option<HeaderValue>,
 }
 
-/// The source of a federated assertion; `None` for other clients.
-pub(super) fn assertion(client: &OAuthClient) -> Option<Arc<dyn Assertion>> {
-    match &client.authentication {
-        ClientAuthentication::Federated(FederatedAssertion::File(path)) => {
-            Some(Arc::new(SecretSource::File(path.clone())))
-        }
-        ClientAuthentication::SecretPost(_)
-        | ClientAuthentication::SecretBasic(_)
-        | ClientAuthentication::PrivateKeyJwt(_)
-        | ClientAuthentication::None => None,
-    }
-}
-
 impl Means {
     /// What can be kept between requests, read at once. Blocks on small files; `None` if it cannot
     /// be had now, or is another for each request.
@@ -66,29 +51,32 @@ impl Means {
         }
     }
 
-    /// The same without blocking the runtime, and for each kind of client.
+    /// The same without blocking the runtime, and for each kind of client. An assertion that somebody
+    /// else issues is asked for each time.
     pub(super) async fn read(
         client: &OAuthClient,
-        assertion: Option<&dyn Assertion>,
-        now: UnixTime,
+        endpoint: &dyn Endpoint,
     ) -> Result<Self, FetchError> {
-        match (&client.authentication, assertion) {
-            (_, Some(assertion)) => Ok(Self::Assertion(assertion.assertion(now).await?)),
-            (
-                ClientAuthentication::SecretPost(secret)
-                | ClientAuthentication::SecretBasic(secret),
-                None,
-            ) => Ok(Self::Secret(load(secret).await?)),
-            (ClientAuthentication::PrivateKeyJwt(definition), None) => {
+        match &client.authentication {
+            ClientAuthentication::SecretPost(secret)
+            | ClientAuthentication::SecretBasic(secret) => {
+                Ok(Self::Secret(endpoint.load(secret).await?))
+            }
+            ClientAuthentication::PrivateKeyJwt(definition) => {
                 let definition = definition.clone();
                 let key = blocking(move || OwnKey::read(&definition))
                     .await
                     .map_err(|ended| FetchError::Client(ended.to_string()))??;
                 Ok(Self::Key(Arc::new(key)))
             }
-            (ClientAuthentication::Federated(_) | ClientAuthentication::None, None) => {
-                Ok(Self::Nothing)
+            ClientAuthentication::Federated(FederatedAssertion::File(path)) => {
+                let file = SecretSource::File(path.clone());
+                Ok(Self::Assertion(endpoint.load(&file).await?))
             }
+            ClientAuthentication::Federated(FederatedAssertion::AwsSts(wanted)) => {
+                Ok(Self::Assertion(endpoint.web_identity_token(wanted).await?))
+            }
+            ClientAuthentication::None => Ok(Self::Nothing),
         }
     }
 

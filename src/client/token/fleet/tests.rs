@@ -266,7 +266,10 @@ impl Sidecar {
     async fn age(&self) -> u64 {
         match self.granted().await.unwrap().life_from {
             LifeFrom::Fleet { age } => age.as_secs(),
-            own @ (LifeFrom::ExpiresIn | LifeFrom::Exp | LifeFrom::Unstated) => panic!("{own:?}"),
+            own @ (LifeFrom::ExpiresIn
+            | LifeFrom::Exp
+            | LifeFrom::Expiration
+            | LifeFrom::Unstated) => panic!("{own:?}"),
         }
     }
 }

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use self::state_file::{State, StateFile};
 use crate::client::outgoing::Fetched;
 use crate::client::token::granting::Asks;
-use crate::client::token::request::{Endpoint, Requester, blocking, load};
+use crate::client::token::request::{Endpoint, Requester, blocking};
 use crate::client::token::{Bearer, Fetch, FetchError, Granted, answer};
 use crate::clock::UnixTime;
 use crate::config::{Freshness, OAuthClient, RefreshToken};
@@ -67,7 +67,8 @@ impl Refreshing {
 
     /// What the state file or else the configuration holds, if it is not the refused one.
     async fn read(&self, refused: Option<&Held>) -> Result<Option<Held>, FetchError> {
-        let configured = load(&self.definition.refresh_token).await?;
+        let endpoint = self.requester.endpoint();
+        let configured = endpoint.load(&self.definition.refresh_token).await?;
         let lineage = lineage(&self.definition.client, &configured);
         let written = match self.state_file.clone() {
             Some(file) => blocking(move || file.load())

@@ -327,11 +327,17 @@ impl<C: Send + Sync + 'static> Drop for Fetching<C> {
 /// token is not acceptable), OpenID Connect Core 3.1.2.6; Entra says `interaction_required` too
 /// where a policy wants another factor.
 fn refused(error: &FetchError) -> Option<&'static str> {
-    let FetchError::Refused {
-        code: Some(code), ..
-    } = error
-    else {
-        return None;
+    let code = match error {
+        FetchError::Refused {
+            code: Some(code), ..
+        } => code,
+        FetchError::Aws(error) => return error.refuses_user(),
+        FetchError::Refused { code: None, .. }
+        | FetchError::Secret(_)
+        | FetchError::Client(_)
+        | FetchError::Actor
+        | FetchError::NoAnswer(_)
+        | FetchError::Unusable(_) => return None,
     };
     match code.as_str() {
         "invalid_grant" | "invalid_request" => {

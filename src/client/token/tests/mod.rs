@@ -19,16 +19,17 @@ use url::Url;
 
 use super::request::Endpoint;
 use super::{Attached, Credentials, For};
+use crate::client::aws::AwsError;
 use crate::client::jwks::Background;
 use crate::client::outgoing::{FetchError, Fetched};
 use crate::clock::Clock;
 use crate::config::{
     ClientAuthentication, ClientCredentials, CredentialKind, CredentialSource, Freshness,
-    OAuthClient,
+    OAuthClient, WebIdentityToken,
 };
 use crate::gate::Boxed;
 use crate::reason::{Denial, Failure, Refusal};
-use crate::secret::{Secret, SecretSource};
+use crate::secret::{Secret, SecretError, SecretSource};
 use crate::telemetry::Telemetry;
 
 type Answer = Result<Fetched, FetchError>;
@@ -79,6 +80,27 @@ impl Scripted {
 }
 
 impl Endpoint for Scripted {
+    fn send(&self, request: Request<Bytes>) -> Boxed<'_, Answer> {
+        let path = request.uri().to_string();
+        self.seen
+            .lock()
+            .unwrap()
+            .push((vec![(path, String::new())], None));
+        let answer = self.script.lock().unwrap().pop_front();
+        Box::pin(async { answer.unwrap_or(Err(FetchError::Timeout)) })
+    }
+
+    fn load<'l>(&'l self, source: &'l SecretSource) -> Boxed<'l, Result<Secret, SecretError>> {
+        Box::pin(async move { source.load() })
+    }
+
+    fn web_identity_token<'w>(
+        &'w self,
+        _wanted: &'w WebIdentityToken,
+    ) -> Boxed<'w, Result<Secret, AwsError>> {
+        Box::pin(async { Err(AwsError::NoKeys) })
+    }
+
     fn post<'p>(
         &'p self,
         _url: &'p Url,
@@ -217,6 +239,7 @@ async fn attach_for(
     let call = For {
         headers,
         user: None,
+        guarded: true,
     };
     credentials.attach(list, &call).await
 }
@@ -225,6 +248,7 @@ async fn replace(credentials: &Credentials, refused: &Attached) -> Option<Attach
     let call = For {
         headers: &HeaderMap::new(),
         user: None,
+        guarded: true,
     };
     credentials.replace(refused, &call).await
 }

@@ -1,5 +1,6 @@
 //! Credential sources as written. A kind of more than a few keys has its own file.
 
+mod aws;
 mod client;
 mod client_credentials;
 mod refresh_token;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use super::super::forms::{NonEmpty, Text};
 use super::Secret;
 
+pub(in crate::config) use self::aws::*;
 pub(in crate::config) use self::client::*;
 pub(in crate::config) use self::client_credentials::*;
 pub(in crate::config) use self::refresh_token::*;
@@ -33,6 +35,8 @@ pub(in crate::config) enum Credential {
     ApiKey(ApiKey),
     /// User and password (RFC 7617).
     Basic(Basic),
+    /// Requests are signed for AWS (Signature Version 4).
+    Aws(Box<Aws>),
     /// The caller's own `Authorization`, unchanged.
     PassThrough(PassThrough),
 }

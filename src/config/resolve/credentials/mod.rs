@@ -1,5 +1,6 @@
 //! Credential sources. A kind of more than a few keys has its own file.
 
+mod aws;
 mod client;
 mod client_auth;
 mod client_credentials;
@@ -49,6 +50,11 @@ impl Resolver<'_> {
                     })
                 }
                 raw::Credential::Basic(raw) => self.basic(raw, &path),
+                raw::Credential::Aws(raw) => {
+                    self.names.signing.push(name.clone());
+                    self.aws(&raw, &path)
+                        .map(|aws| CredentialKind::Aws(Box::new(aws)))
+                }
                 raw::Credential::PassThrough(raw::PassThrough {}) => {
                     Some(CredentialKind::PassThrough)
                 }
@@ -73,7 +79,7 @@ impl Resolver<'_> {
         }
         let at = path.key("password");
         let (password, text) = self.secret(&raw.password, &at)?;
-        if text.expose().contains(char::is_control) {
+        if text.is_some_and(|text| text.expose().contains(char::is_control)) {
             self.mistakes.push(
                 &at,
                 "a password of HTTP Basic has no control characters (RFC 7617 2)",

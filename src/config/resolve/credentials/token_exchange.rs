@@ -129,6 +129,7 @@ impl Resolver<'_> {
                 | CredentialKind::RefreshToken(_)
                 | CredentialKind::StaticToken { .. } => {}
                 CredentialKind::TokenExchange(_)
+                | CredentialKind::Aws(_)
                 | CredentialKind::ApiKey { .. }
                 | CredentialKind::Basic { .. }
                 | CredentialKind::PassThrough => self.mistakes.push(

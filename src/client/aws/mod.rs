@@ -1,0 +1,57 @@
+//! AWS without its SDK: signatures, where key sets come from, and the few calls we make ourselves.
+
+mod api;
+mod container;
+mod identity_pool;
+mod keys;
+mod own;
+mod secrets_manager;
+pub mod sigv4;
+mod sts;
+
+use std::time::{Duration, UNIX_EPOCH};
+
+pub use self::api::AwsError;
+pub use self::container::body as container_body;
+pub(in crate::client) use self::identity_pool::keys_for as pool_keys_for;
+pub use self::keys::AwsKeys;
+pub use self::own::Process;
+pub(in crate::client) use self::own::fetch as fetch_own;
+use crate::client::token::{Granted, LifeFrom};
+use crate::clock::UnixTime;
+
+/// The life of keys that do not end by themselves: a hundred years.
+const NO_END: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// A key set as a source gave it.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::client) struct Issued {
+    pub(in crate::client) keys: AwsKeys,
+    /// When AWS stops to accept it; `None`: when somebody says so.
+    pub(in crate::client) until: Option<UnixTime>,
+}
+
+impl Issued {
+    /// As the freshness engine has it, asked for at `now`.
+    pub(in crate::client) fn granted(self, now: UnixTime) -> Result<Granted<AwsKeys>, AwsError> {
+        let (life, life_from) = match self.until {
+            Some(until) => (Duration::from_secs(until.since(now)), LifeFrom::Expiration),
+            None => (NO_END, LifeFrom::Unstated),
+        };
+        if life.is_zero() {
+            return Err(AwsError::Expired);
+        }
+        Ok(Granted {
+            credential: self.keys,
+            life,
+            life_from,
+            scope: None,
+        })
+    }
+}
+
+/// A moment of RFC 3339, in UTC.
+fn instant(text: &str) -> Option<UnixTime> {
+    let at = humantime::parse_rfc3339(text).ok()?;
+    Some(UnixTime(at.duration_since(UNIX_EPOCH).ok()?.as_secs()))
+}

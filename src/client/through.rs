@@ -1,0 +1,109 @@
+//! What our own calls for credentials go through: the outgoing client, and the one way to load a
+//! secret, from the environment, files or AWS Secrets Manager.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request};
+use url::Url;
+
+use crate::client::aws::{AwsError, Process};
+use crate::client::outgoing::{self, Fetched, Outgoing};
+use crate::client::token::{ANSWER_WITHIN, Endpoint, LARGEST_ANSWER};
+use crate::clock::Clock;
+use crate::config::{Config, WebIdentityToken};
+use crate::gate::Boxed;
+use crate::secret::{Secret, SecretError, SecretSource};
+
+/// The outgoing client, and what this process is to AWS, if anything. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Through {
+    outgoing: Outgoing,
+    process: Option<Arc<Process>>,
+}
+
+impl Through {
+    /// With the AWS keys that the config found. Asks nobody yet.
+    #[must_use]
+    pub fn new(config: &Config, outgoing: Outgoing, clock: &Arc<dyn Clock>) -> Self {
+        let alone = Self {
+            outgoing,
+            process: None,
+        };
+        let process = config.aws.clone().map(|keys| {
+            // the process's own keys are never behind keys of the process
+            let through = Arc::new(alone.clone());
+            Arc::new(Process::new(keys, through, Arc::clone(clock)))
+        });
+        Self { process, ..alone }
+    }
+
+    /// The secret as it is now, without blocking the runtime.
+    pub async fn load(&self, source: &SecretSource) -> Result<Secret, SecretError> {
+        let secret = match source {
+            SecretSource::Aws(secret) => secret,
+            SecretSource::File(_) | SecretSource::Env(_) | SecretSource::Literal(_) => {
+                return load_here(source).await;
+            }
+        };
+        let elsewhere = |why: String| SecretError::Aws {
+            id: secret.id.clone(),
+            why,
+        };
+        let Some(process) = &self.process else {
+            return Err(elsewhere("this process has no AWS keys".to_owned()));
+        };
+        let fetched = process.secret(secret).await;
+        fetched.map_err(|error| elsewhere(error.to_string()))
+    }
+}
+
+/// A secret of this machine: its file may be on a slow mount.
+async fn load_here(source: &SecretSource) -> Result<Secret, SecretError> {
+    match source {
+        SecretSource::File(path) => {
+            let file = source.clone();
+            match tokio::task::spawn_blocking(move || file.load()).await {
+                Ok(loaded) => loaded,
+                Err(ended) => Err(SecretError::File {
+                    path: path.clone(),
+                    source: std::io::Error::other(ended),
+                }),
+            }
+        }
+        SecretSource::Env(_) | SecretSource::Literal(_) | SecretSource::Aws(_) => source.load(),
+    }
+}
+
+impl Endpoint for Through {
+    fn post<'p>(
+        &'p self,
+        url: &'p Url,
+        form: &'p [(&'p str, &'p str)],
+        authorization: Option<HeaderValue>,
+    ) -> Boxed<'p, Result<Fetched, outgoing::FetchError>> {
+        let post = self
+            .outgoing
+            .post_form(url, form, authorization, ANSWER_WITHIN, LARGEST_ANSWER);
+        Box::pin(post)
+    }
+
+    fn send(&self, request: Request<Bytes>) -> Boxed<'_, Result<Fetched, outgoing::FetchError>> {
+        let sent = self.outgoing.send(request, ANSWER_WITHIN, LARGEST_ANSWER);
+        Box::pin(sent)
+    }
+
+    fn load<'l>(&'l self, source: &'l SecretSource) -> Boxed<'l, Result<Secret, SecretError>> {
+        Box::pin(self.load(source))
+    }
+
+    fn web_identity_token<'w>(
+        &'w self,
+        wanted: &'w WebIdentityToken,
+    ) -> Boxed<'w, Result<Secret, AwsError>> {
+        Box::pin(async move {
+            let process = self.process.as_ref().ok_or(AwsError::NoKeys)?;
+            Ok(process.web_identity_token(wanted).await?.0)
+        })
+    }
+}

@@ -1,0 +1,247 @@
+//! `kind = "aws"`: no header is written, the finished request is signed (Signature Version 4).
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http::request::Parts;
+use serde_json::Value;
+
+use crate::client::aws::sigv4::{self, NotSigned, Payload, Scope};
+use crate::client::aws::{AwsKeys, fetch_own, pool_keys_for};
+use crate::client::token::attached::Attachment;
+use crate::client::token::request::Endpoint;
+use crate::client::token::source::{Absent, Means, Nothing};
+use crate::client::token::{
+    Fetch, FetchError, FetchFor, For, Grant, Granted, Setup, SubjectToken, Subjects,
+};
+use crate::clock::{Clock, UnixTime};
+use crate::config::{AwsCredential, AwsKeySource, Freshness, IdentityPool};
+use crate::gate::Boxed;
+use crate::reason::{Denial, Failure, Refusal};
+
+/// Most users whose keys are kept at once.
+const MOST_USERS: usize = 10_000;
+
+/// The keys a request is signed with, and for whom.
+#[derive(Clone, Debug)]
+pub(super) struct Signer {
+    definition: Arc<AwsCredential>,
+    keys: Arc<AwsKeys>,
+    clock: Arc<dyn Clock>,
+    /// Whether nobody on the way to the target can change what is not signed.
+    guarded: bool,
+}
+
+impl Signer {
+    /// Signs a finished head, each time by the moment it is.
+    pub(super) fn sign(&self, head: &mut Parts, body: Option<&Bytes>) -> Result<(), Refusal> {
+        let payload = match body {
+            Some(bytes) => Payload::Whole(bytes),
+            None => Payload::Streamed {
+                guarded: self.guarded,
+            },
+        };
+        let scope = Scope {
+            region: &self.definition.region,
+            service: &self.definition.service,
+        };
+        let signed = sigv4::sign(head, payload, &self.keys, scope, self.clock.now());
+        signed.map_err(|why| match why {
+            NotSigned::NotKept => Denial::BodyTooLarge.into(),
+            NotSigned::SignedChunks => Denial::RequestMalformed.into(),
+            NotSigned::Unwritable => Failure::InternalError.into(),
+        })
+    }
+}
+
+/// A source of our own keys, kept fresh.
+#[derive(Debug)]
+pub(super) struct Signing {
+    definition: Arc<AwsCredential>,
+    asking: Arc<AskingKeys>,
+    grant: Arc<Grant<AwsKeys>>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Where the keys come from, and through what they are asked for.
+#[derive(Debug)]
+pub(super) struct AskingKeys {
+    source: AwsKeySource,
+    endpoint: Mutex<Arc<dyn Endpoint>>,
+}
+
+impl AskingKeys {
+    pub(super) fn new(source: AwsKeySource, endpoint: Arc<dyn Endpoint>) -> Self {
+        Self {
+            source,
+            endpoint: Mutex::new(endpoint),
+        }
+    }
+
+    fn endpoint(&self) -> MutexGuard<'_, Arc<dyn Endpoint>> {
+        self.endpoint.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Fetch<AwsKeys> for AskingKeys {
+    fn fetch(&self, now: UnixTime) -> Boxed<'_, Result<Granted<AwsKeys>, FetchError>> {
+        let endpoint = Arc::clone(&self.endpoint());
+        Box::pin(async move {
+            let issued = fetch_own(&self.source, &*endpoint).await?;
+            Ok(issued.granted(now)?)
+        })
+    }
+}
+
+impl Signing {
+    /// Takes over what `previous` holds if it is the same.
+    pub(super) fn start(
+        name: Arc<str>,
+        definition: &AwsCredential,
+        source: &AwsKeySource,
+        means: &Means<'_>,
+        previous: Option<&Self>,
+    ) -> Self {
+        let endpoint = Arc::clone(means.endpoint);
+        // kept keys are read anew: a changed file means a reload
+        let issued = !matches!(source, AwsKeySource::Kept { .. });
+        let kept = previous.filter(|previous| issued && previous.asking.source == *source);
+        let (asking, grant) = if let Some(kept) = kept {
+            *kept.asking.endpoint() = endpoint;
+            (Arc::clone(&kept.asking), Arc::clone(&kept.grant))
+        } else {
+            let asking = Arc::new(AskingKeys::new(source.clone(), endpoint));
+            let grant = Grant::new(
+                name,
+                "aws",
+                Freshness::default(),
+                Arc::clone(&asking) as Arc<dyn Fetch<AwsKeys>>,
+                Arc::clone(means.clock),
+                Arc::clone(means.telemetry),
+            );
+            (asking, Arc::new(grant))
+        };
+        let drive = Arc::clone(&grant).drive(means.stop.clone());
+        means.background.tasks.spawn(drive);
+        Self {
+            definition: Arc::new(definition.clone()),
+            asking,
+            grant,
+            clock: Arc::clone(means.clock),
+        }
+    }
+
+    pub(super) async fn attach(&self, call: &For<'_>) -> Result<Attachment, Nothing> {
+        match self.grant.find().await {
+            Ok(keys) => Ok(Attachment::Signature(Signer {
+                definition: Arc::clone(&self.definition),
+                keys,
+                clock: Arc::clone(&self.clock),
+                guarded: call.guarded,
+            })),
+            Err(pause) => Err(Nothing {
+                retry_after: Some(pause),
+            }),
+        }
+    }
+
+    pub(super) async fn replace(&self, refused: &Attachment) -> Option<Attachment> {
+        let Attachment::Signature(refused) = refused else {
+            return None;
+        };
+        let keys = self.grant.replace(|keys| *keys == *refused.keys).await?;
+        Some(Attachment::Signature(Signer {
+            keys,
+            ..refused.clone()
+        }))
+    }
+
+    pub(super) fn report(&self) -> Value {
+        self.grant.report()
+    }
+}
+
+/// The keys of users, from an identity pool.
+#[derive(Debug)]
+pub(super) struct PoolSigning {
+    definition: Arc<AwsCredential>,
+    subjects: Arc<Subjects<AwsKeys>>,
+    clock: Arc<dyn Clock>,
+}
+
+/// An identity pool, and through what it is asked.
+#[derive(Debug)]
+struct AskingPool {
+    pool: IdentityPool,
+    endpoint: Arc<dyn Endpoint>,
+}
+
+impl FetchFor<AwsKeys> for AskingPool {
+    fn fetch_for<'f>(
+        &'f self,
+        subject: &'f SubjectToken,
+        now: UnixTime,
+    ) -> Boxed<'f, Result<Granted<AwsKeys>, FetchError>> {
+        Box::pin(async move {
+            let issued = pool_keys_for(&self.pool, subject.expose(), &*self.endpoint).await?;
+            Ok(issued.granted(now)?)
+        })
+    }
+}
+
+impl PoolSigning {
+    pub(super) fn start(
+        name: Arc<str>,
+        definition: &AwsCredential,
+        pool: &IdentityPool,
+        means: &Means<'_>,
+    ) -> Self {
+        let asking = AskingPool {
+            pool: pool.clone(),
+            endpoint: Arc::clone(means.endpoint),
+        };
+        let subjects = Arc::new(Subjects::new(Setup {
+            name,
+            kind: "aws",
+            most: MOST_USERS,
+            freshness: Freshness::default(),
+            fetch: Arc::new(asking),
+            clock: means.clock,
+            telemetry: means.telemetry,
+            background: means.background,
+        }));
+        let sweep = Arc::clone(&subjects).sweep(means.stop.clone());
+        means.background.tasks.spawn(sweep);
+        Self {
+            definition: Arc::new(definition.clone()),
+            subjects,
+            clock: Arc::clone(means.clock),
+        }
+    }
+
+    pub(super) async fn attach(&self, call: &For<'_>) -> Result<Attachment, Absent> {
+        let user = call.user.ok_or(Absent::NoUser)?;
+        Ok(Attachment::Signature(Signer {
+            definition: Arc::clone(&self.definition),
+            keys: self.subjects.find(user).await?,
+            clock: Arc::clone(&self.clock),
+            guarded: call.guarded,
+        }))
+    }
+
+    pub(super) async fn replace(&self, refused: &Attachment, call: &For<'_>) -> Option<Attachment> {
+        let Attachment::Signature(refused) = refused else {
+            return None;
+        };
+        let is_refused = |keys: &AwsKeys| *keys == *refused.keys;
+        let keys = self.subjects.replace(call.user?, is_refused).await?;
+        Some(Attachment::Signature(Signer {
+            keys,
+            ..refused.clone()
+        }))
+    }
+
+    pub(super) fn report(&self) -> Value {
+        self.subjects.report()
+    }
+}

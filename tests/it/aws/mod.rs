@@ -1,0 +1,4 @@
+//! AWS: signatures, key sets, identity pools, Secrets Manager.
+
+mod keys;
+mod sigv4;
