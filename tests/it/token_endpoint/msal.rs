@@ -128,7 +128,7 @@ impl Application {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn msals_client_and_gateposts_are_taken_by_the_same_checks() {
     let application = Application::new();
     let tenant = {
