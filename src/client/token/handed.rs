@@ -1,27 +1,43 @@
-//! Credentials handed to the app itself, which then sets the header: the token endpoint of egress.
+//! Credentials handed to the app itself, which then sets the header or signs: the token endpoint of
+//! egress.
 
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
+use crate::client::aws::AwsKeys;
 use crate::client::token::attached::Attachment;
 use crate::client::token::source::Source;
 use crate::client::token::{Attached, Credentials, For};
 use crate::clock::UnixTime;
-use crate::reason::{Denial, Refusal};
+use crate::reason::Refusal;
 
-/// A header that authenticates, as the app is told it.
+/// A credential, as the app is told it.
 #[derive(Clone, Debug)]
 pub struct Handed {
-    /// Its name, mostly `authorization`.
-    pub header: HeaderName,
-    /// Its value, sensitive.
-    pub value: HeaderValue,
-    /// It is never sent from then on; `None`: nobody said.
+    /// What it is.
+    pub what: HandedWhat,
+    /// It is never used from then on; `None`: nobody said.
     pub until: Option<UnixTime>,
 }
 
+/// What is handed out.
+#[derive(Clone, Debug)]
+pub enum HandedWhat {
+    /// A header that authenticates: its name, mostly `authorization`, and its sensitive value.
+    Header(HeaderName, HeaderValue),
+    /// Keys to sign with.
+    Keys(Arc<AwsKeys>),
+}
+
 impl Credentials {
+    /// Whether the source of this name signs: what it hands out are keys.
+    #[must_use]
+    pub fn signs(&self, name: &str) -> bool {
+        let source = self.by_name.get(name).and_then(|at| self.sources.get(*at));
+        matches!(source, Some(Source::Signing(_) | Source::PoolSigning(_)))
+    }
+
     /// What the source of this name has for this call.
     pub async fn hand_out(&self, name: &Arc<str>, call: &For<'_>) -> Result<Handed, Refusal> {
         let attached = self.attach(std::slice::from_ref(name), call).await?;
@@ -29,30 +45,31 @@ impl Credentials {
             .sources
             .get(attached.source)
             .and_then(|source| source.until(&attached, call));
-        match attached.what {
-            Attachment::Header(header, value) => Ok(Handed {
-                header,
-                value,
-                until,
-            }),
-            // it signs, and has no header
-            Attachment::Signature(_) => Err(Denial::EgressTargetRefused.into()),
-        }
+        let what = match attached.what {
+            Attachment::Header(name, value) => HandedWhat::Header(name, value),
+            Attachment::Signature(signer) => HandedWhat::Keys(signer.into_keys()),
+        };
+        Ok(Handed { what, until })
     }
 }
 
 impl Source {
     /// When what it has just attached ends, if it still holds it.
     fn until(&self, attached: &Attached, call: &For<'_>) -> Option<UnixTime> {
-        let Attachment::Header(_name, value) = &attached.what else {
-            return None;
-        };
-        match self {
-            Self::ClientCredentials(granting) => granting.until(value),
-            Self::RefreshToken(granting) => granting.until(value),
-            Self::TokenExchange(exchanging) => exchanging.until(call.user?, value),
-            Self::Kept(_) | Self::Signing(_) | Self::PoolSigning(_) => None,
-            Self::PassThrough(_) => Some(call.user?.token.as_ref()?.expires_at()),
+        match (self, &attached.what) {
+            (Self::ClientCredentials(granting), Attachment::Header(_, value)) => {
+                granting.until(value)
+            }
+            (Self::RefreshToken(granting), Attachment::Header(_, value)) => granting.until(value),
+            (Self::TokenExchange(exchanging), Attachment::Header(_, value)) => {
+                exchanging.until(call.user?, value)
+            }
+            (Self::Signing(signing), Attachment::Signature(signer)) => signing.until(signer),
+            (Self::PoolSigning(signing), Attachment::Signature(signer)) => {
+                signing.until(call.user?, signer)
+            }
+            (Self::PassThrough(_), _) => Some(call.user?.token.as_ref()?.expires_at()),
+            (Self::Kept(_), _) | (_, Attachment::Header(..) | Attachment::Signature(_)) => None,
         }
     }
 }

@@ -38,7 +38,7 @@ use self::client_credentials::Asking;
 pub use self::fetch::{Fetch, FetchError, Granted, LifeFrom, UNSTATED_LIFE};
 use self::fleet::Store;
 pub use self::grant::Grant;
-pub use self::handed::Handed;
+pub use self::handed::{Handed, HandedWhat};
 use self::refresh_token::Refreshing;
 pub use self::request::Endpoint;
 use self::request::Requester;

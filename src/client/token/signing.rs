@@ -12,7 +12,7 @@ use crate::client::token::attached::Attachment;
 use crate::client::token::request::Endpoint;
 use crate::client::token::source::{Absent, Means, Nothing};
 use crate::client::token::{
-    Fetch, FetchError, FetchFor, For, Grant, Granted, Setup, SubjectToken, Subjects,
+    Fetch, FetchError, FetchFor, For, Grant, Granted, Setup, SubjectToken, Subjects, User,
 };
 use crate::clock::{Clock, UnixTime};
 use crate::config::{AwsCredential, AwsKeySource, Freshness, IdentityPool};
@@ -33,6 +33,11 @@ pub(super) struct Signer {
 }
 
 impl Signer {
+    /// What it signs with.
+    pub(super) fn into_keys(self) -> Arc<AwsKeys> {
+        self.keys
+    }
+
     /// Signs a finished head, each time by the moment it is.
     pub(super) fn sign(&self, head: &mut Parts, body: Option<&Bytes>) -> Result<(), Refusal> {
         let payload = match body {
@@ -156,6 +161,11 @@ impl Signing {
         }))
     }
 
+    /// When the keys of this signer end, if they are the current ones and end at all.
+    pub(super) fn until(&self, signer: &Signer) -> Option<UnixTime> {
+        self.grant.until(|keys| *keys == *signer.keys)
+    }
+
     pub(super) fn report(&self) -> Value {
         self.grant.report()
     }
@@ -239,6 +249,11 @@ impl PoolSigning {
             keys,
             ..refused.clone()
         }))
+    }
+
+    /// When the keys of this signer end, if they are this user's current ones.
+    pub(super) fn until(&self, user: &User, signer: &Signer) -> Option<UnixTime> {
+        self.subjects.until(user, |keys| *keys == *signer.keys)
     }
 
     pub(super) fn report(&self) -> Value {

@@ -1,4 +1,5 @@
-//! `/.gatepost/token/<credential>`: a credential for an app that must set the header itself
+//! `/.gatepost/token/<credential>`: a credential for an app that must set the header itself, and
+//! `/.gatepost/aws/<credential>`: keys for an AWS SDK, which reads them as from a container's endpoint
 //! (DESIGN §9). Off by default. It hands out what every other answer of egress only uses, so whoever
 //! is not surely the app gets nothing, and is not told why.
 
@@ -7,11 +8,13 @@ use std::path::Path;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::request::Parts;
-use http::{HeaderMap, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::user;
-use crate::client::token::{For, Handed};
+use crate::client::aws::container_body;
+use crate::client::token::{For, HandedWhat};
+use crate::clock::UnixTime;
 use crate::config::TokenEndpoint;
 use crate::reason::{Denial, Failure, Refusal};
 use crate::request::forwarded::states_origin;
@@ -44,13 +47,19 @@ pub(super) async fn answer(
     }
     refuse_others(&head.headers)?;
     authenticate(settings, &head.headers).await?;
-    let known = rest.strip_prefix("token/").and_then(|name| {
-        let mut known = settings.credentials.iter();
-        known.find(|known| ***known == *name)
-    });
-    let Some(name) = known else {
+    let (form, name) = rest.split_once('/').unwrap_or_default();
+    let Some(name) = settings.credentials.iter().find(|known| ***known == *name) else {
         return Err(nothing("it names no credential of the list"));
     };
+    if form
+        != if world.credentials.signs(name) {
+            "aws"
+        } else {
+            "token"
+        }
+    {
+        return Err(nothing("the credential has another form"));
+    }
     account.lent(name);
     let user = user::of_handle(world, &head.headers)?;
     let call = For {
@@ -60,23 +69,38 @@ pub(super) async fn answer(
         guarded: false,
     };
     let handed = world.credentials.hand_out(name, &call).await?;
+    let now = world.clock.now();
+    let told = match &handed.what {
+        HandedWhat::Header(header, value) => {
+            told(header, value, handed.until, now).ok_or(Failure::InternalError)?
+        }
+        // keys that do not end are asked for again all the same
+        HandedWhat::Keys(keys) => {
+            let hour = now.plus(3600);
+            container_body(keys, handed.until.map_or(hour, |until| until.min(hour)))
+        }
+    };
     account.attached();
-    let told = told(&handed, world.clock.now().0).ok_or(Failure::InternalError)?;
     Ok(Plain::json(StatusCode::OK, &told).respond(&head.method))
 }
 
 /// RFC 6749 5.1 for a bearer token, else the header itself.
-fn told(handed: &Handed, now: u64) -> Option<Value> {
-    let value = handed.value.to_str().ok()?;
+fn told(
+    header: &HeaderName,
+    value: &HeaderValue,
+    until: Option<UnixTime>,
+    now: UnixTime,
+) -> Option<Value> {
+    let value = value.to_str().ok()?;
     let token = value
         .strip_prefix("Bearer ")
-        .filter(|_token| handed.header == header::AUTHORIZATION);
+        .filter(|_token| *header == header::AUTHORIZATION);
     let mut told = match token {
         Some(token) => json!({ "access_token": token, "token_type": "Bearer" }),
-        None => json!({ "header": handed.header.as_str(), "value": value }),
+        None => json!({ "header": header.as_str(), "value": value }),
     };
-    if let (Some(until), Some(told)) = (handed.until, told.as_object_mut()) {
-        told.insert("expires_in".to_owned(), until.0.saturating_sub(now).into());
+    if let (Some(until), Some(told)) = (until, told.as_object_mut()) {
+        told.insert("expires_in".to_owned(), until.since(now).into());
     }
     Some(told)
 }
@@ -142,10 +166,7 @@ fn nothing(why: &'static str) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
-
     use super::*;
-    use crate::clock::UnixTime;
 
     #[test]
     fn whoever_is_on_another_machine_is_a_stranger() {
@@ -166,12 +187,13 @@ mod tests {
     #[test]
     fn a_bearer_token_is_told_as_a_token_endpoint_would_and_a_key_as_its_header() {
         let said = |header: &'static str, value: &'static str, until: Option<u64>| {
-            let handed = Handed {
-                header: HeaderName::from_static(header),
-                value: HeaderValue::from_static(value),
-                until: until.map(UnixTime),
-            };
-            told(&handed, 1000).unwrap()
+            told(
+                &HeaderName::from_static(header),
+                &HeaderValue::from_static(value),
+                until.map(UnixTime),
+                UnixTime(1000),
+            )
+            .unwrap()
         };
         assert_eq!(
             said("authorization", "Bearer t", Some(1300)),

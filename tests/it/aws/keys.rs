@@ -12,7 +12,7 @@ use crate::support::http::{Call, Reply};
 use crate::support::upstream::{Upstream, json as answer_json, status};
 
 /// Targets at this AWS, their calls signed by `credential`.
-fn config(aws: &str, credential: &str) -> String {
+pub(super) fn config(aws: &str, credential: &str) -> String {
     let target = |service: &str| {
         format!(
             r#"
@@ -59,7 +59,7 @@ async fn is_called(gatepost: &Gatepost, arn: &str) {
     assert!(reply.text().contains(arn), "{}", reply.text());
 }
 
-fn keys_of_user(aws: &Counterpart) -> [(&str, &str); 3] {
+pub(super) fn keys_of_user(aws: &Counterpart) -> [(&str, &str); 3] {
     [
         ("AWS_REGION", "eu-west-1"),
         ("AWS_ACCESS_KEY_ID", said(aws, "access_key_id")),

@@ -55,6 +55,16 @@ pub(crate) async fn aws() -> Option<Counterpart> {
     Some(start(python("aws.py")?).await)
 }
 
+/// The AWS SDK for Python; its container's endpoint and the file with what it says there.
+pub(crate) async fn aws_sdk(order: Value, endpoint: &str, said: &Path) -> Option<Value> {
+    let mut command = python("aws_sdk.py")?;
+    command
+        .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", endpoint)
+        .env("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", said)
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    Some(converse(command, order).await)
+}
+
 /// botocore's signatures: order and outcomes as in `tests/counterparts/sigv4.py`.
 pub(crate) async fn sigv4(order: Value) -> Option<Value> {
     Some(converse(python("sigv4.py")?, order).await)

@@ -71,7 +71,8 @@ async fn assertions_of_each_kind_of_key_are_taken_and_each_is_new() {
         (client("ec", &rcgen::PKCS_ECDSA_P256_SHA256, "ES256"), ""),
     ];
     let metadata = clients.iter().map(|(client, _)| client.metadata.clone());
-    let provider = or_skip!(counterparts::oidc_provider_with(metadata.collect(), &Value::Null).await);
+    let provider =
+        or_skip!(counterparts::oidc_provider_with(metadata.collect(), &Value::Null).await);
     let directory = tempfile::tempdir().expect("a directory");
     let upstream = Upstream::start().await;
     for (client, more) in &clients {
