@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_util::either::Either;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::client::jwks::Background;
 use crate::client::token::fleet::Away;
@@ -49,6 +49,8 @@ pub(super) struct Connection {
 struct Open {
     connection: MultiplexedConnection,
     number: u64,
+    /// Ends its task with the last of us who uses it, whatever Redis still owes.
+    _driven: Arc<DropGuard>,
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +80,7 @@ impl Connection {
         };
         let mut login = RedisConnectionInfo::default()
             .set_db(config.database.into())
-            .set_lib_name("gatepost", env!("CARGO_PKG_VERSION"));
+            .set_skip_set_lib_name();
         if let Some(name) = &config.username {
             login = login.set_username(name);
         }
@@ -145,10 +147,7 @@ impl Connection {
         if let Some(open) = known.filter(|open| open.number > failed) {
             return Ok(open);
         }
-        let open = Open {
-            connection: self.connect().await?,
-            number: failed + 1,
-        };
+        let open = self.connect(failed + 1).await?;
         *self.current() = Some(open.clone());
         Ok(open)
     }
@@ -157,7 +156,7 @@ impl Connection {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn connect(&self) -> Result<MultiplexedConnection, Lost> {
+    async fn connect(&self, number: u64) -> Result<Open, Lost> {
         let host = self.endpoint.host.to_string();
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let tcp = TcpStream::connect((host, self.endpoint.port)).await?;
@@ -175,20 +174,24 @@ impl Connection {
         let opened: RedisResult<_> =
             MultiplexedConnection::new_with_config(&self.login, stream, config).await;
         let (connection, driver) = opened.map_err(Lost::Redis)?;
-        let stop = self.background.stop.clone();
+        let stop = self.background.stop.child_token();
+        let guard = Arc::new(stop.clone().drop_guard());
         self.background.tasks.spawn(async move {
             stop.run_until_cancelled(driver).await;
         });
-        Ok(connection)
+        Ok(Open {
+            connection,
+            number,
+            _driven: guard,
+        })
     }
 
-    /// Looks whether Redis is there, until `stop`.
-    pub(super) async fn probe(self: Arc<Self>, stop: CancellationToken) {
+    /// Looks whether Redis takes this command, until `stop`.
+    pub(super) async fn probe(self: Arc<Self>, command: Cmd, stop: CancellationToken) {
         let probing = async {
             loop {
-                let ping = redis::cmd("PING");
                 // what came of it is noted
-                drop(self.try_now::<String>(&ping).await);
+                drop(self.try_now::<redis::Value>(&command).await);
                 sleep(if self.is_up() == Some(true) {
                     PROBE_EVERY
                 } else {

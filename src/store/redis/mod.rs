@@ -11,7 +11,7 @@ mod seal;
 mod turns;
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::DropGuard;
 
 use self::connection::Connection;
-use self::seal::{LARGEST_SEALED, Seals};
+use self::seal::{LARGEST_SEALED, NotOurs, Seals};
 use crate::client::tls::Trust;
 use crate::client::token::fleet::{Away, Entry, Label, Store, Turn};
 use crate::clock::Clock;
@@ -44,6 +44,8 @@ pub struct Redis {
     connection: Arc<Connection>,
     clock: Arc<dyn Clock>,
     telemetry: Arc<Telemetry>,
+    /// What was not believed last: it is told once, however often it is looked at.
+    refused: Mutex<Option<(Label, Vec<u8>)>>,
     /// Ends the probe with the last world that holds this.
     _probing: DropGuard,
 }
@@ -56,7 +58,7 @@ impl Redis {
         means
             .background
             .tasks
-            .spawn(Arc::clone(&connection).probe(stop.clone()));
+            .spawn(Arc::clone(&connection).probe(turns::probe(config), stop.clone()));
         Ok(Arc::new(Self {
             config: config.clone(),
             trust: means.trust.clone(),
@@ -64,6 +66,7 @@ impl Redis {
             connection,
             clock: Arc::clone(means.clock),
             telemetry: Arc::clone(means.telemetry),
+            refused: Mutex::default(),
             _probing: stop.drop_guard(),
         }))
     }
@@ -101,7 +104,7 @@ impl Redis {
         let opened = match self.seals.open(label, &sealed) {
             Ok(opened) => opened,
             Err(why) => {
-                self.refuse(label, &why.to_string());
+                self.refuse(label, &sealed, why);
                 return Ok(None);
             }
         };
@@ -116,7 +119,13 @@ impl Redis {
         }))
     }
 
-    fn refuse(&self, label: &Label, why: &str) {
+    fn refuse(&self, label: &Label, sealed: &[u8], why: NotOurs) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = |(of, what): &(Label, Vec<u8>)| of == label && what == sealed;
+        if refused.as_ref().is_some_and(told) {
+            return;
+        }
+        *refused = Some((label.clone(), sealed.to_vec()));
         self.telemetry.metrics.redis_entry_refused();
         tracing::warn!(
             credential = &*label.credential,

@@ -8,6 +8,7 @@ use redis::Cmd;
 
 use super::Redis;
 use crate::client::token::fleet::{Away, Entry, Label, Turn};
+use crate::config;
 
 /// A turn that is not prolonged ends after this: whoever died is replaced.
 pub(super) const TURN: Duration = Duration::from_secs(3);
@@ -31,6 +32,18 @@ const KEEP: &str = "\
 if redis.pcall('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 return redis.call('DEL', KEYS[1])";
+
+/// Whether we may do here what we need to: a replica, an ACL without scripts or a full memory answer
+/// PING as well as any.
+const PROBE: &str = "\
+redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])
+return 1";
+
+/// What [`Connection::probe`](super::connection::Connection::probe) asks.
+pub(super) fn probe(config: &config::Redis) -> Cmd {
+    let keys = [format!("{}probe", config.prefix)];
+    eval(PROBE, &keys, &[&milliseconds(Duration::from_secs(1))])
+}
 
 impl Redis {
     pub(super) async fn take_turn(&self, label: &Label) -> Result<Option<Turn>, Away> {

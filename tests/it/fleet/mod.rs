@@ -22,7 +22,7 @@ const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const OTHER_KEY: &str = "/wECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// What a token lives, in seconds, where it is refreshed while a test waits: after half of it.
-const SHORT: u64 = 8;
+const SHORT: u64 = 4;
 
 /// The world of a fleet.
 struct World {
@@ -67,7 +67,7 @@ impl World {
                 token_url = "{token_url}/token/{name}"
                 client_id = "{name}"
                 client_secret = {{ insecure_literal = "s3cret-of-{name}" }}
-                refresh_before = "4s"
+                refresh_before = "2s"
                 [[egress_targets]]
                 name = "{name}"
                 url = "{target}"

@@ -162,3 +162,51 @@ async fn sealing_keys_are_rotated_without_a_further_request() {
     assert_eq!(world.asked(), 1);
     assert_eq!(sidecar.warned("not believed"), 0);
 }
+
+#[tokio::test]
+async fn the_documented_acl_is_enough_and_a_user_that_may_not_write_is_told_of_once() {
+    let redis = or_skip!(Redis::start().await);
+    let world = World::new(3600).await;
+    let docs = include_str!("../../../docs/fleet.md");
+    let rights = docs
+        .lines()
+        .find_map(|line| line.strip_prefix("user gatepost on >… "));
+    let rights: Vec<&str> = rights.expect("documented").split(' ').collect();
+    let as_user = |name: &str| {
+        world.config(&format!(
+            r#"
+            [redis]
+            url = "{}"
+            username = "{name}"
+            password = {{ env = "REDIS_PASSWORD" }}
+            sealing_keys = [{{ id = "k", secret = {{ insecure_literal = "{KEY}" }} }}]
+            "#,
+            redis.url()
+        ))
+    };
+    let secret = format!(">{PASSWORD}");
+    let user = ["ACL", "SETUSER", "gatepost", "on", secret.as_str()];
+    redis.cli(&[&user[..], &rights].concat());
+    let reader = [
+        "ACL",
+        "SETUSER",
+        "reader",
+        "on",
+        secret.as_str(),
+        "~*",
+        "+@read",
+    ];
+    redis.cli(&[&reader[..], &["+eval", "+select"]].concat());
+    let password = [("REDIS_PASSWORD", PASSWORD)];
+    let one = Sidecar(Gatepost::start_with(&as_user("gatepost"), &password).await);
+    let two = Sidecar(Gatepost::start_with(&as_user("gatepost"), &password).await);
+    for sidecar in [&one, &two] {
+        sidecar.redis_up(1).await;
+        assert_eq!(sidecar.sends().await, "s3cret-billing-1");
+        assert_eq!(sidecar.warned("redis"), 0);
+    }
+    let weak = Sidecar(Gatepost::start_with(&as_user("reader"), &password).await);
+    weak.redis_up(0).await;
+    assert_eq!(weak.sends().await, "s3cret-billing-2");
+    assert_eq!(weak.warned("redis is away"), 1);
+}

@@ -87,10 +87,11 @@ impl Redis {
         cli(self.port, &self.directory, self.secure, arguments)
     }
 
-    /// All keys.
+    /// All keys, but the probe's.
     pub(crate) fn keys(&self) -> Vec<String> {
         let output = String::from_utf8(self.cli(&["--scan"])).expect("names");
-        output.lines().map(str::to_owned).collect()
+        let keys = output.lines().filter(|key| !key.ends_with(":probe"));
+        keys.map(str::to_owned).collect()
     }
 
     /// The one key whose name ends so.
