@@ -483,6 +483,7 @@ mod tests {
         let source = |name: &str| CredentialSource {
             name: name.into(),
             kind: CredentialKind::PassThrough,
+            issuers: vec![],
         };
         assert_eq!(
             find(&[source("a"), source("b")], "c").unwrap_err(),

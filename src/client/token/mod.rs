@@ -66,11 +66,17 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 const NO_USER: &str = "This target is called for a user: pass on the X-Auth-Handle of the request that is \
                        being answered.";
 
+/// What the app is told of a user whose token is not for the source's endpoint or service.
+const OTHER_ISSUER: &str = "The user's token comes from an issuer that this credential source does not \
+                            name: it is sent to nobody.";
+
 /// All `[credentials.X]`, with the tokens they hold.
 #[derive(Debug)]
 pub struct Credentials {
     sources: Vec<Source>,
     by_name: HashMap<Arc<str>, usize>,
+    /// By source: the issuers whose users' tokens it may send.
+    issuers: Vec<Vec<Arc<str>>>,
     /// Ends this world's drivers; a source kept by the next world is driven from there.
     _stop: DropGuard,
 }
@@ -124,6 +130,10 @@ impl Credentials {
         let credentials = Self {
             sources: sources.iter().map(build).collect(),
             by_name,
+            issuers: sources
+                .iter()
+                .map(|source| source.issuers.clone())
+                .collect(),
             _stop: stop.clone().drop_guard(),
         };
         for source in &credentials.sources {
@@ -143,14 +153,19 @@ impl Credentials {
     /// other stands in for.
     pub async fn attach(&self, names: &[Arc<str>], call: &For<'_>) -> Result<Attached, Refusal> {
         let mut retry_after: Option<Duration> = None;
+        let mut out_of_order = false;
         let mut without_user = false;
         for &at in names.iter().filter_map(|name| self.by_name.get(name)) {
             let Some(source) = self.sources.get(at) else {
                 continue;
             };
+            if source.needs_user() && !self.may_send(at, call) {
+                return Err(Denial::EgressUserUnavailable(OTHER_ISSUER).into());
+            }
             match source.attach(call).await {
                 Ok(what) => return Ok(Attached { what, source: at }),
                 Err(Absent::Nothing(nothing)) => {
+                    out_of_order = true;
                     let sooner = retry_after.into_iter().chain(nothing.retry_after).min();
                     retry_after = sooner;
                 }
@@ -158,13 +173,23 @@ impl Credentials {
                 Err(Absent::Ends(refusal)) => return Err(refusal),
             }
         }
-        if without_user && retry_after.is_none() {
+        if without_user && !out_of_order {
             return Err(Denial::EgressUserUnavailable(NO_USER).into());
         }
         Err(Failure::EgressTokenUnavailable {
             retry_after: retry_after.unwrap_or_default().max(RETRY_AFTER),
         }
         .into())
+    }
+
+    /// Whether the token of the user behind the call, if there is one, comes from an issuer that this
+    /// source is for: nobody else's endpoint or service ever sees it.
+    fn may_send(&self, source: usize, call: &For<'_>) -> bool {
+        let user = call.user.filter(|user| user.token.is_some());
+        let issuers = self.issuers.get(source);
+        user.is_none_or(|user| {
+            issuers.is_some_and(|issuers| issuers.contains(&user.proven.principal.issuer))
+        })
     }
 
     /// The name of the source this came from.

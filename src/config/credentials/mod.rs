@@ -24,6 +24,9 @@ pub struct CredentialSource {
     pub name: Arc<str>,
     /// What it does.
     pub kind: CredentialKind,
+    /// The issuers whose users' tokens it may send, by name: to its endpoint, or to the target. Empty
+    /// if it sends none.
+    pub issuers: Vec<Arc<str>>,
 }
 
 /// Where an egress credential comes from.

@@ -57,6 +57,8 @@ pub(super) struct Names {
     pub(super) credentials: Vec<String>,
     /// Those of them that sign requests.
     pub(super) signing: Vec<String>,
+    /// Those of them that make their credential from a user's token.
+    pub(super) of_users: Vec<String>,
 }
 
 impl Names {
@@ -82,6 +84,7 @@ impl Names {
             upstreams: names("upstreams"),
             credentials: names("credentials"),
             signing: Vec::new(),
+            of_users: Vec::new(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::super::error::KeyPath;
+use super::super::forms::{NonEmpty, Text};
 use super::super::raw::{self, Auth, Names, Part};
 use super::{Known, Resolver};
 use crate::authn::PrincipalKind;
@@ -76,6 +77,7 @@ impl Resolver<'_> {
         let access = self.access(&raw, path);
         let forward = self.forward(&raw, path);
         let cors = self.cors(&raw, access.as_ref(), path);
+        self.replaced_for_users(access.as_ref(), forward.as_ref(), path);
         let raw::Route {
             hosts,
             path: pattern,
@@ -177,21 +179,32 @@ impl Resolver<'_> {
                     None
                 }
                 _several => {
-                    let all: Vec<String> = self
-                        .names
-                        .issuers
-                        .iter()
-                        .map(|name| format!("{name:?}"))
-                        .collect();
+                    let fix = self.name_issuers();
                     self.mistakes.push(
                         &at,
                         "missing: with two or more issuers each protected route names its own",
-                        format!("write issuers = [{}], or fewer of them", all.join(", ")),
+                        fix,
                     );
                     None
                 }
             };
         };
+        Some(self.stated_issuers(stated, &at))
+    }
+
+    /// How to write some of the issuers.
+    pub(super) fn name_issuers(&self) -> String {
+        let names = self.names.issuers.iter();
+        let all: Vec<String> = names.map(|name| format!("{name:?}")).collect();
+        format!("write issuers = [{}], or fewer of them", all.join(", "))
+    }
+
+    /// Indices of the issuers that a list names.
+    pub(super) fn stated_issuers(
+        &mut self,
+        stated: &raw::List<Text<NonEmpty>>,
+        at: &KeyPath,
+    ) -> Vec<usize> {
         let mut indices = Vec::new();
         for (number, name) in stated.0.iter().enumerate() {
             let name = &name.0.0;
@@ -199,7 +212,7 @@ impl Resolver<'_> {
                 indices.extend(self.names.issuers.iter().position(|known| known == name));
             }
         }
-        Some(indices)
+        indices
     }
 
     fn on_behalf_of(&mut self, raw: &raw::OnBehalfOf, path: &KeyPath) -> OnBehalfOf {
@@ -220,6 +233,38 @@ impl Resolver<'_> {
             groups: raw.groups.as_ref().map(set_rule),
             tenants: list(&raw.tenants),
         }
+    }
+
+    /// A credential made from the caller's token needs a route on which every caller has one.
+    fn replaced_for_users(
+        &mut self,
+        access: Option<&Access>,
+        forward: Option<&Forward>,
+        path: &KeyPath,
+    ) {
+        let Some((access, Authorization::Replace(name))) =
+            access.zip(forward.map(|forward| &forward.authorization))
+        else {
+            return;
+        };
+        if !self.names.of_users.iter().any(|known| **known == **name) {
+            return;
+        }
+        let why = match access {
+            Access::Public => "a public route verifies none",
+            Access::Protected(asked) if asked.optional => {
+                "an optional route lets callers without one pass"
+            }
+            Access::Protected(asked) if !asked.accepts.contains(&Kind::Bearer) => {
+                "this route accepts none"
+            }
+            Access::Protected(_) => return,
+        };
+        self.mistakes.push(
+            &path.key("authorization").key("replace"),
+            format!("[credentials.{name}] is made from the caller's token, and {why}"),
+            "name a credential of the service's own, or protect the route with bearer tokens",
+        );
     }
 
     /// `None`: the route only answers forward auth, or a mistake was noted.

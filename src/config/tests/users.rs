@@ -145,3 +145,101 @@ fn a_call_for_a_user_without_ingress_is_warned_of() {
         ["egress_targets[0].forward_user"]
     );
 }
+
+/// A second issuer, which the only route names.
+fn two_issuers(keys: &str) -> String {
+    let file = SMALLEST.replace(
+        "[upstreams.app]",
+        "[issuers.staff]\nkind = \"entra\"\ntenant_id = \"11111111-2222-3333-4444-555555555555\"\n\
+         audiences = [\"api://a\"]\n[upstreams.app]",
+    );
+    format!("{file}issuers = [\"users\"]\n{}", egress(keys))
+}
+
+fn mistakes(text: &str) -> Vec<String> {
+    let errors = bad(text, SECRET);
+    let written = errors
+        .iter()
+        .map(|error| format!("{}: {}", error.key, error.message));
+    written.collect()
+}
+
+#[test]
+fn with_two_issuers_a_source_that_sends_users_tokens_says_whose() {
+    let issuers = |text: &str, name: &str| -> Vec<String> {
+        let mut sources = good(text, SECRET).credentials.into_iter();
+        let source = sources.find(|source| *source.name == *name).unwrap();
+        source
+            .issuers
+            .iter()
+            .map(|name| (**name).to_owned())
+            .collect()
+    };
+    let one = format!("{SMALLEST}{}", egress(RFC));
+    for (source, expected) in [
+        ("user", &["users"][..]),
+        ("own", &["users"]),
+        ("service", &[]),
+    ] {
+        assert_eq!(issuers(&one, source), expected, "{source}");
+    }
+    let missing = "missing: with two or more issuers, a source that sends users' tokens says whose";
+    let two = two_issuers(RFC);
+    assert_eq!(
+        mistakes(&two),
+        [
+            format!("credentials.own.issuers: {missing}"),
+            format!("credentials.user.issuers: {missing}")
+        ]
+    );
+    let own = "kind = \"pass_through\"\n";
+    let two = two.replace(own, &format!("{own}issuers = [\"users\", \"staff\"]\n"));
+    let good = two.replace(RFC, &format!("{RFC}\nissuers = [\"staff\"]"));
+    assert_eq!(issuers(&good, "user"), ["staff"]);
+    assert_eq!(issuers(&good, "own"), ["users", "staff"]);
+    let unknown = two.replace(RFC, &format!("{RFC}\nissuers = [\"partners\"]"));
+    assert_eq!(
+        mistakes(&unknown),
+        ["credentials.user.issuers[0]: there is no [issuers.partners]"]
+    );
+}
+
+#[test]
+fn a_route_replaces_by_a_users_credential_only_where_every_caller_has_a_token() {
+    let route = |keys: &str| {
+        format!(
+            "{SMALLEST}[[routes]]\npath = \"/x\"\nupstream = \"app\"\n{keys}\n{}",
+            egress(RFC)
+        )
+    };
+    for (name, is_theirs) in [("user", true), ("own", true), ("service", false)] {
+        let replace = format!("authorization = {{ replace = \"{name}\" }}\n");
+        good(&route(&replace), SECRET);
+        for (keys, why) in [
+            ("auth = \"none\"", "a public route verifies none"),
+            (
+                "optional = true",
+                "an optional route lets callers without one pass",
+            ),
+        ] {
+            let text = route(&format!("{replace}{keys}"));
+            if is_theirs {
+                let expected = format!(
+                    "routes[1].authorization.replace: [credentials.{name}] is made from the \
+                     caller's token, and {why}"
+                );
+                assert_eq!(mistakes(&text), [expected]);
+            } else {
+                good(&text, SECRET);
+            }
+        }
+        let mtls = mistakes_of_mtls(&route(&format!("{replace}auth = [\"mtls\"]")));
+        assert_eq!(mtls, is_theirs, "{name}");
+    }
+}
+
+/// Whether the route's replacement is among the mistakes of this file, whose listener has no TLS.
+fn mistakes_of_mtls(text: &str) -> bool {
+    let mut mistakes = mistakes(text).into_iter();
+    mistakes.any(|mistake| mistake.ends_with("this route accepts none"))
+}

@@ -164,6 +164,7 @@ fn source(name: &str, kind: CredentialKind) -> CredentialSource {
     CredentialSource {
         name: name.into(),
         kind,
+        issuers: vec!["legacy".into()],
     }
 }
 

@@ -4,6 +4,7 @@ mod client_auth;
 mod life;
 mod refresh;
 mod sources;
+mod users;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -180,6 +181,7 @@ fn source(name: &str, kind: CredentialKind) -> CredentialSource {
     CredentialSource {
         name: Arc::from(name),
         kind,
+        issuers: vec!["users".into()],
     }
 }
 

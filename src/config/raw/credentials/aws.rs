@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::super::forms::{NonEmpty, Text};
-use super::super::Secret;
+use super::super::{List, Secret};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(in crate::config) struct Aws {
@@ -16,6 +16,8 @@ pub(in crate::config) struct Aws {
     pub(in crate::config) source: Option<AwsPlace>,
     /// Instead of `source`: those a Cognito identity pool gives the user behind the call.
     pub(in crate::config) identity_pool_id: Option<Text<NonEmpty>>,
+    /// Whose users' tokens the identity pool is sent. Required once there are two issuers.
+    pub(in crate::config) issuers: Option<List<Text<NonEmpty>>>,
     /// Instead of `source`: these keys. An access key id.
     pub(in crate::config) access_key_id: Option<Secret>,
     /// Its secret.

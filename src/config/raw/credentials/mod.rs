@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::forms::{NonEmpty, Text};
-use super::Secret;
+use super::{List, Secret};
 
 pub(in crate::config) use self::aws::*;
 pub(in crate::config) use self::client::*;
@@ -66,4 +66,7 @@ pub(in crate::config) struct Basic {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-pub(in crate::config) struct PassThrough {}
+pub(in crate::config) struct PassThrough {
+    /// Whose users' tokens are passed on. Required once there are two issuers.
+    pub(in crate::config) issuers: Option<List<Text<NonEmpty>>>,
+}

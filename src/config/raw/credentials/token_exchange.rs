@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::super::forms::{NonEmpty, Text, TokenType};
-use super::super::OneOrMany;
+use super::super::{List, OneOrMany};
 use super::{Freshness, OAuthClient};
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -26,6 +26,8 @@ pub(in crate::config) struct TokenExchange {
     pub(in crate::config) resource: Option<OneOrMany>,
     /// The credential source whose token says who acts for the user.
     pub(in crate::config) actor: Option<Text<NonEmpty>>,
+    /// Whose users' tokens are sent to this endpoint. Required once there are two issuers.
+    pub(in crate::config) issuers: Option<List<Text<NonEmpty>>>,
     #[serde(flatten)]
     pub(in crate::config) freshness: Freshness,
     /// Most users whose tokens are kept at once.

@@ -1,0 +1,103 @@
+//! Sources that make their credential from a user's token: whose they send, and what a reload keeps.
+
+use super::*;
+use crate::client::token::{User, user};
+use crate::config::{ExchangeProfile, TokenExchange};
+
+fn exchange() -> CredentialKind {
+    CredentialKind::TokenExchange(Box::new(TokenExchange {
+        client: client(ClientAuthentication::SecretPost(secret())),
+        profile: ExchangeProfile::EntraOnBehalfOf,
+        scopes: vec!["orders".to_owned()],
+        freshness: Freshness::default(),
+        max_subjects: 10,
+    }))
+}
+
+/// Somebody of the issuer `users`.
+fn ada(world: &World) -> User {
+    user("ada", "ada's", world.clock.now().plus(9000))
+}
+
+async fn attach_as(
+    credentials: &Credentials,
+    list: &[&str],
+    user: &User,
+) -> Result<String, Refusal> {
+    let call = For {
+        headers: &HeaderMap::new(),
+        user: Some(user),
+        guarded: false,
+    };
+    let attached = credentials.attach(&names(list), &call).await?;
+    Ok(text(&attached))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_an_issuer_that_the_source_does_not_name_is_sent_to_nobody() {
+    let world = World::new(1000);
+    let ada = ada(&world);
+    let token = SecretSource::Literal(Secret::new("own".to_owned()));
+    let own = source("own", CredentialKind::StaticToken { token });
+    for (kind, sent) in [
+        (exchange(), "Bearer t-1"),
+        (CredentialKind::PassThrough, "Bearer ada's"),
+    ] {
+        for (issuers, expected) in [
+            (&[][..], None),
+            (&["staff"][..], None),
+            (&["staff", "users"][..], Some(sent)),
+        ] {
+            let theirs = CredentialSource {
+                issuers: names(issuers),
+                ..source("theirs", kind.clone())
+            };
+            let credentials = world.start(&[theirs, own.clone()], None);
+            let before = world.endpoint.calls();
+            let found = attach_as(&credentials, &["theirs", "own"], &ada).await;
+            if let Some(expected) = expected {
+                assert_eq!(found.as_deref(), Ok(expected), "{issuers:?}");
+            } else {
+                let refused = found.unwrap_err();
+                assert!(
+                    matches!(refused, Refusal::Denied(Denial::EgressUserUnavailable(_))),
+                    "{refused:?}"
+                );
+                assert_eq!(world.endpoint.calls(), before, "{issuers:?}");
+            }
+            let mut certified = ada.clone();
+            certified.token = None;
+            assert!(
+                attach_as(&credentials, &["theirs"], &certified)
+                    .await
+                    .is_err()
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_without_a_user_is_denied_only_if_no_source_is_out_of_order() {
+    let world = World::new(1000);
+    let file = SecretSource::File("/nonexistent/token".into());
+    let sources = [
+        source("caller", CredentialKind::PassThrough),
+        source("own", CredentialKind::StaticToken { token: file }),
+    ];
+    let credentials = world.start(&sources, None);
+    for list in [&["caller", "own"][..], &["own", "caller"], &["own"]] {
+        let refused = attach(&credentials, list).await.unwrap_err();
+        assert!(
+            matches!(
+                refused,
+                Refusal::Failed(Failure::EgressTokenUnavailable { .. })
+            ),
+            "{list:?}: {refused:?}"
+        );
+    }
+    let refused = attach(&credentials, &["caller"]).await.unwrap_err();
+    assert!(matches!(
+        refused,
+        Refusal::Denied(Denial::EgressUserUnavailable(_))
+    ));
+}
