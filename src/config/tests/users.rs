@@ -184,22 +184,22 @@ fn with_two_issuers_a_source_that_sends_users_tokens_says_whose() {
         assert_eq!(issuers(&one, source), expected, "{source}");
     }
     let missing = "missing: with two or more issuers, a source that sends users' tokens says whose";
-    let two = two_issuers(RFC);
     assert_eq!(
-        mistakes(&two),
+        mistakes(&two_issuers(RFC)),
         [
             format!("credentials.own.issuers: {missing}"),
             format!("credentials.user.issuers: {missing}")
         ]
     );
     let own = "kind = \"pass_through\"\n";
-    let two = two.replace(own, &format!("{own}issuers = [\"users\", \"staff\"]\n"));
-    let good = two.replace(RFC, &format!("{RFC}\nissuers = [\"staff\"]"));
-    assert_eq!(issuers(&good, "user"), ["staff"]);
-    assert_eq!(issuers(&good, "own"), ["users", "staff"]);
-    let unknown = two.replace(RFC, &format!("{RFC}\nissuers = [\"partners\"]"));
+    let stated = |issuer: &str| {
+        let text = two_issuers(&format!("{RFC}\nissuers = [\"{issuer}\"]"));
+        text.replace(own, &format!("{own}issuers = [\"users\", \"staff\"]\n"))
+    };
+    assert_eq!(issuers(&stated("staff"), "user"), ["staff"]);
+    assert_eq!(issuers(&stated("staff"), "own"), ["users", "staff"]);
     assert_eq!(
-        mistakes(&unknown),
+        mistakes(&stated("partners")),
         ["credentials.user.issuers[0]: there is no [issuers.partners]"]
     );
 }
