@@ -15,6 +15,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -66,6 +67,9 @@ pub enum ReloadRefused {
     #[error("cannot build the new config: {0}")]
     Io(#[from] std::io::Error),
 }
+
+/// How long what was cut may take to end.
+const CUT_WITHIN: Duration = Duration::from_secs(2);
 
 /// A running Gatepost.
 #[derive(Debug)]
@@ -232,6 +236,7 @@ impl App {
     /// The two steps of a shutdown. A second signal cuts at once.
     async fn drain(self, mut signals: Signals) {
         let config::Shutdown { grace, pre_drain } = self.world().config.shutdown;
+        let mut left = grace;
         self.shared.readiness.drain();
         self.planes.leaving.store(true, Ordering::Relaxed);
         tracing::info!(?pre_drain, ?grace, "stopping: not ready from now on");
@@ -240,9 +245,10 @@ impl App {
             tokio::time::sleep(pre_drain).await;
             self.planes.stop.cancel();
             self.planes.tasks.close();
-            tokio::time::timeout(grace, self.planes.tasks.wait())
-                .await
-                .is_ok()
+            let since = Instant::now();
+            let finished = tokio::time::timeout(grace, self.planes.tasks.wait()).await;
+            left = grace.saturating_sub(since.elapsed());
+            finished.is_ok()
         };
         let finished = tokio::select! {
             finished = orderly => finished,
@@ -250,12 +256,20 @@ impl App {
         };
         if !finished {
             tracing::warn!("cutting off what is still open");
+            left = CUT_WITHIN;
         }
-        self.stop().await;
+        self.end(left).await;
     }
 
-    /// Ends everything at once: open connections are cut.
+    /// Ends everything at once: open connections are cut. A refresh token that is being rotated is
+    /// waited for, for the grace of a shutdown.
     pub async fn stop(self) {
+        let grace = self.world().config.shutdown.grace;
+        self.end(grace).await;
+    }
+
+    /// `left` is how long a fetch may take that must not be cut.
+    async fn end(self, left: Duration) {
         for served in [&self.planes, &self.watch] {
             served.stop.cancel();
             served.cut.cancel();
@@ -266,12 +280,12 @@ impl App {
         let ended = async {
             self.planes.tasks.wait().await;
             self.watch.tasks.wait().await;
-            self.background.tasks.wait().await;
         };
-        if tokio::time::timeout(Duration::from_secs(2), ended)
-            .await
-            .is_err()
-        {
+        let since = Instant::now();
+        let cut = tokio::time::timeout(CUT_WITHIN, ended).await;
+        let left = left.max(CUT_WITHIN).saturating_sub(since.elapsed());
+        let background = tokio::time::timeout(left, self.background.tasks.wait()).await;
+        if cut.and(background).is_err() {
             tracing::warn!("some tasks did not end");
         }
         self.shared.telemetry.close();

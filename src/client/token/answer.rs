@@ -115,13 +115,19 @@ pub(super) fn read_as(
             "issued_token_type is not what was asked for",
         ));
     }
+    let own = exp(text).map(|exp| exp.since(asked_at));
     let (seconds, life_from) = match success.expires_in {
-        Some(stated) => (
-            seconds(&stated).ok_or(FetchError::Unusable("expires_in is not a number"))?,
-            LifeFrom::ExpiresIn,
-        ),
-        None => match exp(text) {
-            Some(exp) => (exp.since(asked_at), LifeFrom::Exp),
+        Some(stated) => {
+            let stated =
+                seconds(&stated).ok_or(FetchError::Unusable("expires_in is not a number"))?;
+            // whoever is sent the token goes by its `exp`
+            match own {
+                Some(own) if own < stated => (own, LifeFrom::Exp),
+                Some(_) | None => (stated, LifeFrom::ExpiresIn),
+            }
+        }
+        None => match own {
+            Some(own) => (own, LifeFrom::Exp),
             None => (UNSTATED_LIFE.as_secs(), LifeFrom::Unstated),
         },
     };
@@ -242,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn the_life_of_a_token_is_read_from_expires_in_then_exp_then_short() {
+    fn the_life_of_a_token_is_the_shorter_of_expires_in_and_exp_or_else_short() {
         let jwt = format!(
             "e30.{}.c2ln",
             URL_SAFE_NO_PAD.encode(r#"{"exp":1900,"sub":"svc"}"#)
@@ -259,6 +265,10 @@ mod tests {
             (
                 with(r#","expires_in":60"#).replace("opaque-1", &jwt),
                 (60, LifeFrom::ExpiresIn),
+            ),
+            (
+                with(r#","expires_in":3600"#).replace("opaque-1", &jwt),
+                (900, LifeFrom::Exp),
             ),
             (
                 with(r#","expires_in":60"#).replace("Bearer", "bEARER"),

@@ -19,6 +19,11 @@ pub trait Fetch<C>: fmt::Debug + Send + Sync {
     /// Asks for one. A caller that stops waiting does not end it; [`Grant`](super::Grant) sees to
     /// it that one is asked for at a time, and not again too soon.
     fn fetch(&self, now: UnixTime) -> Boxed<'_, Result<Granted<C>, FetchError>>;
+
+    /// Whether asking spends what it asks with: a fetch that has begun is then waited for.
+    fn spends(&self) -> bool {
+        false
+    }
 }
 
 /// A credential, as granted.

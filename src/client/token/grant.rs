@@ -5,11 +5,13 @@
 //! for. The hot path reads the current token without a lock.
 
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -192,23 +194,30 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
         drop(tokio::time::timeout(WAIT_AT_MOST, beyond).await);
     }
 
-    /// Fetches when somebody waits and refreshes ahead while the token is used, until `stop`.
+    /// Fetches when somebody waits and refreshes ahead while the token is used, until `stop`. A fetch
+    /// that spends something is never cut: its answer may hold the only successor.
     pub async fn drive(self: Arc<Self>, stop: CancellationToken) {
-        stop.run_until_cancelled(async {
-            let _seat = Arc::clone(&self.seat).lock_owned().await;
-            loop {
-                match self.next() {
-                    Step::Fetch => self.fetch().await,
-                    Step::Wait(pause) => {
-                        let pause = pause.min(LOOK_EVERY);
-                        // either way the next step is found anew
-                        drop(tokio::time::timeout(pause, self.wake.notified()).await);
-                    }
-                    Step::Rest => self.wake.notified().await,
+        let seat = Arc::clone(&self.seat).lock_owned();
+        let Some(_seat) = stop.run_until_cancelled(seat).await else {
+            return;
+        };
+        while !stop.is_cancelled() {
+            match self.next() {
+                Step::Fetch if self.fetch.spends() => self.fetch().await,
+                Step::Fetch => {
+                    stop.run_until_cancelled(self.fetch()).await;
+                }
+                Step::Wait(pause) => {
+                    let pause = pause.min(LOOK_EVERY);
+                    let woken = tokio::time::timeout(pause, self.wake.notified());
+                    // either way the next step is found anew
+                    drop(stop.run_until_cancelled(woken).await);
+                }
+                Step::Rest => {
+                    stop.run_until_cancelled(self.wake.notified()).await;
                 }
             }
-        })
-        .await;
+        }
     }
 
     fn next(&self) -> Step {
@@ -244,7 +253,11 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
         self.lock().fetching = true;
         let fetching = Fetching(&self.state);
         let asked_at = self.clock.now();
-        let outcome = self.fetch.fetch(asked_at).await;
+        let asked = AssertUnwindSafe(async { self.fetch.fetch(asked_at).await });
+        let outcome = asked.catch_unwind().await.unwrap_or_else(|_panic| {
+            // the hook has told the panic; who drives must go on
+            Err(FetchError::Unusable("asking for it panicked"))
+        });
         drop(fetching);
         self.settle(asked_at, outcome);
     }
@@ -252,6 +265,13 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
     fn settle(&self, asked_at: UnixTime, outcome: Result<Granted<C>, FetchError>) {
         let outcome =
             outcome.map(|granted| (granted.is_of_the_fleet(), self.held(granted, asked_at)));
+        let now = self.clock.now();
+        let outcome = match outcome {
+            Ok((_, held)) if held.usable_until <= now => {
+                Err(FetchError::Unusable("what it gave has ended already"))
+            }
+            outcome => outcome,
+        };
         if let Ok((true, _)) = outcome {
             self.telemetry.metrics.token_shared(&self.name);
         } else {
@@ -291,7 +311,7 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
                     "token not fetched"
                 );
                 let at_need = if error.is_outage() {
-                    schedule::pause_at_need(pause)
+                    schedule::pause_at_need(pause, schedule::jitter())
                 } else {
                     pause
                 };

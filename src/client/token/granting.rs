@@ -33,6 +33,11 @@ pub(super) trait Asks: Fetch<Bearer> + Sized + 'static {
 
     /// Takes over what another definition of this source has learnt.
     fn inherit(&self, _previous: &Self) {}
+
+    /// Whether it has learnt what a restart would need and could not write it down.
+    fn is_unsaved(&self) -> bool {
+        false
+    }
 }
 
 /// A grant together with what asks for it.
@@ -129,6 +134,9 @@ impl<A: Asks> Granting<A> {
         if let Some(report) = report.as_object_mut() {
             let is_shared = self.shared.as_ref().is_some_and(is_shared);
             report.insert("shared".to_owned(), is_shared.into());
+            if self.asking.is_unsaved() {
+                report.insert("state_file_is_behind".to_owned(), true.into());
+            }
         }
         report
     }

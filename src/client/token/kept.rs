@@ -105,6 +105,11 @@ impl Kept {
         (self.kind == "static_token").then_some(&self.source)
     }
 
+    /// The header it writes.
+    pub(super) fn header(&self) -> &HeaderName {
+        &self.header
+    }
+
     pub(super) async fn attach(&self) -> Option<Attachment> {
         let value = self.find().await?;
         Some(Attachment::Header(self.header.clone(), value))

@@ -29,6 +29,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
 use tokio_util::sync::DropGuard;
 
 pub use self::answer::{NOT_BEARER, Peek, peek};
@@ -222,6 +223,13 @@ impl Credentials {
             what,
             source: refused.source,
         })
+    }
+
+    /// The headers these sources write, but for `Authorization`: nobody else may, in trailers.
+    #[must_use]
+    pub fn headers(&self, names: &[Arc<str>]) -> Arc<[HeaderName]> {
+        let sources = names.iter().filter_map(|name| self.find(name));
+        sources.filter_map(Source::own_header).cloned().collect()
     }
 
     /// Whether one of these sources makes its credential from the user's.

@@ -42,8 +42,9 @@ pub(super) fn pause(failures: u32, retry_after: Option<Duration>, jitter: f64) -
 }
 
 /// What is left of a pause if there is nothing to use meanwhile and the endpoint is away.
-pub(super) fn pause_at_need(pause: Duration) -> Duration {
-    pause.min(LONGEST_PAUSE_AT_NEED)
+/// At least half of it is random too. `jitter` is 0 to 1.
+pub(super) fn pause_at_need(pause: Duration, jitter: f64) -> Duration {
+    pause.min(LONGEST_PAUSE_AT_NEED.mul_f64(0.5 + jitter / 2.0))
 }
 
 /// 0 to 1, anew with each call; 0 if the system has no random bits.
@@ -77,6 +78,20 @@ mod tests {
                 expected,
                 "{life} {configured:?}"
             );
+        }
+    }
+
+    #[test]
+    fn callers_without_a_credential_do_not_come_back_all_at_once() {
+        let long = Duration::from_secs(30);
+        for (pause, jitter, expected) in [
+            (long, 0.0, 1000),
+            (long, 0.5, 1500),
+            (long, 1.0, 2000),
+            (Duration::from_millis(600), 0.0, 600),
+        ] {
+            let found = pause_at_need(pause, jitter);
+            assert_eq!(found, Duration::from_millis(expected), "{pause:?} {jitter}");
         }
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header;
+use http::{HeaderName, header};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -215,6 +215,19 @@ impl Source {
             self,
             Self::Kept(_) | Self::Signing(_) | Self::PoolSigning(_)
         )
+    }
+
+    /// The header it writes, where that is not `Authorization`.
+    pub(super) fn own_header(&self) -> Option<&HeaderName> {
+        match self {
+            Self::Kept(kept) => Some(kept.header()).filter(|name| *name != header::AUTHORIZATION),
+            Self::ClientCredentials(_)
+            | Self::RefreshToken(_)
+            | Self::TokenExchange(_)
+            | Self::Signing(_)
+            | Self::PoolSigning(_)
+            | Self::PassThrough(_) => None,
+        }
     }
 
     /// Whether it makes its credential from the user's.

@@ -305,7 +305,12 @@ fn user_password_and_refresh_token_are_checked() {
         (
             refresh(&format!("auth_method = \"none\"\nstate_file = {token:?}")),
             "state_file",
-            "holds the refresh token to begin with",
+            "is read from this file",
+        ),
+        (
+            refresh("auth_method = \"none\"\nstate_file = \"/nowhere/state\""),
+            "state_file",
+            "directory does not exist",
         ),
     ] {
         let errors = bad(&table(&lines), &[]);
@@ -315,9 +320,7 @@ fn user_password_and_refresh_token_are_checked() {
     }
     good(&table(&basic("a b", "c:d")), &[]);
     good(
-        &table(&refresh(
-            "auth_method = \"none\"\nstate_file = \"/nowhere/state\"",
-        )),
+        &table(&refresh("auth_method = \"none\"\nstate_file = \"/state\"")),
         &[],
     );
     good(&table(&refresh(SECRET)), &[]);

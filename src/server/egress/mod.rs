@@ -96,7 +96,7 @@ async fn carry(
     let hop = Hop::of(head, &body, target.pool());
     let trailers = RequestTrailers {
         owned: world.owned.clone(),
-        strip: Arc::default(),
+        strip: world.credentials.headers(&definition.credentials),
         credential: None,
     };
     let limits = Limits {

@@ -14,6 +14,8 @@ use crate::secret::{Secret, SecretSource};
 
 /// Seconds an assertion is good for: long enough for clocks that differ, used once within moments.
 const LIFE: u64 = 300;
+/// Seconds an assertion is dated back: a server whose clock is behind takes it too.
+const BEFORE: u64 = 30;
 
 /// A key as read from its files.
 #[derive(Debug)]
@@ -99,14 +101,15 @@ impl OwnKey {
                 header.insert("x5t#S256".to_owned(), thumbprint.as_str().into());
             }
         }
+        let since = UnixTime(now.0.saturating_sub(BEFORE));
         let claims = json!({
             "iss": client_id,
             "sub": client_id,
             "aud": audience,
             "jti": URL_SAFE_NO_PAD.encode(random),
-            "iat": now.0,
-            "nbf": now.0,
-            "exp": now.plus(LIFE).0,
+            "iat": since.0,
+            "nbf": since.0,
+            "exp": since.plus(LIFE).0,
         });
         let part = |json: &serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
         let signed = format!("{}.{}", part(&header), part(&claims));

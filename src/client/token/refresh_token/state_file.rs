@@ -4,11 +4,12 @@
 //! else can have written it.
 
 use std::borrow::Cow;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::rand;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -34,7 +35,7 @@ struct Written<'s> {
 }
 
 /// `state_file`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StateFile(PathBuf);
 
 impl StateFile {
@@ -81,26 +82,81 @@ impl StateFile {
             refresh_token: Cow::from(state.refresh_token.expose()),
         };
         let text = Zeroizing::new(serde_json::to_string(&written)?);
-        let name = self.0.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = self
-            .0
-            .with_file_name(format!(".{name}.{}", std::process::id()));
+        let temporary = self.temporary()?;
         let saved =
             write(&temporary, text.as_bytes()).and_then(|()| std::fs::rename(&temporary, &self.0));
         if saved.is_err() {
             // it may not even be there
             drop(std::fs::remove_file(&temporary));
         }
-        saved
+        saved?;
+        // the new name must outlive a crash too
+        File::open(self.directory())?.sync_all()
+    }
+
+    /// Keeps every other process and source from the file, until the lock is dropped, and finds out
+    /// whether it can be written. `Err` says what is in the way.
+    pub(super) fn lock(&self) -> Result<Lock, String> {
+        let path = self.0.display();
+        let unwritable = |error: io::Error| {
+            let directory = self.directory().display();
+            format!("state_file {path}: {error}: {directory} must be this process's to write")
+        };
+        let mut name = self.0.clone().into_os_string();
+        name.push(".lock");
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(name)
+            .map_err(unwritable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(format!(
+                    "state_file {path}: in use by another process: each needs a refresh token and \
+                     a file of its own"
+                ));
+            }
+            Err(TryLockError::Error(error)) => return Err(unwritable(error)),
+        }
+        let probe = self.temporary().map_err(unwritable)?;
+        write(&probe, b"")
+            .and_then(|()| std::fs::remove_file(&probe))
+            .map_err(unwritable)?;
+        Ok(Lock {
+            file: self.clone(),
+            _lock: lock,
+        })
+    }
+
+    fn directory(&self) -> &Path {
+        match self.0.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            Some(_) | None => Path::new("."),
+        }
+    }
+
+    /// A name beside it that nobody else comes upon: process ids repeat between containers.
+    fn temporary(&self) -> io::Result<PathBuf> {
+        let mut random = [0; 8];
+        rand::fill(&mut random).map_err(io::Error::other)?;
+        let name = self.0.file_name().unwrap_or_default().to_string_lossy();
+        let random = u64::from_ne_bytes(random);
+        Ok(self.0.with_file_name(format!(".{name}.{random:016x}")))
     }
 }
 
+/// A state file that is ours alone.
+#[derive(Debug)]
+pub(super) struct Lock {
+    pub(super) file: StateFile,
+    /// The operating system ends it with the process.
+    _lock: File,
+}
+
 fn write(path: &Path, text: &[u8]) -> io::Result<()> {
-    // one left behind by a process that was killed
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -140,6 +196,24 @@ mod tests {
     }
 
     #[test]
+    fn a_state_file_is_one_owners_alone_and_can_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = StateFile::new(folder.path().join("state"));
+        let lock = file.lock().unwrap();
+        let error = file.clone().lock().unwrap_err();
+        assert!(error.contains("in use by another process"), "{error}");
+        drop(lock);
+        drop(file.lock().unwrap());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        let nowhere = StateFile::new(folder.path().join("none/state"));
+        let error = nowhere.lock().unwrap_err();
+        assert!(
+            error.ends_with("must be this process's to write"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_file_that_others_may_have_written_is_not_believed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
@@ -154,7 +228,9 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         for broken in ["", "one", "{}", r#"{"lineage":"l","refresh_token":""}"#] {
             write(&path, broken.as_bytes()).unwrap();
-            assert!(file.load().unwrap_err().contains("remove it"), "{broken}");
+            let broken_file = file.load().unwrap_err();
+            std::fs::remove_file(&path).unwrap();
+            assert!(broken_file.contains("remove it"), "{broken}");
         }
     }
 }

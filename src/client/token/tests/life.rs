@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::time::{advance, sleep};
 
+use super::super::{Fetch, Grant, Granted, LifeFrom};
 use super::*;
+use crate::clock::UnixTime;
 
 #[tokio::test(start_paused = true)]
 async fn a_hundred_first_requests_cause_one_fetch() {
@@ -207,4 +209,60 @@ async fn ten_minutes_without_a_token_endpoint_end_when_it_is_back() {
     assert!(without > 100);
     // seven minutes of backing off, then one fetch in two seconds at most
     assert!(fetches < 250, "{fetches}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_has_ended_when_it_comes_is_not_asked_for_by_every_call() {
+    let world = World::new(3600);
+    let freshness = Freshness {
+        max_reuse: Some(Duration::from_millis(500)),
+        ..Freshness::default()
+    };
+    let credentials = world.start(
+        &grant(ClientCredentials {
+            freshness,
+            ..definition()
+        }),
+        None,
+    );
+    for _call in 0..50 {
+        assert!(token(&credentials).await.is_err());
+    }
+    assert_eq!(world.endpoint.calls(), 1);
+}
+
+#[derive(Debug, Default)]
+struct Fickle(std::sync::atomic::AtomicUsize);
+
+impl Fetch<u8> for Fickle {
+    fn fetch(&self, _now: UnixTime) -> Boxed<'_, Result<Granted<u8>, super::super::FetchError>> {
+        let number = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        assert!(number > 0, "the first one panics");
+        Box::pin(async {
+            Ok(Granted {
+                credential: 7,
+                life: Duration::from_secs(60),
+                life_from: LifeFrom::ExpiresIn,
+                scope: None,
+            })
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_one_fetch_does_not_end_the_next() {
+    let world = World::new(3600);
+    let grant = Arc::new(Grant::new(
+        Arc::from("fickle"),
+        "fickle",
+        Freshness::default(),
+        Arc::new(Fickle::default()),
+        Arc::clone(&world.clock),
+        Telemetry::quiet(),
+    ));
+    let drive = Arc::clone(&grant).drive(world.background.stop.clone());
+    world.background.tasks.spawn(drive);
+    assert!(grant.find().await.is_err());
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(grant.find().await.as_deref().ok(), Some(&7));
 }

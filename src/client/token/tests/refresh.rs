@@ -128,19 +128,119 @@ async fn after_invalid_grant_the_source_is_read_again_once() {
     assert!(token(&credentials).await.is_err());
     assert_eq!(spent(&world), ["r-1"], "the same one is not tried twice");
     sleep(Duration::from_secs(2)).await;
-    // another process has used it, and wrote what it was given
-    let other = World::new(1000);
-    rotates(&other, "a-1", "r-2");
-    let theirs = other.start(&sources(files.definition()), None);
-    assert!(token(&theirs).await.is_ok());
-    assert!(token(&credentials).await.is_ok());
-    assert_eq!(spent(&world), ["r-1", "r-2"]);
-    // both are worth nothing now, and their owner put another one in place
-    idle().await;
+    // its owner put another one in place
     files.configure("s-1");
     world.endpoint.then(400, SPENT, None);
     assert!(token(&credentials).await.is_ok());
-    assert_eq!(spent(&world).split_off(3), ["r-2", "s-1"]);
+    assert_eq!(spent(&world), ["r-1", "r-1", "s-1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spent_refresh_token_is_never_sent_again() {
+    for in_file in [true, false] {
+        let files = Files::new();
+        let world = World::new(1000);
+        let mut definition = files.definition();
+        definition.state_file = definition.state_file.filter(|_file| in_file);
+        let credentials = world.start(&sources(definition), None);
+        rotates(&world, "a-1", "r-2");
+        assert!(token(&credentials).await.is_ok());
+        for _attempt in 0..100 {
+            world.endpoint.then(400, SPENT, None);
+        }
+        idle().await;
+        assert!(token(&credentials).await.is_err());
+        let mut sent = spent(&world);
+        assert_eq!(sent.remove(0), "r-1");
+        assert!(
+            !sent.is_empty() && sent.iter().all(|one| one == "r-2"),
+            "{sent:?}"
+        );
+        // its owner put another one in place
+        files.configure("s-1");
+        world.endpoint.script.lock().unwrap().clear();
+        world.endpoint.then(400, SPENT, None);
+        idle().await;
+        assert!(token(&credentials).await.is_ok());
+        assert_eq!(spent(&world).last().unwrap(), "s-1");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_never_cuts_a_refresh_that_may_rotate() {
+    let files = Files::new();
+    let same = files.definition();
+    let narrower = RefreshToken {
+        scopes: vec!["read".to_owned()],
+        ..same.clone()
+    };
+    for (next, expected) in [(same.clone(), "Bearer a-2"), (narrower, "Bearer a-3")] {
+        let files = Files::new();
+        let at = |mut definition: RefreshToken| {
+            definition.refresh_token = files.definition().refresh_token;
+            definition.state_file = None;
+            sources(definition)
+        };
+        let world = World::new(1000);
+        let first = world.start(&at(same.clone()), None);
+        for number in 1..=3 {
+            rotates(&world, &format!("a-{number}"), &format!("r-{}", number + 1));
+        }
+        let refused = attach(&first, &["billing"]).await.unwrap();
+        // it takes 100 ms
+        let moment = Duration::from_millis(50);
+        let replaced = tokio::time::timeout(moment, replace(&first, &refused)).await;
+        assert!(replaced.is_err());
+        let second = world.start(&at(next), Some(&first));
+        drop(first);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(token(&second).await.as_deref(), Ok(expected));
+        let mut sent = spent(&world);
+        sent.dedup();
+        assert_eq!(sent, spent(&world), "one was sent twice");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_file_in_use_by_another_process_stops_a_source_before_it_asks() {
+    let files = Files::new();
+    let world = World::new(1000);
+    let credentials = world.start(&sources(files.definition()), None);
+    assert!(token(&credentials).await.is_ok());
+    let other = World::new(1000);
+    let theirs = other.start(&sources(files.definition()), None);
+    assert!(token(&theirs).await.is_err());
+    assert_eq!(other.endpoint.calls(), 0);
+    let report = theirs.report().to_string();
+    assert!(report.contains("in use by another process"), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_that_was_not_written_is_shown_and_written_later() {
+    let files = Files::new();
+    let world = World::new(1000);
+    let credentials = world.start(&sources(files.definition()), None);
+    rotates(&world, "a-1", "r-2");
+    // a directory in its place cannot be replaced by a file
+    let state = files.folder.path().join("state");
+    let asked = token(&credentials);
+    let blocked = async {
+        sleep(Duration::from_millis(50)).await;
+        std::fs::create_dir(&state).unwrap();
+    };
+    let (found, ()) = tokio::join!(asked, blocked);
+    assert!(found.is_ok());
+    assert_eq!(credentials.report()[0]["state_file_is_behind"], true);
+    std::fs::remove_dir(&state).unwrap();
+    idle().await;
+    assert!(token(&credentials).await.is_ok());
+    assert_eq!(credentials.report()[0].get("state_file_is_behind"), None);
+    assert!(
+        std::fs::read(&state)
+            .unwrap()
+            .windows(3)
+            .any(|part| part == b"r-2")
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,7 @@
 //! What every grant of a token endpoint has in common: the client, its endpoint, freshness.
 
+use std::time::Duration;
+
 use url::Url;
 
 use super::super::super::error::KeyPath;
@@ -13,7 +15,9 @@ impl From<raw::Freshness> for Freshness {
     fn from(raw: raw::Freshness) -> Self {
         Self {
             refresh_before: raw.refresh_before.map(|time| time.0.0),
-            max_reuse: raw.max_reuse.map(|time| time.0.0),
+            max_reuse: raw
+                .max_reuse
+                .map(|time| time.0.0.max(Duration::from_secs(1))),
         }
     }
 }

@@ -80,6 +80,7 @@ impl Resolver<'_> {
             }));
         }
         self.actors(&sources);
+        self.state_files(&sources);
         sources
     }
 

@@ -1,10 +1,13 @@
 //! `kind = "refresh_token"`
 
+use std::collections::HashMap;
+use std::path::Path;
+
 use super::super::super::RefreshToken;
 use super::super::super::error::KeyPath;
 use super::super::super::raw;
 use super::super::Resolver;
-use crate::secret::SecretSource;
+use crate::config::{CredentialKind, CredentialSource};
 
 impl Resolver<'_> {
     pub(super) fn refresh_token(
@@ -15,15 +18,6 @@ impl Resolver<'_> {
         let token_url = self.token_url(&raw.client, path);
         let client = self.oauth_client(raw.client, token_url, path);
         let (refresh_token, _) = self.secret(&raw.refresh_token, &path.key("refresh_token"))?;
-        if let (Some(state), SecretSource::File(source)) = (&raw.state_file, &refresh_token)
-            && state == source
-        {
-            self.mistakes.push(
-                &path.key("state_file"),
-                "this file holds the refresh token to begin with",
-                "name another file, in a directory that is this process's own",
-            );
-        }
         Some(RefreshToken {
             client: client?,
             refresh_token,
@@ -32,5 +26,40 @@ impl Resolver<'_> {
             resources: raw.resource.map(|one| one.list()).unwrap_or_default(),
             freshness: raw.freshness.into(),
         })
+    }
+    /// A state file is one source's alone, no secret is read from it, and there is a place for it.
+    pub(super) fn state_files(&mut self, sources: &[CredentialSource]) {
+        let mut owners: HashMap<&Path, &str> = HashMap::new();
+        for source in sources {
+            let CredentialKind::RefreshToken(definition) = &source.kind else {
+                continue;
+            };
+            let Some(file) = definition.state_file.as_deref() else {
+                continue;
+            };
+            let at = KeyPath::of(&["credentials", &source.name, "state_file"]);
+            let directory = file
+                .parent()
+                .filter(|parent| !parent.as_os_str().is_empty());
+            if self.watched.iter().any(|watched| watched == file) {
+                self.mistakes.push(
+                    &at,
+                    "a secret, key or certificate is read from this file",
+                    "name another file, in a directory that is this process's own",
+                );
+            } else if let Some(other) = owners.insert(file, &source.name) {
+                self.mistakes.push(
+                    &at,
+                    format!("{other} keeps its refresh token in this file"),
+                    "name a file for each",
+                );
+            } else if directory.is_some_and(|directory| !directory.is_dir()) {
+                self.mistakes.push(
+                    &at,
+                    "its directory does not exist",
+                    "create it as this process's own (mode 0700), or mount a volume there",
+                );
+            }
+        }
     }
 }
