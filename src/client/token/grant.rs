@@ -211,7 +211,7 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
                     let pause = pause.min(LOOK_EVERY);
                     let woken = tokio::time::timeout(pause, self.wake.notified());
                     // either way the next step is found anew
-                    drop(stop.run_until_cancelled(woken).await);
+                    let _woken_or_not = stop.run_until_cancelled(woken).await;
                 }
                 Step::Rest => {
                     stop.run_until_cancelled(self.wake.notified()).await;
