@@ -138,7 +138,7 @@ impl Kept {
         Some(Attachment::Header(name.clone(), value))
     }
 
-    fn current(&self) -> Option<HeaderValue> {
+    pub(super) fn current(&self) -> Option<HeaderValue> {
         self.value.load().as_deref().cloned()
     }
 

@@ -29,8 +29,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
-use tokio_util::sync::DropGuard;
+use http::{HeaderMap, HeaderName};
+use tokio::runtime::Handle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
 pub use self::answer::{NOT_BEARER, Peek, peek};
 pub use self::attached::{Attached, For};
@@ -47,7 +49,7 @@ pub(in crate::client) use self::request::{ANSWER_WITHIN, LARGEST_ANSWER};
 use self::signing::AskingKeys;
 use self::source::{Absent, Means, Source};
 pub use self::subject::{FetchFor, Setup, Subjects, Without};
-use self::token_exchange::Exchange;
+use self::token_exchange::{Exchange, acts_by};
 #[cfg(test)]
 pub(crate) use self::user::tests::user;
 pub use self::user::{SubjectToken, User};
@@ -78,6 +80,9 @@ pub struct Credentials {
     by_name: HashMap<Arc<str>, usize>,
     /// By source: the issuers whose users' tokens it may send.
     issuers: Vec<Vec<Arc<str>>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    runtime: Handle,
     /// Ends this world's drivers; a source kept by the next world is driven from there.
     _stop: DropGuard,
 }
@@ -119,30 +124,38 @@ impl Credentials {
             background,
             stop: &stop,
         };
-        let build = |source: &config::CredentialSource| {
-            let known = previous.and_then(|previous| previous.find(&source.name));
-            Source::start(source, &means, known)
-        };
-        let by_name = sources
+        let known = |name: &str| previous.and_then(|previous| previous.find(name));
+        let by_name: HashMap<Arc<str>, usize> = sources
             .iter()
             .enumerate()
             .map(|(at, source)| (Arc::clone(&source.name), at))
             .collect();
-        let credentials = Self {
-            sources: sources.iter().map(build).collect(),
+        // who acts for users is there before those they act for
+        let mut order: Vec<_> = sources.iter().enumerate().collect();
+        order.sort_by_key(|(_at, source)| acts_by(source).is_some());
+        let mut built: Vec<(usize, Source)> = Vec::with_capacity(order.len());
+        for (at, source) in order {
+            let actor = acts_by(source).and_then(|name| by_name.get(name));
+            let actor = actor.and_then(|actor| built.iter().find(|(at, _)| at == actor));
+            let actor = actor.and_then(|(_at, actor)| actor.actor());
+            built.push((
+                at,
+                Source::start(source, &means, known(&source.name), actor),
+            ));
+        }
+        built.sort_by_key(|(at, _source)| *at);
+        Self {
+            sources: built.into_iter().map(|(_at, source)| source).collect(),
             by_name,
             issuers: sources
                 .iter()
                 .map(|source| source.issuers.clone())
                 .collect(),
+            tasks: background.tasks.clone(),
+            runtime: Handle::current(),
+            stop: stop.clone(),
             _stop: stop.clone().drop_guard(),
-        };
-        for source in &credentials.sources {
-            if let Source::TokenExchange(exchanging) = source {
-                exchanging.act_by(|name| credentials.find(name)?.actor());
-            }
         }
-        credentials
     }
 
     fn find(&self, name: &str) -> Option<&Source> {
@@ -232,6 +245,22 @@ impl Credentials {
         sources.filter_map(Source::own_header).cloned().collect()
     }
 
+    /// The same for a request that is not sent again: nobody waits for the other credential.
+    pub fn doubt(self: &Arc<Self>, refused: Attached, user: Option<User>) {
+        let credentials = Arc::clone(self);
+        let look = async move {
+            let call = For {
+                headers: &HeaderMap::new(),
+                user: user.as_ref(),
+                guarded: false,
+            };
+            let replace = credentials.replace(&refused, &call);
+            // the next call finds it
+            drop(credentials.stop.run_until_cancelled(replace).await);
+        };
+        self.tasks.spawn_on(look, &self.runtime);
+    }
+
     /// Whether one of these sources makes its credential from the user's.
     #[must_use]
     pub fn need_user(&self, names: &[Arc<str>]) -> bool {
@@ -266,7 +295,7 @@ pub async fn exchange_once(
 ) -> Result<Granted<Bearer>, FetchError> {
     let endpoint = Arc::new(through.clone());
     let requester = Requester::new(definition.client.clone(), endpoint);
-    let exchange = Exchange::new(definition.clone(), requester);
+    let exchange = Exchange::new(definition.clone(), requester, None);
     exchange.ask(subject, actor, now).await
 }
 

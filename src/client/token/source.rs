@@ -99,11 +99,13 @@ impl From<Without> for Absent {
 }
 
 impl Source {
-    /// Builds a source, or takes over what `previous` holds if it is the same. Reads the disk.
+    /// Builds a source, or takes over what `previous` holds if it is the same. `actor` acts for the
+    /// users of an exchange that wants one. Reads the disk.
     pub(super) fn start(
         source: &CredentialSource,
         means: &Means<'_>,
         previous: Option<&Self>,
+        actor: Option<Actor>,
     ) -> Self {
         let name = Arc::clone(&source.name);
         match &source.kind {
@@ -133,7 +135,7 @@ impl Source {
                 } else {
                     None
                 };
-                Self::TokenExchange(Exchanging::start(name, definition, means, previous))
+                Self::TokenExchange(Exchanging::start(name, definition, means, actor, previous))
             }
             CredentialKind::StaticToken { token } => {
                 let kept = Kept::new(
@@ -272,7 +274,10 @@ impl Source {
         match self {
             Self::ClientCredentials(granting) => Some(Actor::Granted(Arc::clone(granting.grant()))),
             Self::RefreshToken(granting) => Some(Actor::Granted(Arc::clone(granting.grant()))),
-            Self::Kept(kept) => kept.token().cloned().map(Actor::Kept),
+            Self::Kept(kept) => kept.token().map(|source| Actor::Kept {
+                source: source.clone(),
+                seen: kept.current(),
+            }),
             Self::TokenExchange(_)
             | Self::Signing(_)
             | Self::PoolSigning(_)

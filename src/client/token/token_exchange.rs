@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 use serde_json::Value;
 
@@ -13,7 +12,9 @@ use crate::client::token::source::{Absent, Means};
 use crate::client::token::subject::{FetchFor, Setup, Subjects};
 use crate::client::token::{Bearer, FetchError, For, Grant, Granted, SubjectToken, User};
 use crate::clock::UnixTime;
-use crate::config::{ACCESS_TOKEN_TYPE, ExchangeProfile, Rfc8693, TokenExchange};
+use crate::config::{
+    ACCESS_TOKEN_TYPE, CredentialKind, CredentialSource, ExchangeProfile, Rfc8693, TokenExchange,
+};
 use crate::gate::Boxed;
 use crate::secret::{Secret, SecretSource};
 
@@ -27,7 +28,7 @@ const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 pub(super) struct Exchange {
     pub(super) definition: TokenExchange,
     pub(super) requester: Requester,
-    actor: ArcSwapOption<Actor>,
+    actor: Option<Actor>,
 }
 
 /// Where the actor's token comes from.
@@ -36,37 +37,75 @@ pub(super) enum Actor {
     /// Granted to a service, kept fresh.
     Granted(Arc<Grant<Bearer>>),
     /// Issued by somebody else; read for each exchange.
-    Kept(SecretSource),
+    Kept {
+        /// Where.
+        source: SecretSource,
+        /// As it was read when this was built.
+        seen: Option<HeaderValue>,
+    },
+}
+
+impl Actor {
+    /// Whether what was exchanged in the one's name is good in the other's: by the same grant, or the
+    /// same value. What could not be read is another.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Granted(one), Self::Granted(other)) => Arc::ptr_eq(one, other),
+            (
+                Self::Kept { source, seen },
+                Self::Kept {
+                    source: other,
+                    seen: theirs,
+                },
+            ) => source == other && seen.is_some() && seen == theirs,
+            (Self::Granted(_), Self::Kept { .. }) | (Self::Kept { .. }, Self::Granted(_)) => false,
+        }
+    }
+}
+
+/// The name of the source that acts for the users of this one.
+pub(super) fn acts_by(source: &CredentialSource) -> Option<&Arc<str>> {
+    let CredentialKind::TokenExchange(definition) = &source.kind else {
+        return None;
+    };
+    definition.actor()
 }
 
 impl Exchange {
-    pub(super) fn new(definition: TokenExchange, requester: Requester) -> Self {
+    pub(super) fn new(
+        definition: TokenExchange,
+        requester: Requester,
+        actor: Option<Actor>,
+    ) -> Self {
         Self {
             definition,
             requester,
-            actor: ArcSwapOption::empty(),
+            actor,
         }
     }
 
-    /// The name of the source that says who acts.
-    fn actor(&self) -> Option<&Arc<str>> {
-        match &self.definition.profile {
-            ExchangeProfile::Rfc8693(parameters) => parameters.actor.as_ref(),
-            ExchangeProfile::EntraOnBehalfOf => None,
-        }
+    /// Whether it asks for the same as `other`, in the same name.
+    fn is_same(&self, other: &Self) -> bool {
+        let same_actor = match (&self.actor, &other.actor) {
+            (Some(one), Some(other)) => one.is_same(other),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        same_actor
+            && self.definition == other.definition
+            && self.requester.is_same(&other.requester)
     }
 
     async fn actors_token(&self) -> Result<Option<Secret>, FetchError> {
-        if self.actor().is_none() {
+        if self.definition.actor().is_none() {
             return Ok(None);
         }
-        let actor = self.actor.load_full().ok_or(FetchError::Actor)?;
-        let token = match &*actor {
+        let token = match self.actor.as_ref().ok_or(FetchError::Actor)? {
             Actor::Granted(grant) => {
                 let granted = grant.find().await.map_err(|_pause| FetchError::Actor)?;
                 granted.token().clone()
             }
-            Actor::Kept(source) => self.requester.endpoint().load(source).await?,
+            Actor::Kept { source, .. } => self.requester.endpoint().load(source).await?,
         };
         Ok(Some(token))
     }
@@ -156,45 +195,34 @@ impl Exchanging {
         name: Arc<str>,
         definition: &TokenExchange,
         means: &Means<'_>,
+        actor: Option<Actor>,
         previous: Option<&Self>,
     ) -> Self {
         let requester = Requester::new(definition.client.clone(), Arc::clone(means.endpoint));
-        let kept = previous.filter(|previous| {
-            previous.exchange.definition == *definition
-                && previous.exchange.requester.is_same(&requester)
+        let exchange = Arc::new(Exchange::new(definition.clone(), requester, actor));
+        let subjects = Subjects::new(Setup {
+            name,
+            kind: "token_exchange",
+            most: definition.max_subjects,
+            freshness: definition.freshness,
+            fetch: Arc::clone(&exchange) as Arc<dyn FetchFor<Bearer>>,
+            clock: means.clock,
+            telemetry: means.telemetry,
+            background: means.background,
         });
-        let exchanging = if let Some(kept) = kept {
-            kept.exchange.requester.ask_through(&requester);
-            Self {
-                exchange: Arc::clone(&kept.exchange),
-                subjects: Arc::clone(&kept.subjects),
-            }
-        } else {
-            let exchange = Arc::new(Exchange::new(definition.clone(), requester));
-            let subjects = Subjects::new(Setup {
-                name,
-                kind: "token_exchange",
-                most: definition.max_subjects,
-                freshness: definition.freshness,
-                fetch: Arc::clone(&exchange) as Arc<dyn FetchFor<Bearer>>,
-                clock: means.clock,
-                telemetry: means.telemetry,
-                background: means.background,
-            });
-            Self {
-                exchange,
-                subjects: Arc::new(subjects),
-            }
+        // the live world asks as it did, whatever becomes of this one
+        let kept = previous.filter(|previous| previous.exchange.is_same(&exchange));
+        let subjects = match kept {
+            Some(kept) => subjects.succeeding(&kept.subjects),
+            None => subjects,
+        };
+        let exchanging = Self {
+            exchange,
+            subjects: Arc::new(subjects),
         };
         let sweep = Arc::clone(&exchanging.subjects).sweep(means.stop.clone());
         means.background.tasks.spawn(sweep);
         exchanging
-    }
-
-    /// Finds who acts for the users, where that is to be said.
-    pub(super) fn act_by(&self, find: impl Fn(&str) -> Option<Actor>) {
-        let actor = self.exchange.actor().and_then(|name| find(name));
-        self.exchange.actor.store(actor.map(Arc::new));
     }
 
     /// When the token of this header ends, if it is this user's current one.

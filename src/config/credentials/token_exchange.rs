@@ -19,6 +19,17 @@ pub struct TokenExchange {
     pub max_subjects: usize,
 }
 
+impl TokenExchange {
+    /// The source whose token says who acts for the user.
+    #[must_use]
+    pub fn actor(&self) -> Option<&Arc<str>> {
+        match &self.profile {
+            ExchangeProfile::Rfc8693(parameters) => parameters.actor.as_ref(),
+            ExchangeProfile::EntraOnBehalfOf => None,
+        }
+    }
+}
+
 /// How an exchange is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExchangeProfile {

@@ -156,15 +156,18 @@ async fn carry(
         StatusCode::FORBIDDEN => world.credentials.doubts(&attached),
         _other => false,
     };
-    if refused {
-        // even if this request cannot be replayed, the next one needs another credential
-        let replaced = world.credentials.replace(&attached, &call).await;
-        if let (Some(attached), Some(bytes)) = (replaced, again) {
-            // its connection may be the only one
-            drop(response);
-            again_sent = true;
-            response = send(&attached, whole(bytes.clone()), Some(&bytes)).await?;
+    match again {
+        Some(bytes) if refused => {
+            if let Some(attached) = world.credentials.replace(&attached, &call).await {
+                // its connection may be the only one
+                drop(response);
+                again_sent = true;
+                response = send(&attached, whole(bytes.clone()), Some(&bytes)).await?;
+            }
         }
+        // this request cannot be replayed, but the next one needs another credential
+        None if refused => world.credentials.doubt(attached, user),
+        Some(_) | None => {}
     }
     if again_sent {
         account.replayed();

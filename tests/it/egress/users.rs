@@ -342,18 +342,22 @@ async fn a_refused_user_is_told_so_and_an_outage_is_one_and_neither_becomes_the_
     let place = Place::start().await;
     let (eve, mallory) = (place.handle("eve").await, place.handle("mallory").await);
     let ada = place.handle("ada").await;
+    let (reply, _) = place.call("exchanged-else-service", &ada).await;
+    assert_eq!(reply.status, 200);
     for _try in 0..3 {
         let (reply, sent) = place.call("exchanged-else-service", &eve).await;
         assert_eq!((reply.status.as_u16(), sent), (403, None));
         assert_eq!(reply.header("x-auth-reason"), "egress_token_unavailable");
         assert!(reply.text().contains("sign in again"), "{}", reply.text());
         assert_eq!(reply.header("retry-after"), "");
+    }
+    for _try in 0..3 {
         let (reply, sent) = place.call("exchanged-else-service", &mallory).await;
         assert_eq!((reply.status.as_u16(), sent), (503, None));
         assert_eq!(reply.header("x-auth-reason"), "egress_token_unavailable");
         assert_ne!(reply.header("retry-after"), "");
         let (reply, _) = place.call("exchanged-else-service", &ada).await;
-        assert_eq!(reply.status, 200, "others are not held up");
+        assert_eq!(reply.status, 200, "who has a token is not held up");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Credentials that are made from users' tokens: one for each subject, bounded, each fresh by
 //! itself. Nobody waits for another's fetch, and nobody's failure is another's.
 
+mod everyone;
 mod slot;
 mod table;
 #[cfg(test)]
@@ -10,16 +11,19 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::everyone::{Everyone, concerns_everyone};
 use self::slot::{Found, Held, Slot};
 use self::table::Table;
 use crate::client::jwks::Background;
 use crate::client::token::request::ANSWER_WITHIN;
-use crate::client::token::{FetchError, Granted, SubjectToken, User, schedule};
+use crate::client::token::{FetchError, Granted, RETRY_AFTER, SubjectToken, User, schedule};
 use crate::clock::{Clock, UnixTime};
 use crate::config::Freshness;
 use crate::gate::Boxed;
@@ -29,6 +33,10 @@ use crate::telemetry::Telemetry;
 const FORCED_EVERY: Duration = Duration::from_secs(30);
 /// Longest a caller waits: two requests, since `invalid_client` may cause a second.
 const WAIT_AT_MOST: Duration = ANSWER_WITHIN.saturating_mul(2);
+/// Most fetches at once; others wait for their turn.
+const FETCHES_AT_ONCE: usize = 32;
+/// So many users refused in a row, and nobody given anything, look like a mistake of ours.
+const MANY_REFUSED: u32 = 10;
 /// What is no longer good is forgotten this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
@@ -70,7 +78,15 @@ pub struct Subjects<C> {
     tasks: TaskTracker,
     stop: CancellationToken,
     runtime: Handle,
+    known: Arc<Known<C>>,
+}
+
+/// What the same source of the next world takes over.
+#[derive(Debug)]
+struct Known<C> {
     table: Mutex<Table<Arc<Slot<C>>>>,
+    everyone: Everyone,
+    turns: Semaphore,
     last_error: Mutex<Option<(UnixTime, String)>>,
 }
 
@@ -109,8 +125,20 @@ impl<C: Send + Sync + 'static> Subjects<C> {
             tasks: setup.background.tasks.clone(),
             stop: setup.background.stop.clone(),
             runtime: Handle::current(),
-            table: Mutex::new(Table::new(setup.most)),
-            last_error: Mutex::default(),
+            known: Arc::new(Known {
+                table: Mutex::new(Table::new(setup.most)),
+                everyone: Everyone::default(),
+                turns: Semaphore::new(FETCHES_AT_ONCE),
+                last_error: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The same with the credentials of `previous`, which asks for the same in the same name.
+    pub(super) fn succeeding(self, previous: &Self) -> Self {
+        Self {
+            known: Arc::clone(&previous.known),
+            ..self
         }
     }
 
@@ -118,7 +146,7 @@ impl<C: Send + Sync + 'static> Subjects<C> {
     /// too.
     pub async fn find(self: &Arc<Self>, user: &User) -> Result<Arc<C>, Without> {
         let (slot, token) = self.slot(user)?;
-        match slot.find(self.clock.now()) {
+        match slot.find(self.clock.now(), self.known.everyone.rest()) {
             Found::Usable(credential) => Ok(credential),
             Found::Due(credential) => {
                 self.begin(&slot, token);
@@ -149,17 +177,18 @@ impl<C: Send + Sync + 'static> Subjects<C> {
         is_refused: impl Fn(&C) -> bool + Send,
     ) -> Option<Arc<C>> {
         let (slot, token) = self.slot(user).ok()?;
-        let credential = match slot.find_other(self.clock.now(), &is_refused) {
-            Found::Usable(credential) | Found::Due(credential) => credential,
-            Found::Without(_) => return None,
-            Found::Wait { ended, begin } => {
-                if begin {
-                    self.begin(&slot, token);
+        let credential =
+            match slot.find_other(self.clock.now(), self.known.everyone.rest(), &is_refused) {
+                Found::Usable(credential) | Found::Due(credential) => credential,
+                Found::Without(_) => return None,
+                Found::Wait { ended, begin } => {
+                    if begin {
+                        self.begin(&slot, token);
+                    }
+                    slot.wait_beyond(ended, WAIT_AT_MOST).await;
+                    slot.outcome(self.clock.now()).ok()?
                 }
-                slot.wait_beyond(ended, WAIT_AT_MOST).await;
-                slot.outcome(self.clock.now()).ok()?
-            }
-        };
+            };
         (!is_refused(&credential)).then_some(credential)
     }
 
@@ -170,7 +199,9 @@ impl<C: Send + Sync + 'static> Subjects<C> {
         }
         let mut table = self.table();
         let before = table.len();
-        let slot = table.find_or_insert(key, || Arc::new(Slot::new()));
+        let slot = table
+            .find_or_insert(key, || Arc::new(Slot::new()), |slot| !slot.is_fetching())
+            .ok_or(Without::Later(RETRY_AFTER))?;
         if table.len() != before {
             self.count(&table);
         }
@@ -188,14 +219,22 @@ impl<C: Send + Sync + 'static> Subjects<C> {
         let stop = self.stop.clone();
         let fetch = async move {
             let mut fetching = fetching;
-            let asked_at = fetching.subjects.clock.now();
-            let fetch = Arc::clone(&fetching.subjects.fetch);
-            let fetched = stop.run_until_cancelled(fetch.fetch_for(&token, asked_at));
-            fetching.outcome = fetched.await.map(|outcome| {
-                outcome.and_then(|granted| fetching.subjects.held(granted, &token, asked_at))
-            });
+            let subjects = Arc::clone(&fetching.subjects);
+            let fetched = stop.run_until_cancelled(subjects.fetch_in_turn(&token));
+            fetching.outcome = fetched.await;
         };
         self.tasks.spawn_on(fetch, &self.runtime);
+    }
+
+    async fn fetch_in_turn(&self, token: &SubjectToken) -> Ended<C> {
+        // never closed
+        let _turn = self.known.turns.acquire().await;
+        if let Some(rest) = self.known.everyone.rest() {
+            return Ended::PutOff(rest);
+        }
+        let asked_at = self.clock.now();
+        let fetched = self.fetch.fetch_for(token, asked_at).await;
+        Ended::Asked(fetched.and_then(|granted| self.held(granted, token, asked_at)))
     }
 
     fn held(
@@ -231,27 +270,36 @@ impl<C: Send + Sync + 'static> Subjects<C> {
         self.telemetry
             .metrics
             .token_fetch(&self.name, outcome.is_ok());
-        let (error, without, retry_after) = match outcome {
+        let error = match outcome {
             Ok(held) => {
+                self.known.everyone.succeeded();
                 slot.settle(Ok(held), |_failures| Duration::ZERO);
                 return;
             }
-            Err(error) => {
-                let retry_after = error.retry_after();
-                let without = match refused(&error) {
-                    Some(why) => Without::Refused(why),
-                    None => Without::Later(Duration::ZERO),
-                };
-                (error, without, retry_after)
-            }
+            Err(error) => error,
         };
+        let retry_after = error.retry_after();
         let pause = |failures| schedule::pause(failures, retry_after, schedule::jitter());
-        let failures = slot.settle(Err(without), pause);
-        if let Without::Refused(_) = without {
-            tracing::info!(credential = &*self.name, %error, failures, "refused for a user");
+        *self.error() = Some((self.clock.now(), error.to_string()));
+        let name = &*self.name;
+        if let Some(why) = refused(&error) {
+            let refused = self.known.everyone.refused();
+            let failures = slot.settle(Err(Without::Refused(why)), pause);
+            tracing::info!(credential = name, %error, failures, "refused for a user");
+            if refused == MANY_REFUSED {
+                tracing::warn!(
+                    credential = name,
+                    %error,
+                    refused,
+                    "every user is refused: is the source's definition right?"
+                );
+            }
         } else {
-            tracing::warn!(credential = &*self.name, %error, failures, "not fetched for a user");
-            *self.error() = Some((self.clock.now(), error.to_string()));
+            if concerns_everyone(&error) {
+                self.known.everyone.failed(retry_after);
+            }
+            let failures = slot.settle(Err(Without::Later(Duration::ZERO)), pause);
+            tracing::warn!(credential = name, %error, failures, "not fetched for a user");
         }
     }
 
@@ -271,11 +319,15 @@ impl<C: Send + Sync + 'static> Subjects<C> {
     }
 
     fn table(&self) -> MutexGuard<'_, Table<Arc<Slot<C>>>> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known
+            .table
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn error(&self) -> MutexGuard<'_, Option<(UnixTime, String)>> {
-        self.last_error
+        self.known
+            .last_error
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
@@ -311,28 +363,41 @@ struct Fetching<C: Send + Sync + 'static> {
     subjects: Arc<Subjects<C>>,
     slot: Arc<Slot<C>>,
     /// `None` if it came to no end: the process stops, or a panic.
-    outcome: Option<Result<Held<C>, FetchError>>,
+    outcome: Option<Ended<C>>,
+}
+
+/// How a fetch ended.
+enum Ended<C> {
+    /// The endpoint was asked.
+    Asked(Result<Held<C>, FetchError>),
+    /// It was not: the source began a pause meanwhile, of which this is left.
+    PutOff(Duration),
 }
 
 impl<C: Send + Sync + 'static> Drop for Fetching<C> {
     fn drop(&mut self) {
-        let outcome = self.outcome.take();
-        let outcome = outcome.unwrap_or(Err(FetchError::Unusable("it was not waited for")));
+        let outcome = match self.outcome.take() {
+            Some(Ended::PutOff(rest)) => return self.slot.put_off(rest),
+            Some(Ended::Asked(outcome)) => outcome,
+            None => Err(FetchError::Unusable("it was not waited for")),
+        };
         self.subjects.settle(&self.slot, outcome);
     }
 }
 
 /// What the app is told if the endpoint refuses this user, and nobody else: no outage, and nothing
-/// that asking again would change. RFC 6749 5.2, RFC 8693 2.2.2 (`invalid_request`: the subject
-/// token is not acceptable), OpenID Connect Core 3.1.2.6; Entra says `interaction_required` too
-/// where a policy wants another factor.
+/// that asking again would change. RFC 6749 5.2, OpenID Connect Core 3.1.2.6; Entra says
+/// `interaction_required` too where a policy wants another factor. `invalid_request` is none of
+/// them: it mostly says that we ask in a wrong way.
 fn refused(error: &FetchError) -> Option<&'static str> {
     let code = match error {
         FetchError::Refused {
-            code: Some(code), ..
+            status: StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN,
+            code: Some(code),
+            ..
         } => code,
         FetchError::Aws(error) => return error.refuses_user(),
-        FetchError::Refused { code: None, .. }
+        FetchError::Refused { .. }
         | FetchError::Secret(_)
         | FetchError::Client(_)
         | FetchError::Actor
@@ -340,9 +405,7 @@ fn refused(error: &FetchError) -> Option<&'static str> {
         | FetchError::Unusable(_) => return None,
     };
     match code.as_str() {
-        "invalid_grant" | "invalid_request" => {
-            Some("The token endpoint does not take this user's token.")
-        }
+        "invalid_grant" => Some("The token endpoint does not take this user's token."),
         "access_denied" => Some("The token endpoint denies this user access."),
         "interaction_required" | "login_required" | "consent_required" => {
             Some("The token endpoint wants the user to sign in again, or to consent.")

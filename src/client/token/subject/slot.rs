@@ -68,21 +68,24 @@ impl<C> Slot<C> {
 
     /// Looks for a credential at `now`. Who is told to begin a fetch must, and let it
     /// [`Self::settle`].
-    pub(super) fn find(&self, now: UnixTime) -> Found<C> {
+    ///
+    /// `everyone` is what is left of the whole source's pause: nobody begins a fetch during it.
+    pub(super) fn find(&self, now: UnixTime, everyone: Option<Duration>) -> Found<C> {
         let mut state = self.lock();
+        let pause = state.pause().or(everyone.map(Without::Later));
         if let Some(held) = state
             .current
             .as_ref()
             .filter(|held| now < held.usable_until)
         {
             let credential = Arc::clone(&held.credential);
-            if now < held.refresh_at || state.fetching || state.pause().is_some() {
+            if now < held.refresh_at || state.fetching || pause.is_some() {
                 return Found::Usable(credential);
             }
             state.fetching = true;
             return Found::Due(credential);
         }
-        match state.pause() {
+        match pause {
             Some(without) if !state.fetching => Found::Without(without),
             Some(_) | None => state.wait(),
         }
@@ -97,13 +100,18 @@ impl<C> Slot<C> {
     }
 
     /// Looks for another credential than the one that `is_refused`.
-    pub(super) fn find_other(&self, now: UnixTime, is_refused: impl Fn(&C) -> bool) -> Found<C> {
+    pub(super) fn find_other(
+        &self,
+        now: UnixTime,
+        everyone: Option<Duration>,
+        is_refused: impl Fn(&C) -> bool,
+    ) -> Found<C> {
         let mut state = self.lock();
         if let Some(credential) = state.usable(now).filter(|held| !is_refused(held)) {
             return Found::Usable(credential);
         }
         if !state.fetching {
-            if let Some(without) = state.pause() {
+            if let Some(without) = state.pause().or(everyone.map(Without::Later)) {
                 return Found::Without(without);
             }
             let now = Instant::now();
@@ -152,10 +160,21 @@ impl<C> Slot<C> {
                 state.paused = Some((Instant::now() + pause(state.failures), without));
             }
         }
-        state.fetching = false;
-        state.ended += 1;
+        state.end();
         self.ended.send_replace(state.ended);
         state.failures
+    }
+
+    /// The fetch that was to begin did not: not before this time.
+    pub(super) fn put_off(&self, rest: Duration) {
+        let mut state = self.lock();
+        state.paused = Some((Instant::now() + rest, Without::Later(Duration::ZERO)));
+        state.end();
+        self.ended.send_replace(state.ended);
+    }
+
+    pub(super) fn is_fetching(&self) -> bool {
+        self.lock().fetching
     }
 
     /// Whether there is anything to remember.
@@ -181,6 +200,11 @@ impl<C> State<C> {
             Without::Later(_) => Without::Later(rest),
             Without::Refused(_) | Without::Token | Without::Expired => without,
         })
+    }
+
+    fn end(&mut self) {
+        self.fetching = false;
+        self.ended += 1;
     }
 
     fn wait(&mut self) -> Found<C> {

@@ -32,24 +32,49 @@ impl<V: Clone> Table<V> {
         self.entries.values().map(|(_used, value)| value)
     }
 
-    /// The value of this subject, which is now the last one used.
-    pub(super) fn find_or_insert(&mut self, key: SubjectKey, new: impl FnOnce() -> V) -> V {
+    /// The value of this subject, which is now the last one used. For a new one the least recently
+    /// used that `may_go` gives way; `None` if there is none.
+    pub(super) fn find_or_insert(
+        &mut self,
+        key: SubjectKey,
+        new: impl FnOnce() -> V,
+        may_go: impl Fn(&V) -> bool,
+    ) -> Option<V> {
         self.uses += 1;
         if let Some((used, value)) = self.entries.get_mut(&key) {
             self.order.remove(used);
             *used = self.uses;
             self.order.insert(self.uses, key);
-            return value.clone();
+            return Some(value.clone());
         }
-        if self.entries.len() >= self.most
-            && let Some((_used, oldest)) = self.order.pop_first()
-        {
-            self.entries.remove(&oldest);
+        if self.entries.len() >= self.most && !self.make_room(may_go) {
+            return None;
         }
         let value = new();
+        self.uses += 1;
         self.entries.insert(key, (self.uses, value.clone()));
         self.order.insert(self.uses, key);
-        value
+        Some(value)
+    }
+
+    /// Who must stay counts as used: the next search does not begin with them.
+    fn make_room(&mut self, may_go: impl Fn(&V) -> bool) -> bool {
+        for _each in 0..self.entries.len() {
+            let Some((_used, oldest)) = self.order.pop_first() else {
+                return false;
+            };
+            let Some((used, value)) = self.entries.get_mut(&oldest) else {
+                continue;
+            };
+            if may_go(value) {
+                self.entries.remove(&oldest);
+                return true;
+            }
+            self.uses += 1;
+            *used = self.uses;
+            self.order.insert(self.uses, oldest);
+        }
+        false
     }
 
     /// Forgets all others.

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use http::StatusCode;
 use tokio::time::{Instant, sleep};
 
 use super::*;
@@ -59,11 +58,15 @@ impl FetchFor<String> for Scripted {
             let code = self.refusals.lock().unwrap().get(token).copied();
             match code.filter(|code| !code.is_empty()) {
                 Some("panic") => panic!("a bug"),
-                Some(code) => Err(FetchError::Refused {
-                    status: StatusCode::BAD_REQUEST,
-                    code: Some(code.to_owned()),
-                    retry_after: None,
-                }),
+                // a status and a code: `429 access_denied`
+                Some(said) => {
+                    let (status, code) = said.split_once(' ').unwrap_or(("400", said));
+                    Err(FetchError::Refused {
+                        status: status.parse().unwrap(),
+                        code: Some(code.to_owned()),
+                        retry_after: None,
+                    })
+                }
                 None => Ok(Granted {
                     credential: format!("{token}-{number}"),
                     life: Duration::from_secs(self.life),
@@ -230,7 +233,7 @@ async fn a_failure_pauses_its_subject_only_and_is_told_apart_from_a_refusal() {
         report["last_error"]["error"]
             .as_str()
             .unwrap()
-            .contains("temporarily_unavailable"),
+            .contains("interaction_required"),
         "{report}"
     );
 }
@@ -326,4 +329,91 @@ async fn waiters_learn_of_a_panic_and_of_the_end() {
     let bob = bench.user("bob", 9000);
     assert!(matches!(bench.find(&bob).await, Err(Without::Later(_))));
     assert!(before.elapsed() < SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_endpoint_says_to_everyone_holds_every_fetch_off() {
+    for said in [
+        "429 access_denied",
+        "503 temporarily_unavailable",
+        "500 invalid_grant",
+        "401 invalid_client",
+    ] {
+        let bench = bench(600, 1000);
+        let known = bench.user("known", 9000);
+        bench.find(&known).await.unwrap();
+        bench.script.refuse("mallory", said);
+        let mallory = bench.user("mallory", 9000);
+        assert!(
+            matches!(bench.find(&mallory).await, Err(Without::Later(_))),
+            "{said}"
+        );
+        for number in 0..100 {
+            let name = format!("user-{number}");
+            let found = bench.find(&bench.user(&name, 9000)).await;
+            assert!(matches!(found, Err(Without::Later(rest)) if !rest.is_zero()));
+            assert_eq!(bench.script.asked(&name), 0, "{said}");
+        }
+        assert_eq!(bench.find(&known).await.as_deref(), Ok("known-1"));
+        sleep(SECOND).await;
+        let next = bench.user("next", 9000);
+        assert_eq!(bench.find(&next).await.as_deref(), Ok("next-1"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_costs_one_round_of_requests_however_many_users_wait() {
+    let bench = bench(600, 1000);
+    let names: Vec<String> = (0..500).map(|number| format!("user-{number}")).collect();
+    for name in &names {
+        bench.script.refuse(name, "503 temporarily_unavailable");
+    }
+    let users: Vec<_> = names.iter().map(|name| bench.user(name, 9000)).collect();
+    let found = futures_util::future::join_all(users.iter().map(|user| bench.find(user))).await;
+    assert!(
+        found
+            .iter()
+            .all(|found| matches!(found, Err(Without::Later(_))))
+    );
+    let asked: usize = names.iter().map(|name| bench.script.asked(name)).sum();
+    assert_eq!(asked, FETCHES_AT_ONCE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_being_fetched_for_does_not_give_way() {
+    let bench = bench(600, 2);
+    let (ada, bob, eve) = (
+        bench.user("ada", 9000),
+        bench.user("bob", 9000),
+        bench.user("eve", 9000),
+    );
+    let (first, second, third) = tokio::join!(bench.find(&ada), bench.find(&bob), bench.find(&eve));
+    assert!(first.is_ok() && second.is_ok());
+    assert!(matches!(third, Err(Without::Later(_))), "{third:?}");
+    assert_eq!(bench.find(&eve).await.as_deref(), Ok("eve-1"));
+    assert_eq!(bench.find(&bob).await.as_deref(), Ok("bob-1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_the_users_only_by_its_status_and_code_and_shows_in_status() {
+    for (said, is_theirs) in [
+        ("400 invalid_grant", true),
+        ("401 invalid_grant", true),
+        ("403 access_denied", true),
+        ("429 access_denied", false),
+        ("500 invalid_grant", false),
+        ("400 invalid_request", false),
+    ] {
+        let bench = bench(600, 10);
+        bench.script.refuse("ada", said);
+        let found = bench.find(&bench.user("ada", 9000)).await;
+        assert_eq!(
+            matches!(found, Err(Without::Refused(_))),
+            is_theirs,
+            "{said}"
+        );
+        let shown = bench.subjects.report()["last_error"]["error"].to_string();
+        let (_status, code) = said.split_once(' ').unwrap();
+        assert!(shown.contains(code), "{shown}");
+    }
 }

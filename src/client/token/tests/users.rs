@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::client::token::{User, user};
-use crate::config::{ExchangeProfile, TokenExchange};
+use crate::config::{ACCESS_TOKEN_TYPE, ExchangeProfile, Rfc8693, TokenExchange};
 
 fn exchange() -> CredentialKind {
     CredentialKind::TokenExchange(Box::new(TokenExchange {
@@ -100,4 +100,62 @@ async fn a_call_without_a_user_is_denied_only_if_no_source_is_out_of_order() {
         refused,
         Refusal::Denied(Denial::EgressUserUnavailable(_))
     ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_exchanged_in_one_actors_name_is_not_sent_in_anothers() {
+    let world = World::new(1000);
+    let CredentialKind::TokenExchange(mut definition) = exchange() else {
+        unreachable!()
+    };
+    definition.profile = ExchangeProfile::Rfc8693(Rfc8693 {
+        subject_token_type: ACCESS_TOKEN_TYPE.to_owned(),
+        requested_token_type: None,
+        audiences: vec![],
+        resources: vec![],
+        actor: Some("robot".into()),
+    });
+    let sources = |actor: &str| {
+        let token = SecretSource::Literal(Secret::new(actor.to_owned()));
+        let definition = CredentialKind::TokenExchange(definition.clone());
+        // the actor may stand after those it acts for
+        [
+            source("theirs", definition),
+            source("robot", CredentialKind::StaticToken { token }),
+        ]
+    };
+    for number in 1..=3 {
+        let answer = format!(
+            r#"{{"access_token":"x-{number}","issued_token_type":"{ACCESS_TOKEN_TYPE}","token_type":"Bearer","expires_in":3600}}"#
+        );
+        world.endpoint.then(200, &answer, None);
+    }
+    let (ada, bob) = (
+        ada(&world),
+        user("bob", "bob's", world.clock.now().plus(9000)),
+    );
+    let as_who = |credentials: Credentials, user: User| async move {
+        let found = attach_as(&credentials, &["theirs"], &user).await;
+        (credentials, found.unwrap())
+    };
+    let first = world.start(&sources("a"), None);
+    let (first, token) = as_who(first, ada.clone()).await;
+    assert_eq!(token, "Bearer x-1");
+    let second = world.start(&sources("a"), Some(&first));
+    let (second, token) = as_who(second, ada.clone()).await;
+    assert_eq!(token, "Bearer x-1", "the same actor: kept");
+    // a reload that never goes live
+    drop(world.start(&sources("b"), Some(&second)));
+    let (second, token) = as_who(second, bob).await;
+    assert_eq!(token, "Bearer x-2");
+    let third = world.start(&sources("b"), Some(&second));
+    let (_third, token) = as_who(third, ada).await;
+    assert_eq!(token, "Bearer x-3");
+    let seen = world.endpoint.seen.lock().unwrap();
+    let actors: Vec<_> = seen
+        .iter()
+        .flat_map(|(form, _)| form.iter().filter(|(name, _)| name == "actor_token"))
+        .map(|(_, value)| value.as_str())
+        .collect();
+    assert_eq!(actors, ["a", "a", "b"]);
 }
