@@ -1,0 +1,93 @@
+//! What an endpoint said to one user and means for all of them: it is away, wants to be left alone,
+//! or does not know us.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+use crate::client::token::{FetchError, schedule};
+
+/// The pause of a whole source, and what its endpoint has lately said to everybody.
+#[derive(Debug, Default)]
+pub(super) struct Everyone {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    failures: u32,
+    paused_until: Option<Instant>,
+    /// Users refused since somebody was last given a credential.
+    refused: u32,
+}
+
+/// Whether this failure would meet any other user too.
+pub(super) fn concerns_everyone(error: &FetchError) -> bool {
+    let FetchError::Refused {
+        status,
+        retry_after,
+        ..
+    } = error
+    else {
+        // a single answer may be odd
+        return !matches!(error, FetchError::Unusable(_));
+    };
+    status.is_server_error()
+        || *status == StatusCode::TOO_MANY_REQUESTS
+        || retry_after.is_some()
+        || error.is_invalid_client()
+}
+
+impl Everyone {
+    /// What is left of the pause.
+    pub(super) fn rest(&self) -> Option<Duration> {
+        self.lock().rest()
+    }
+
+    /// A fetch failed for a reason that concerns everyone. Those that were under way together count
+    /// as one.
+    pub(super) fn failed(&self, retry_after: Option<Duration>) {
+        let mut state = self.lock();
+        if state.rest().is_none() {
+            state.failures = state.failures.saturating_add(1);
+        }
+        let pause = schedule::pause(state.failures, retry_after, schedule::jitter());
+        let until = Instant::now() + pause;
+        state.paused_until = Some(state.paused_until.map_or(until, |known| known.max(until)));
+    }
+
+    /// A user was refused, as the endpoint may; how many in a row by now.
+    pub(super) fn refused(&self) -> u32 {
+        let mut state = self.lock();
+        state.answered();
+        state.refused = state.refused.saturating_add(1);
+        state.refused
+    }
+
+    /// A user was given a credential.
+    pub(super) fn succeeded(&self) {
+        let mut state = self.lock();
+        state.answered();
+        state.refused = 0;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn rest(&self) -> Option<Duration> {
+        let rest = self.paused_until?.saturating_duration_since(Instant::now());
+        (!rest.is_zero()).then_some(rest)
+    }
+
+    /// The endpoint answers. During a pause that is an answer to a question from before it.
+    fn answered(&mut self) {
+        if self.rest().is_none() {
+            self.failures = 0;
+        }
+    }
+}
