@@ -1,6 +1,7 @@
 //! `/.gatepost/token/<credential>`: who gets a credential, and who gets nothing.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use gatepost::client::token::User;
 use gatepost::clock::{Clock as _, SystemClock};
@@ -283,7 +284,8 @@ async fn what_is_the_users_is_handed_out_for_a_live_handle_only() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("app-token");
     std::fs::write(&file, SAID).unwrap();
-    let caller = source("caller", CredentialKind::PassThrough);
+    let mut caller = source("caller", CredentialKind::PassThrough);
+    caller.issuers = vec![Arc::clone(&ada().principal.issuer)];
     let billing = Upstream::start().await;
     let mut config = config(
         vec![caller],

@@ -106,7 +106,7 @@ async fn a_call_without_a_user_is_denied_only_if_no_source_is_out_of_order() {
 async fn a_token_exchanged_in_one_actors_name_is_not_sent_in_anothers() {
     let world = World::new(1000);
     let CredentialKind::TokenExchange(mut definition) = exchange() else {
-        unreachable!()
+        panic!("an exchange")
     };
     definition.profile = ExchangeProfile::Rfc8693(Rfc8693 {
         subject_token_type: ACCESS_TOKEN_TYPE.to_owned(),
