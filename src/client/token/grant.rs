@@ -327,12 +327,7 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
     }
 
     fn held(&self, granted: Granted<C>, asked_at: UnixTime) -> Held<C> {
-        let life = match self.freshness.max_reuse {
-            Some(most) => granted.life.min(most),
-            None => granted.life,
-        }
-        .as_secs();
-        let ahead = schedule::ahead(life, self.freshness.refresh_before, schedule::jitter());
+        let (life, ahead) = schedule::uses(granted.life, self.freshness, schedule::jitter());
         let fetched_at = match granted.life_from {
             LifeFrom::Fleet { age } => UnixTime(asked_at.0.saturating_sub(age.as_secs())),
             LifeFrom::ExpiresIn | LifeFrom::Exp | LifeFrom::Expiration | LifeFrom::Unstated => {
@@ -391,16 +386,11 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 impl State {
     /// The rest of the pause after a failed fetch.
     fn pause(&self) -> Option<Duration> {
-        rest(self.not_before?)
+        schedule::rest(self.not_before?)
     }
 
     /// The same where there is nothing to use.
     fn pause_at_need(&self) -> Option<Duration> {
-        rest(self.not_before_at_need?)
+        schedule::rest(self.not_before_at_need?)
     }
-}
-
-fn rest(until: Instant) -> Option<Duration> {
-    let rest = until.saturating_duration_since(Instant::now());
-    (!rest.is_zero()).then_some(rest)
 }

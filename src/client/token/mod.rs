@@ -238,14 +238,7 @@ impl Credentials {
         })
     }
 
-    /// The headers these sources write, but for `Authorization`: nobody else may, in trailers.
-    #[must_use]
-    pub fn headers(&self, names: &[Arc<str>]) -> Arc<[HeaderName]> {
-        let sources = names.iter().filter_map(|name| self.find(name));
-        sources.filter_map(Source::own_header).cloned().collect()
-    }
-
-    /// The same for a request that is not sent again: nobody waits for the other credential.
+    /// [`Self::replace`] for a request that is not sent again: nobody waits for the other credential.
     pub fn doubt(self: &Arc<Self>, refused: Attached, user: Option<User>) {
         let credentials = Arc::clone(self);
         let look = async move {
@@ -259,6 +252,13 @@ impl Credentials {
             drop(credentials.stop.run_until_cancelled(replace).await);
         };
         self.tasks.spawn_on(look, &self.runtime);
+    }
+
+    /// The headers these sources write, but for `Authorization`: nobody else may, in trailers.
+    #[must_use]
+    pub fn headers(&self, names: &[Arc<str>]) -> Arc<[HeaderName]> {
+        let sources = names.iter().filter_map(|name| self.find(name));
+        sources.filter_map(Source::own_header).cloned().collect()
     }
 
     /// Whether one of these sources makes its credential from the user's.

@@ -3,6 +3,9 @@
 use std::time::Duration;
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use tokio::time::Instant;
+
+use crate::config::Freshness;
 
 /// Refresh ahead of the end at most this long, unless configured.
 const MOST_AHEAD: u64 = 300;
@@ -45,6 +48,20 @@ pub(super) fn pause(failures: u32, retry_after: Option<Duration>, jitter: f64) -
 /// At least half of it is random too. `jitter` is 0 to 1.
 pub(super) fn pause_at_need(pause: Duration, jitter: f64) -> Duration {
     pause.min(LONGEST_PAUSE_AT_NEED.mul_f64(0.5 + jitter / 2.0))
+}
+
+/// What is left until then, if anything.
+pub(super) fn rest(until: Instant) -> Option<Duration> {
+    let rest = until.saturating_duration_since(Instant::now());
+    (!rest.is_zero()).then_some(rest)
+}
+
+/// For how many seconds a credential of this life is used, and how many before the end of that it is
+/// refreshed. `jitter` is 0 to 1.
+pub(super) fn uses(life: Duration, freshness: Freshness, jitter: f64) -> (u64, u64) {
+    let most = freshness.max_reuse.unwrap_or(Duration::MAX);
+    let life = life.min(most).as_secs();
+    (life, ahead(life, freshness.refresh_before, jitter))
 }
 
 /// 0 to 1, anew with each call; 0 if the system has no random bits.

@@ -24,6 +24,7 @@ use crate::client::token::{For, RETRY_AFTER};
 use crate::clock::Clock;
 use crate::config::{AwsSource, CredentialKind, CredentialSource};
 use crate::reason::{Denial, Failure, Refusal};
+use crate::secret::SecretSource;
 use crate::telemetry::Telemetry;
 
 /// What a source is built with.
@@ -138,41 +139,22 @@ impl Source {
                 Self::TokenExchange(Exchanging::start(name, definition, means, actor, previous))
             }
             CredentialKind::StaticToken { token } => {
-                let kept = Kept::new(
-                    name,
-                    "static_token",
-                    header::AUTHORIZATION,
-                    Form::Scheme(Some("Bearer".to_owned())),
-                    token.clone(),
-                    Arc::clone(means.endpoint),
-                );
-                Self::kept(kept, means, previous)
+                let form = Form::Scheme(Some("Bearer".to_owned()));
+                let write = ("static_token", header::AUTHORIZATION, form);
+                Self::kept(name, write, token, means, previous)
             }
             CredentialKind::ApiKey {
                 header,
                 scheme,
                 value,
             } => {
-                let kept = Kept::new(
-                    name,
-                    "api_key",
-                    header.clone(),
-                    Form::Scheme(scheme.clone()),
-                    value.clone(),
-                    Arc::clone(means.endpoint),
-                );
-                Self::kept(kept, means, previous)
+                let write = ("api_key", header.clone(), Form::Scheme(scheme.clone()));
+                Self::kept(name, write, value, means, previous)
             }
             CredentialKind::Basic { username, password } => {
-                let kept = Kept::new(
-                    name,
-                    "basic",
-                    header::AUTHORIZATION,
-                    Form::Basic(username.clone()),
-                    password.clone(),
-                    Arc::clone(means.endpoint),
-                );
-                Self::kept(kept, means, previous)
+                let form = Form::Basic(username.clone());
+                let write = ("basic", header::AUTHORIZATION, form);
+                Self::kept(name, write, password, means, previous)
             }
             CredentialKind::Aws(definition) => match &definition.source {
                 AwsSource::Own(keys) => {
@@ -193,8 +175,17 @@ impl Source {
         }
     }
 
-    /// With what `previous` held, until it is read if that takes a call to another machine.
-    fn kept(kept: Kept, means: &Means<'_>, previous: Option<&Self>) -> Self {
+    /// A value of this kind, in this header, in this form; with what `previous` held until it is read,
+    /// if that takes a call to another machine.
+    fn kept(
+        name: Arc<str>,
+        (kind, header, form): (&'static str, HeaderName, Form),
+        value: &SecretSource,
+        means: &Means<'_>,
+        previous: Option<&Self>,
+    ) -> Self {
+        let endpoint = Arc::clone(means.endpoint);
+        let kept = Kept::new(name, kind, header, form, value.clone(), endpoint);
         let kept = Arc::new(kept);
         if kept.is_elsewhere() {
             if let Some(Self::Kept(previous)) = previous {

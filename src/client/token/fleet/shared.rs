@@ -235,13 +235,10 @@ impl<C: Portable + fmt::Debug + Send + Sync + 'static> Shared<C> {
         if is_older || given.tokens.contains(&mark(&known.credential)) {
             return None;
         }
-        let usable = match self.freshness.max_reuse {
-            Some(most) => most.as_secs().min(life),
-            None => life,
-        };
-        let left = usable.saturating_sub(life - remaining);
         // whatever the jitter, not due at once
-        let is_fresh = left > schedule::ahead(usable, self.freshness.refresh_before, 1.0);
+        let (usable, ahead) = schedule::uses(known.life, self.freshness, 1.0);
+        let left = usable.saturating_sub(life - remaining);
+        let is_fresh = left > ahead;
         (left > 0).then_some(Found {
             known,
             until,

@@ -80,8 +80,7 @@ impl Everyone {
 
 impl State {
     fn rest(&self) -> Option<Duration> {
-        let rest = self.paused_until?.saturating_duration_since(Instant::now());
-        (!rest.is_zero()).then_some(rest)
+        schedule::rest(self.paused_until?)
     }
 
     /// The endpoint answers. During a pause that is an answer to a question from before it.

@@ -243,12 +243,7 @@ impl<C: Send + Sync + 'static> Subjects<C> {
         token: &SubjectToken,
         asked_at: UnixTime,
     ) -> Result<Held<C>, FetchError> {
-        let life = match self.freshness.max_reuse {
-            Some(most) => granted.life.min(most),
-            None => granted.life,
-        }
-        .as_secs();
-        let ahead = schedule::ahead(life, self.freshness.refresh_before, schedule::jitter());
+        let (life, ahead) = schedule::uses(granted.life, self.freshness, schedule::jitter());
         let end = token.expires_at();
         let (refresh_at, usable_until) = if asked_at.plus(life) < end {
             (asked_at.plus(life - ahead), asked_at.plus(life))

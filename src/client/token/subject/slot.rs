@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{FORCED_EVERY, Without};
+use crate::client::token::schedule;
 use crate::clock::UnixTime;
 
 /// One subject.
@@ -195,8 +196,8 @@ impl<C> State<C> {
     /// What is said during the pause after a failed fetch.
     fn pause(&self) -> Option<Without> {
         let (until, without) = self.paused?;
-        let rest = until.saturating_duration_since(Instant::now());
-        (!rest.is_zero()).then_some(match without {
+        let rest = schedule::rest(until)?;
+        Some(match without {
             Without::Later(_) => Without::Later(rest),
             Without::Refused(_) | Without::Token | Without::Expired => without,
         })
