@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use crate::support::counterparts::or_skip;
-use crate::support::eventually;
 use crate::support::gatepost::Gatepost;
 use crate::support::programs::Nginx;
 use crate::support::sidecar::{config, token};
 use crate::support::wrk::{Counted, Wrk};
+use crate::support::{Gone, eventually};
 
 const FILE: &[(&str, &[u8])] = &[("file", &[b'x'; 1024])];
 
@@ -97,7 +97,9 @@ async fn an_address_that_dies_costs_502_to_504_and_then_nothing() {
     let keys = format!("addresses = {addresses:?}");
     let gatepost = Gatepost::start(&config("http://app.test", &keys)).await;
     let wrk = or_skip!(load(&gatepost).await);
+    let address = addresses[0].parse().expect("an address");
     drop(one);
+    let _gone = Gone::at(address);
     allowed(&gatepost, 1000).await;
     let counted = wrk.stop().await;
     let Counted {

@@ -299,7 +299,8 @@ pub(super) async fn many<K: Kind>() {
         assert_eq!(status, told, "{path}");
     }
     let arrived = stage.app.requests();
-    assert_eq!(arrived.len(), 2 * 60);
+    let uris = arrived.iter().map(|seen| seen.uri.to_string());
+    assert_eq!(arrived.len(), 2 * 60, "{:?}", uris.collect::<Vec<_>>());
     for seen in arrived {
         let who = identity(&seen.headers);
         let expected = asked

@@ -301,9 +301,12 @@ impl Counterpart {
 
 impl Drop for Counterpart {
     fn drop(&mut self) {
-        // An error means that it has ended already.
+        // An error means that it has ended already. The end of its standard input ends what it started.
         drop(self.child.kill());
+        drop(self.child.stdin.take());
         drop(self.child.wait());
+        // Whoever still runs would serve from a directory that is removed next.
+        self.stderr.wait();
         if std::thread::panicking() {
             eprintln!("--- counterpart wrote:\n{}", self.stderr.text());
         }

@@ -3,13 +3,14 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::eventually;
 use super::http::{Call, Reply};
+use super::{DEADLINE, eventually};
 
 /// A command of the binary with an empty environment.
 pub(crate) fn command(arguments: &[&str]) -> Command {
@@ -130,13 +131,13 @@ impl Gatepost {
     /// Waits for the end of the process: its exit code, `None` if a signal ended it.
     pub(crate) async fn exit(&mut self) -> Option<i32> {
         let child = &mut self.child;
-        let end = tokio::time::Instant::now() + super::DEADLINE;
+        let end = tokio::time::Instant::now() + DEADLINE;
         loop {
             if let Some(status) = child.try_wait().expect("our child") {
                 return status.code();
             }
             assert!(tokio::time::Instant::now() < end, "gatepost did not end");
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -265,7 +266,7 @@ impl Drop for Gatepost {
 
 /// The lines a process has written so far.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Lines(Arc<Mutex<Written>>);
+pub(crate) struct Lines(Arc<(Mutex<Written>, Condvar)>);
 
 #[derive(Debug, Default)]
 struct Written {
@@ -280,28 +281,27 @@ impl Lines {
         let written = lines.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                written
-                    .0
-                    .lock()
-                    .expect("no reader panicked")
-                    .lines
-                    .push(line);
+                written.now().lines.push(line);
             }
-            written.0.lock().expect("no reader panicked").ended = true;
+            written.now().ended = true;
+            written.0.1.notify_all();
         });
         lines
     }
 
+    fn now(&self) -> MutexGuard<'_, Written> {
+        self.0.0.lock().expect("no reader panicked")
+    }
+
     pub(crate) fn text(&self) -> String {
-        let mut text = self.0.lock().expect("no reader panicked").lines.join("\n");
+        let mut text = self.now().lines.join("\n");
         text.push('\n');
         text
     }
 
     /// The lines that are JSON.
     pub(crate) fn json(&self) -> Vec<Value> {
-        let written = self.0.lock().expect("no reader panicked");
-        written
+        self.now()
             .lines
             .iter()
             .filter_map(|line| serde_json::from_str(line).ok())
@@ -309,6 +309,13 @@ impl Lines {
     }
 
     pub(crate) fn ended(&self) -> bool {
-        self.0.lock().expect("no reader panicked").ended
+        self.now().ended
+    }
+
+    /// Waits until all who may write here have ended.
+    pub(crate) fn wait(&self) {
+        let (_, ended) = &*self.0;
+        let ended = ended.wait_timeout_while(self.now(), DEADLINE, |written| !written.ended);
+        drop(ended.expect("no reader panicked"));
     }
 }
