@@ -7,6 +7,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -148,13 +149,18 @@ pub(crate) async fn oauth2_mock_server() -> Option<Counterpart> {
     Some(start(node(script, &[])?).await)
 }
 
-/// A free port, for what must be known before its server starts. Another process may take it
-/// meanwhile: use it only where there is no other way.
+/// A free port, for what must be known before its server starts. It lies below those the system
+/// gives to whoever asks for any and to outgoing connections, at another place for each process; still
+/// another may take it meanwhile: use it only where there is no other way.
 pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a free port")
-        .port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let place = std::process::id() * 16;
+    let mut ports = std::iter::repeat_with(|| {
+        let next = place + NEXT.fetch_add(1, Ordering::Relaxed);
+        u16::try_from(10_000 + next % 20_000).expect("below 30,000")
+    });
+    let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.find(free).expect("one of many")
 }
 
 /// The program `path` in the installation `name`; `None`, said on stderr, if it is not installed.
