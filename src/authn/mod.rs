@@ -16,6 +16,7 @@ pub mod jwt;
 #[cfg(test)]
 pub(crate) mod mint;
 pub mod principal;
+pub mod signing;
 
 pub use self::issuer::Issuer;
 pub use self::jwk::KeySet;

@@ -2,7 +2,6 @@
 //! (RFC 5280). Whether to believe it is rustls's to say.
 
 mod pem;
-mod signing;
 
 use std::fmt;
 
@@ -14,7 +13,6 @@ use x509_cert::ext::pkix::name::GeneralName;
 use crate::clock::UnixTime;
 
 pub use self::pem::{PemError, add_roots, certified_key, chain, private_key};
-pub use self::signing::{NotSigned, SigningAlgorithm, SigningKey};
 
 /// What a certificate says: names, dates, and the hash it is known by.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -36,7 +36,7 @@ impl Family {
 }
 
 /// One algorithm with one key.
-pub(super) enum Verifier {
+pub(in crate::authn) enum Verifier {
     Signature(ParsedPublicKey),
     /// Boxed: its state is a kilobyte.
     Hmac(Box<hmac::Key>),
@@ -45,7 +45,7 @@ pub(super) enum Verifier {
 impl Verifier {
     /// A public key for one algorithm: as SPKI, EC point or 32 bytes of Ed25519. `None` if it is
     /// no key of that algorithm.
-    pub(super) fn public(algorithm: Algorithm, key: &[u8]) -> Option<Self> {
+    pub(in crate::authn) fn public(algorithm: Algorithm, key: &[u8]) -> Option<Self> {
         let primitive: &'static dyn VerificationAlgorithm = match algorithm {
             Algorithm::RS256 => &signature::RSA_PKCS1_2048_8192_SHA256,
             Algorithm::RS384 => &signature::RSA_PKCS1_2048_8192_SHA384,
@@ -85,7 +85,7 @@ impl Verifier {
         Some((Self::Hmac(Box::new(key)), primitive.tag_len()))
     }
 
-    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Denial> {
+    pub(in crate::authn) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), Denial> {
         match self {
             Self::Signature(key) => key.verify_sig(message, signature),
             Self::Hmac(key) => hmac::verify(key, message, signature),

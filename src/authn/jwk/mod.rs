@@ -1,6 +1,6 @@
 //! Keys: a JWK Set (RFC 7517) parsed key by key, PEM public keys and HMAC secrets.
 
-mod material;
+pub(super) mod material;
 mod member;
 
 use std::fmt;

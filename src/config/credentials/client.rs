@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::certificate::SigningAlgorithm;
+use crate::authn::issuer::Algorithm;
 use crate::config::WebIdentityToken;
 use crate::secret::SecretSource;
 
@@ -48,7 +48,7 @@ pub struct PrivateKeyJwt {
     /// `kid`
     pub key_id: Option<String>,
     /// `alg`, if it does not follow from the key: `RS256` for RSA, `PS256` with a certificate.
-    pub algorithm: Option<SigningAlgorithm>,
+    pub algorithm: Option<Algorithm>,
     /// `aud`, if not the token endpoint.
     pub audience: Option<String>,
 }

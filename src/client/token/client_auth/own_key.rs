@@ -6,7 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
-use crate::certificate::{self, Certificate, PemError, SigningAlgorithm, SigningKey};
+use crate::authn::issuer::Algorithm;
+use crate::authn::signing::SigningKey;
+use crate::certificate::{self, Certificate, PemError};
 use crate::client::token::FetchError;
 use crate::clock::UnixTime;
 use crate::config::PrivateKeyJwt;
@@ -21,7 +23,7 @@ const BEFORE: u64 = 30;
 #[derive(Debug)]
 pub(in crate::client::token) struct OwnKey {
     key: SigningKey,
-    algorithm: SigningAlgorithm,
+    algorithm: Algorithm,
     key_id: Option<String>,
     /// `x5t#S256`
     thumbprint: Option<String>,
@@ -61,7 +63,7 @@ impl OwnKey {
         let able = key.algorithms();
         let usual = match (able.first().copied(), &thumbprint) {
             // Entra asks for PSS
-            (Some(SigningAlgorithm::RS256), Some(_)) => Some(SigningAlgorithm::PS256),
+            (Some(Algorithm::RS256), Some(_)) => Some(Algorithm::PS256),
             (usual, _) => usual,
         };
         let algorithm = definition

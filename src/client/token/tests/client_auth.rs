@@ -7,7 +7,7 @@ use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
 
 use super::*;
-use crate::certificate::SigningAlgorithm;
+use crate::authn::issuer;
 use crate::config::{FederatedAssertion, PrivateKeyJwt};
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -39,7 +39,7 @@ impl Files {
         URL_SAFE_NO_PAD.encode(hash)
     }
 
-    fn definition(&self, algorithm: Option<SigningAlgorithm>) -> PrivateKeyJwt {
+    fn definition(&self, algorithm: Option<issuer::Algorithm>) -> PrivateKeyJwt {
         PrivateKeyJwt {
             key_file: self.folder.path().join("key.pem"),
             certificate_file: None,
@@ -111,7 +111,7 @@ async fn each_token_request_has_an_assertion_of_its_own_signed_by_the_clients_ke
         (&rcgen::PKCS_RSA_SHA256, None, Algorithm::RS256),
         (
             &rcgen::PKCS_RSA_SHA256,
-            Some(SigningAlgorithm::PS384),
+            Some(issuer::Algorithm::PS384),
             Algorithm::PS384,
         ),
         (&rcgen::PKCS_ECDSA_P256_SHA256, None, Algorithm::ES256),

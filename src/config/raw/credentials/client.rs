@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
+use crate::authn::issuer::Algorithm;
+
 use super::super::super::forms::{Domain, NonEmpty, Positive, Text};
 use super::super::Secret;
 
@@ -33,7 +35,7 @@ pub(in crate::config) struct OAuthClient {
     /// `kid` of assertions.
     pub(in crate::config) client_key_id: Option<Text<NonEmpty>>,
     /// `alg` of assertions, where the key leaves a choice.
-    pub(in crate::config) client_assertion_algorithm: Option<AssertionAlgorithm>,
+    pub(in crate::config) client_assertion_algorithm: Option<Text<Algorithm>>,
     /// `aud` of assertions: the token endpoint, unless the server wants its issuer.
     pub(in crate::config) client_assertion_audience: Option<Text<NonEmpty>>,
     /// A file with an assertion that somebody else issues and rotates (workload identity).
@@ -51,21 +53,6 @@ pub(in crate::config) enum AuthMethod {
     ClientSecretBasic,
     PrivateKeyJwt,
     None,
-}
-
-/// `client_assertion_algorithm`
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-pub(in crate::config) enum AssertionAlgorithm {
-    RS256,
-    RS384,
-    RS512,
-    PS256,
-    PS384,
-    PS512,
-    ES256,
-    ES384,
-    ES512,
-    EdDSA,
 }
 
 /// How long what was fetched is used.

@@ -4,30 +4,14 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::super::super::error::KeyPath;
-use super::super::super::raw::{self, AssertionAlgorithm, AuthMethod};
+use super::super::super::raw::{self, AuthMethod};
 use super::super::super::{ClientAuthentication, FederatedAssertion, PrivateKeyJwt};
 use super::super::Resolver;
-use crate::certificate::{self, SigningAlgorithm, SigningKey};
+use crate::authn::signing::SigningKey;
+use crate::certificate;
 
 /// What authenticates a client, by the key that says so.
 const WAYS: [&str; 3] = ["client_secret", "client_key_file", "client_assertion_file"];
-
-impl From<AssertionAlgorithm> for SigningAlgorithm {
-    fn from(raw: AssertionAlgorithm) -> Self {
-        match raw {
-            AssertionAlgorithm::RS256 => Self::RS256,
-            AssertionAlgorithm::RS384 => Self::RS384,
-            AssertionAlgorithm::RS512 => Self::RS512,
-            AssertionAlgorithm::PS256 => Self::PS256,
-            AssertionAlgorithm::PS384 => Self::PS384,
-            AssertionAlgorithm::PS512 => Self::PS512,
-            AssertionAlgorithm::ES256 => Self::ES256,
-            AssertionAlgorithm::ES384 => Self::ES384,
-            AssertionAlgorithm::ES512 => Self::ES512,
-            AssertionAlgorithm::EdDSA => Self::EdDSA,
-        }
-    }
-}
 
 impl Resolver<'_> {
     pub(super) fn client_authentication(
@@ -162,7 +146,7 @@ impl Resolver<'_> {
             self.dates(chain.get(..1).unwrap_or_default(), &at);
             self.right(certificate::certified_key(chain, der), &at)?;
         }
-        let algorithm = raw.client_assertion_algorithm.map(SigningAlgorithm::from);
+        let algorithm = raw.client_assertion_algorithm.as_ref().map(|text| text.0);
         if let Some(wanted) = algorithm.filter(|wanted| !key.algorithms().contains(wanted)) {
             let able: Vec<_> = key.algorithms().iter().map(|able| able.as_str()).collect();
             self.mistakes.push(

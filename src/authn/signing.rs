@@ -12,26 +12,11 @@ use aws_lc_rs::signature::{
 };
 use rustls::pki_types::PrivateKeyDer;
 
-use super::pem::PemError;
+use crate::authn::issuer::Algorithm;
+use crate::certificate::PemError;
 
 /// Shortest modulus, in bytes.
 const SHORTEST_RSA: usize = 2048 / 8;
-
-/// An `alg` of RFC 7518 that a private key signs by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the registered names")]
-pub enum SigningAlgorithm {
-    RS256,
-    RS384,
-    RS512,
-    PS256,
-    PS384,
-    PS512,
-    ES256,
-    ES384,
-    ES512,
-    EdDSA,
-}
 
 /// A private key: RSA of 2048 bits or more, ECDSA on P-256, P-384 or P-521, or Ed25519. Cannot be
 /// printed.
@@ -39,17 +24,17 @@ pub struct SigningKey(Kind);
 
 enum Kind {
     Rsa(Box<RsaKeyPair>),
-    Ecdsa(SigningAlgorithm, Box<EcdsaKeyPair>),
+    Ecdsa(Algorithm, Box<EcdsaKeyPair>),
     Ed25519(Box<Ed25519KeyPair>),
 }
 
 /// The library could not sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the key does not sign by {}", .0.as_str())]
-pub struct NotSigned(SigningAlgorithm);
+pub struct NotSigned(Algorithm);
 
 impl SigningKey {
-    /// The key of [`super::private_key`].
+    /// The key of [`crate::certificate::private_key`].
     pub fn new(key: &PrivateKeyDer<'_>) -> Result<Self, PemError> {
         let der = key.secret_der();
         let rsa = match key {
@@ -63,9 +48,9 @@ impl SigningKey {
             return Ok(Self(Kind::Rsa(Box::new(pair))));
         }
         for (name, curve) in [
-            (SigningAlgorithm::ES256, &ECDSA_P256_SHA256_FIXED_SIGNING),
-            (SigningAlgorithm::ES384, &ECDSA_P384_SHA384_FIXED_SIGNING),
-            (SigningAlgorithm::ES512, &ECDSA_P521_SHA512_FIXED_SIGNING),
+            (Algorithm::ES256, &ECDSA_P256_SHA256_FIXED_SIGNING),
+            (Algorithm::ES384, &ECDSA_P384_SHA384_FIXED_SIGNING),
+            (Algorithm::ES512, &ECDSA_P521_SHA512_FIXED_SIGNING),
         ] {
             if let Ok(pair) = EcdsaKeyPair::from_private_key_der(curve, der) {
                 return Ok(Self(Kind::Ecdsa(name, Box::new(pair))));
@@ -81,10 +66,8 @@ impl SigningKey {
 
     /// What it signs by, the usual one first.
     #[must_use]
-    pub fn algorithms(&self) -> &'static [SigningAlgorithm] {
-        use SigningAlgorithm::{
-            ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512,
-        };
+    pub fn algorithms(&self) -> &'static [Algorithm] {
+        use Algorithm::{ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
         match &self.0 {
             Kind::Rsa(_) => &[RS256, PS256, RS384, PS384, RS512, PS512],
             Kind::Ecdsa(ES384, _) => &[ES384],
@@ -95,10 +78,10 @@ impl SigningKey {
     }
 
     /// A signature as a JWS carries it: raw bytes, `R || S` for ECDSA.
-    pub fn sign(&self, algorithm: SigningAlgorithm, message: &[u8]) -> Result<Vec<u8>, NotSigned> {
+    pub fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, NotSigned> {
         let random = SystemRandom::new();
         let failed = |_unspecified| NotSigned(algorithm);
-        match (&self.0, algorithm.rsa()) {
+        match (&self.0, rsa(algorithm)) {
             (Kind::Rsa(pair), Some(padding)) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
                 pair.sign(padding, &random, message, &mut signature)
@@ -109,7 +92,7 @@ impl SigningKey {
                 let signature = pair.sign(&random, message).map_err(failed)?;
                 Ok(signature.as_ref().to_vec())
             }
-            (Kind::Ed25519(pair), _) if algorithm == SigningAlgorithm::EdDSA => {
+            (Kind::Ed25519(pair), _) if algorithm == Algorithm::EdDSA => {
                 let signature = pair.try_sign(message).map_err(failed)?;
                 Ok(signature.as_ref().to_vec())
             }
@@ -124,66 +107,38 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-impl SigningAlgorithm {
-    /// All of them.
-    pub const ALL: [Self; 10] = [
-        Self::RS256,
-        Self::RS384,
-        Self::RS512,
-        Self::PS256,
-        Self::PS384,
-        Self::PS512,
-        Self::ES256,
-        Self::ES384,
-        Self::ES512,
-        Self::EdDSA,
-    ];
-
-    /// The registered name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RS256 => "RS256",
-            Self::RS384 => "RS384",
-            Self::RS512 => "RS512",
-            Self::PS256 => "PS256",
-            Self::PS384 => "PS384",
-            Self::PS512 => "PS512",
-            Self::ES256 => "ES256",
-            Self::ES384 => "ES384",
-            Self::ES512 => "ES512",
-            Self::EdDSA => "EdDSA",
-        }
-    }
-
-    fn rsa(self) -> Option<&'static dyn RsaEncoding> {
-        match self {
-            Self::RS256 => Some(&RSA_PKCS1_SHA256),
-            Self::RS384 => Some(&RSA_PKCS1_SHA384),
-            Self::RS512 => Some(&RSA_PKCS1_SHA512),
-            Self::PS256 => Some(&RSA_PSS_SHA256),
-            Self::PS384 => Some(&RSA_PSS_SHA384),
-            Self::PS512 => Some(&RSA_PSS_SHA512),
-            Self::ES256 | Self::ES384 | Self::ES512 | Self::EdDSA => None,
-        }
+fn rsa(algorithm: Algorithm) -> Option<&'static dyn RsaEncoding> {
+    match algorithm {
+        Algorithm::RS256 => Some(&RSA_PKCS1_SHA256),
+        Algorithm::RS384 => Some(&RSA_PKCS1_SHA384),
+        Algorithm::RS512 => Some(&RSA_PKCS1_SHA512),
+        Algorithm::PS256 => Some(&RSA_PSS_SHA256),
+        Algorithm::PS384 => Some(&RSA_PSS_SHA384),
+        Algorithm::PS512 => Some(&RSA_PSS_SHA512),
+        Algorithm::ES256
+        | Algorithm::ES384
+        | Algorithm::ES512
+        | Algorithm::EdDSA
+        | Algorithm::HS256
+        | Algorithm::HS384
+        | Algorithm::HS512 => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rcgen::KeyPair;
+    use rcgen::{KeyPair, PublicKeyData as _};
     use rcgen::{
         PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ECDSA_P521_SHA512, PKCS_ED25519,
         PKCS_RSA_SHA256,
     };
 
-    use super::super::private_key;
     use super::*;
+    use crate::authn::jwk::material::Verifier;
+    use crate::certificate::private_key;
 
     #[test]
     fn each_kind_of_key_signs_what_its_public_half_verifies() {
-        use aws_lc_rs::signature as verify;
-        use aws_lc_rs::signature::UnparsedPublicKey;
         for kind in [
             &PKCS_RSA_SHA256,
             &PKCS_ECDSA_P256_SHA256,
@@ -194,22 +149,11 @@ mod tests {
             let pair = KeyPair::generate_for(kind).unwrap();
             let pem = pair.serialize_pem();
             let key = SigningKey::new(&private_key(pem.as_bytes()).unwrap()).unwrap();
-            for algorithm in SigningAlgorithm::ALL {
-                let by: &dyn verify::VerificationAlgorithm = match algorithm {
-                    SigningAlgorithm::RS256 => &verify::RSA_PKCS1_2048_8192_SHA256,
-                    SigningAlgorithm::RS384 => &verify::RSA_PKCS1_2048_8192_SHA384,
-                    SigningAlgorithm::RS512 => &verify::RSA_PKCS1_2048_8192_SHA512,
-                    SigningAlgorithm::PS256 => &verify::RSA_PSS_2048_8192_SHA256,
-                    SigningAlgorithm::PS384 => &verify::RSA_PSS_2048_8192_SHA384,
-                    SigningAlgorithm::PS512 => &verify::RSA_PSS_2048_8192_SHA512,
-                    SigningAlgorithm::ES256 => &verify::ECDSA_P256_SHA256_FIXED,
-                    SigningAlgorithm::ES384 => &verify::ECDSA_P384_SHA384_FIXED,
-                    SigningAlgorithm::ES512 => &verify::ECDSA_P521_SHA512_FIXED,
-                    SigningAlgorithm::EdDSA => &verify::ED25519,
-                };
+            for algorithm in Algorithm::ALL {
                 let signed = key.sign(algorithm, b"message");
                 if key.algorithms().contains(&algorithm) {
-                    let public = UnparsedPublicKey::new(by, pair.public_key_raw());
+                    let public =
+                        Verifier::public(algorithm, &pair.subject_public_key_info()).unwrap();
                     public.verify(b"message", &signed.unwrap()).unwrap();
                 } else {
                     assert_eq!(signed, Err(NotSigned(algorithm)), "{key:?}");
