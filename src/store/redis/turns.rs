@@ -78,25 +78,21 @@ impl Redis {
         turn: &Turn,
         entry: Entry,
     ) -> Result<bool, Away> {
-        let left = milliseconds(entry.remaining);
-        let sealed = match self.seals.seal(label, entry.expires_at, &entry.content) {
-            Ok(sealed) if !entry.remaining.is_zero() => sealed,
+        let sealed = self
+            .seals
+            .seal(label, entry.expires_at, &entry.content)
+            .inspect_err(|why| {
+                let credential = &*label.credential;
+                tracing::error!(credential, "a token is not shared: {why}");
+            })
+            .ok()
+            .filter(|_sealed| !entry.remaining.is_zero());
+        let Some(sealed) = sealed else {
             // nothing to keep: let another try
-            Ok(_over) => {
-                self.end_turn(label, turn).await;
-                return Ok(false);
-            }
-            Err(why) => {
-                tracing::error!(
-                    credential = &*label.credential,
-                    "a token is not shared: {why}"
-                );
-                {
-                    self.end_turn(label, turn).await;
-                    return Ok(false);
-                }
-            }
+            self.end_turn(label, turn).await;
+            return Ok(false);
         };
+        let left = milliseconds(entry.remaining);
         let keys = [self.key(label, "turn"), self.key(label, "token")];
         self.script(KEEP, &keys, &[turn.0.as_bytes(), &sealed, &left])
             .await
