@@ -83,3 +83,39 @@ impl Clock for ManualClock {
         Duration::from_secs(self.0.load(Ordering::SeqCst))
     }
 }
+
+/// Tests only: wall time that runs with tokio's paused time.
+#[cfg(test)]
+#[derive(Clone, Debug)]
+pub(crate) struct PausedClock {
+    begun: tokio::time::Instant,
+    at: Duration,
+}
+
+#[cfg(test)]
+impl PausedClock {
+    /// When it begins.
+    pub(crate) const BEGIN: UnixTime = UnixTime(1_700_000_000);
+
+    pub(crate) fn new() -> Self {
+        Self {
+            begun: tokio::time::Instant::now(),
+            at: Duration::from_secs(Self::BEGIN.0),
+        }
+    }
+
+    /// One that runs with this and is so many seconds wrong.
+    pub(crate) fn wrong_by(&self, seconds: i64) -> Self {
+        Self {
+            begun: self.begun,
+            at: Duration::from_secs(Self::BEGIN.0.saturating_add_signed(seconds)),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Clock for PausedClock {
+    fn since_epoch(&self) -> Duration {
+        self.at + self.begun.elapsed()
+    }
+}

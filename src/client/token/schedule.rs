@@ -22,7 +22,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(900);
 /// Seconds before the end of a token's life at which it is refreshed: `configured`, or 5 minutes
 /// or 20 % of `life`, the shorter; up to a tenth more so that a fleet does not ask in one moment;
 /// never more than half of `life`. `jitter` is 0 to 1.
-pub(super) fn ahead(life: u64, configured: Option<Duration>, jitter: f64) -> u64 {
+fn ahead(life: u64, configured: Option<Duration>, jitter: f64) -> u64 {
     let wanted = configured.map_or_else(|| MOST_AHEAD.min(life / 5), |before| before.as_secs());
     let jittered = Duration::from_secs(wanted.min(life)).mul_f64(1.0 + jitter / 10.0);
     jittered.as_secs().min(life / 2)

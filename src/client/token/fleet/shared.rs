@@ -267,14 +267,13 @@ impl<C: Portable + fmt::Debug + Send + Sync + 'static> Shared<C> {
 
     /// `fetched_at` by the clock of whoever fetched it, `began` by ours.
     fn remember(&self, credential: &C, fetched_at: UnixTime, began: UnixTime, life: Duration) {
-        let life = life.as_secs();
-        let ahead = schedule::ahead(life, self.freshness.refresh_before, 1.0);
+        let (usable, ahead) = schedule::uses(life, self.freshness, 1.0);
         let mut given = self.given();
         given.tokens.truncate(REMEMBERED - 1);
         given.tokens.push_front(mark(credential));
         given.newest = given.newest.max(fetched_at);
-        given.due = began.plus(life - ahead);
-        given.until = began.plus(life);
+        given.due = began.plus(usable - ahead);
+        given.until = began.plus(life.as_secs());
     }
 
     fn given(&self) -> MutexGuard<'_, Given> {

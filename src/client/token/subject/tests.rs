@@ -6,18 +6,9 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::client::token::{LifeFrom, user};
+use crate::clock::PausedClock;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// Wall time that runs with tokio's paused time.
-#[derive(Debug)]
-struct PausedClock(Instant);
-
-impl Clock for PausedClock {
-    fn since_epoch(&self) -> Duration {
-        Duration::from_secs(1_000_000) + self.0.elapsed()
-    }
-}
 
 /// Answers after 100 ms with `<token>-1`, `<token>-2`… of `life`; refuses the tokens in `refusals`.
 #[derive(Debug)]
@@ -91,7 +82,7 @@ fn bench(life: u64, most: usize) -> Bench {
         asked: Mutex::default(),
         refusals: Mutex::default(),
     });
-    let clock: Arc<dyn Clock> = Arc::new(PausedClock(Instant::now()));
+    let clock: Arc<dyn Clock> = Arc::new(PausedClock::new());
     let telemetry = Telemetry::to_writer(Box::new(std::io::sink()), Arc::clone(&clock));
     let background = Background {
         tasks: TaskTracker::new(),

@@ -23,7 +23,7 @@ use super::{Attached, Credentials, For};
 use crate::client::aws::AwsError;
 use crate::client::jwks::Background;
 use crate::client::outgoing::{FetchError, Fetched};
-use crate::clock::Clock;
+use crate::clock::{Clock, PausedClock};
 use crate::config::{
     ClientAuthentication, ClientCredentials, CredentialKind, CredentialSource, Freshness,
     OAuthClient, WebIdentityToken,
@@ -136,16 +136,6 @@ impl Endpoint for Scripted {
     }
 }
 
-/// Wall time that runs with tokio's paused time.
-#[derive(Debug)]
-struct PausedClock(Instant);
-
-impl Clock for PausedClock {
-    fn since_epoch(&self) -> Duration {
-        Duration::from_secs(1_700_000_000) + self.0.elapsed()
-    }
-}
-
 fn definition() -> ClientCredentials {
     ClientCredentials {
         client: client(ClientAuthentication::SecretPost(secret())),
@@ -202,7 +192,7 @@ impl World {
     fn new(life: u64) -> Self {
         Self {
             endpoint: Scripted::new(life),
-            clock: Arc::new(PausedClock(Instant::now())),
+            clock: Arc::new(PausedClock::new()),
             background: Background {
                 tasks: TaskTracker::new(),
                 stop: CancellationToken::new(),

@@ -1,153 +1,20 @@
 //! Sidecars of one fleet over a store in memory, under paused time.
 
+mod shelf;
+
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
-use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::entry::entry;
+use self::shelf::Shelf;
 use super::*;
 use crate::client::outgoing;
 use crate::client::token::{Bearer, Fetch, FetchError, Granted, LifeFrom};
 use crate::clock::Clock;
 use crate::config::Freshness;
 use crate::secret::Secret;
-use std::sync::Mutex;
-
-/// Wall time that runs with tokio's paused time, so many seconds wrong.
-#[derive(Debug)]
-struct PausedClock(Instant, i64);
-
-impl Clock for PausedClock {
-    fn since_epoch(&self) -> Duration {
-        let true_time = Duration::from_secs(1_700_000_000) + self.0.elapsed();
-        let wrong_by = Duration::from_secs(self.1.unsigned_abs());
-        if self.1 < 0 {
-            true_time.saturating_sub(wrong_by)
-        } else {
-            true_time + wrong_by
-        }
-    }
-}
-
-/// A store that nobody attacks, and what can be done to it.
-#[derive(Debug)]
-struct Shelf {
-    kept: Mutex<Option<(Entry, Instant)>>,
-    turn: Mutex<Option<(Turn, Instant)>>,
-    /// The call of this name fails.
-    away_at: Mutex<Option<&'static str>>,
-    turns: AtomicUsize,
-    clock: Arc<PausedClock>,
-}
-
-impl Shelf {
-    fn is_away(&self, call: &'static str) -> bool {
-        let at = *self.away_at.lock().unwrap();
-        at == Some(call) || at == Some("all")
-    }
-
-    fn holds(&self, turn: &Turn) -> bool {
-        let held = self.turn.lock().unwrap();
-        held.as_ref()
-            .is_some_and(|(known, ends)| known == turn && Instant::now() < *ends)
-    }
-
-    /// What somebody puts there.
-    fn put(&self, token: &str, fetched_ago: u64, life: u64) {
-        let now = self.clock.now();
-        let fetched_at = UnixTime(now.0 - fetched_ago);
-        let token = Bearer::new(Secret::new(token.to_owned())).unwrap();
-        let entry = entry(&token, fetched_at, Duration::from_secs(life), now).unwrap();
-        let ends = Instant::now() + entry.remaining;
-        *self.kept.lock().unwrap() = Some((entry, ends));
-    }
-}
-
-impl Store for Shelf {
-    fn find<'s>(&'s self, _label: &'s Label) -> Boxed<'s, Result<Option<Entry>, Away>> {
-        Box::pin(async {
-            if self.is_away("find") {
-                return Err(Away);
-            }
-            let kept = self.kept.lock().unwrap().clone();
-            Ok(kept.and_then(|(entry, ends)| {
-                let remaining = ends.saturating_duration_since(Instant::now());
-                (!remaining.is_zero()).then_some(Entry { remaining, ..entry })
-            }))
-        })
-    }
-
-    fn elect<'s>(&'s self, _label: &'s Label) -> Boxed<'s, Result<Option<Turn>, Away>> {
-        Box::pin(async {
-            if self.is_away("elect") {
-                return Err(Away);
-            }
-            let mut held = self.turn.lock().unwrap();
-            if held
-                .as_ref()
-                .is_some_and(|(_, ends)| Instant::now() < *ends)
-            {
-                return Ok(None);
-            }
-            let number = self.turns.fetch_add(1, Ordering::SeqCst);
-            let turn = Turn(number.to_string());
-            *held = Some((turn.clone(), Instant::now() + self.turn()));
-            Ok(Some(turn))
-        })
-    }
-
-    fn prolong<'s>(&'s self, _label: &'s Label, turn: &'s Turn) -> Boxed<'s, Result<bool, Away>> {
-        Box::pin(async {
-            if self.is_away("prolong") {
-                return Err(Away);
-            }
-            let holds = self.holds(turn);
-            if holds {
-                *self.turn.lock().unwrap() = Some((turn.clone(), Instant::now() + self.turn()));
-            }
-            Ok(holds)
-        })
-    }
-
-    fn keep<'s>(
-        &'s self,
-        _label: &'s Label,
-        turn: &'s Turn,
-        entry: Entry,
-    ) -> Boxed<'s, Result<bool, Away>> {
-        Box::pin(async move {
-            if self.is_away("keep") {
-                return Err(Away);
-            }
-            let holds = self.holds(turn);
-            if holds {
-                let ends = Instant::now() + entry.remaining;
-                *self.kept.lock().unwrap() = Some((entry, ends));
-                *self.turn.lock().unwrap() = None;
-            }
-            Ok(holds)
-        })
-    }
-
-    fn resign<'s>(&'s self, _label: &'s Label, turn: &'s Turn) -> Boxed<'s, ()> {
-        Box::pin(async {
-            if !self.is_away("resign") && self.holds(turn) {
-                *self.turn.lock().unwrap() = None;
-            }
-        })
-    }
-
-    fn turn(&self) -> Duration {
-        Duration::from_secs(3)
-    }
-
-    fn report(&self) -> Value {
-        Value::Null
-    }
-}
 
 /// A token endpoint: `t-1`, `t-2`… of `life` seconds, each after `takes`.
 #[derive(Debug)]
@@ -185,7 +52,6 @@ impl Fetch<Bearer> for Endpoint {
 struct World {
     shelf: Arc<Shelf>,
     endpoint: Arc<Endpoint>,
-    begun: Instant,
     freshness: Freshness,
 }
 
@@ -195,15 +61,8 @@ impl World {
     }
 
     fn taking(takes: Duration) -> Self {
-        let begun = Instant::now();
         Self {
-            shelf: Arc::new(Shelf {
-                kept: Mutex::default(),
-                turn: Mutex::default(),
-                away_at: Mutex::default(),
-                turns: AtomicUsize::new(0),
-                clock: Arc::new(PausedClock(begun, 0)),
-            }),
+            shelf: Arc::new(Shelf::new()),
             endpoint: Arc::new(Endpoint {
                 asked: AtomicUsize::new(0),
                 is_down: AtomicBool::new(false),
@@ -211,7 +70,6 @@ impl World {
                 takes,
                 life: 3600,
             }),
-            begun,
             freshness: Freshness::default(),
         }
     }
@@ -221,7 +79,7 @@ impl World {
     }
 
     fn sidecar_wrong_by(&self, seconds: i64) -> Sidecar {
-        let clock: Arc<dyn Clock> = Arc::new(PausedClock(self.begun, seconds));
+        let clock: Arc<dyn Clock> = Arc::new(self.shelf.clock.wrong_by(seconds));
         let store: Arc<dyn Store> = Arc::<Shelf>::clone(&self.shelf);
         let label = Label {
             credential: Arc::from("billing"),
