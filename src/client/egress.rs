@@ -2,14 +2,17 @@
 
 use std::io;
 
-use http::request::Parts;
+use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::client::pool::{Means, Payload, Pool, Reply, SendError};
+use crate::client::pool::{Means, Payload, Pool, Reply};
+use crate::client::token::Attached;
+use crate::clock::Clock;
 use crate::config;
+use crate::reason::Refusal;
 use crate::telemetry::Plane;
 
 /// Allow-listed targets, each with its connection pool.
@@ -24,6 +27,17 @@ pub struct Targets {
 pub struct Target {
     definition: config::EgressTarget,
     pool: Pool,
+}
+
+/// The credential of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Carried<'c> {
+    /// What it is.
+    pub attached: &'c Attached,
+    /// The request's whole body, if it is kept.
+    pub body: Option<&'c Bytes>,
+    /// Wall time: it is not sent once it has ended.
+    pub clock: &'c dyn Clock,
 }
 
 impl Targets {
@@ -123,16 +137,16 @@ impl Target {
 
     /// Sends a request with this whole path by the connections of `worker` and waits for the
     /// response's head. `headers` writes the request's headers, which are sent as they are but for
-    /// `Host`; `attach` authenticates the head so finished. Redirects come back as they are.
-    pub async fn send<E: From<SendError>>(
+    /// `Host`; `credential` authenticates the head so finished. Redirects come back as they are.
+    pub async fn send(
         &self,
         worker: usize,
         method: Method,
         path_and_query: PathAndQuery,
         headers: impl Fn() -> HeaderMap + Send + Sync,
-        attach: impl Fn(&mut Parts) -> Result<(), E> + Send + Sync,
+        credential: &Carried<'_>,
         body: Payload,
-    ) -> Result<Response<Reply>, E> {
+    ) -> Result<Response<Reply>, Refusal> {
         let head = || {
             let (mut head, ()) = Request::new(()).into_parts();
             head.method = method.clone();
@@ -140,10 +154,12 @@ impl Target {
             head.headers = headers();
             let host = self.host().clone();
             head.headers.insert(http::header::HOST, host);
-            attach(&mut head)?;
+            credential.attached.apply(&mut head, credential.body)?;
             Ok(Request::from_parts(head, ()))
         };
         let timeout = self.definition.server.timeout;
-        self.pool.send(worker, body, timeout, head).await
+        let still_good = || Ok(credential.attached.check(credential.clock.now())?);
+        let sent = self.pool.send(worker, body, timeout, head, still_good);
+        sent.await
     }
 }

@@ -71,13 +71,15 @@ impl Upstreams {
 
     /// Carries a request to the upstream of the route it was permitted for, and spends the permit.
     /// Waits for the response head as long as the route, or else the upstream, says. `head` writes
-    /// the request's head for this permit.
+    /// the request's head for this permit; `still_good` says once there is a connection whether what the
+    /// head carries may be sent.
     pub async fn forward<E>(
         &self,
         permit: Permit,
         worker: usize,
         body: Payload,
         head: impl Fn(&Permit) -> Result<Request<()>, E> + Send + Sync,
+        still_good: impl Fn() -> Result<(), E> + Send,
     ) -> Result<Response<Reply>, E>
     where
         E: From<SendError>,
@@ -88,6 +90,7 @@ impl Upstreams {
         };
         let timeout = forward.timeout.unwrap_or(upstream.timeout);
         let pool = &upstream.pool;
-        pool.send(worker, body, timeout, || head(&permit)).await
+        let head = || head(&permit);
+        pool.send(worker, body, timeout, head, still_good).await
     }
 }

@@ -183,7 +183,7 @@ impl Route {
         };
         let response = self
             .pool
-            .send(0, Payload::Empty, PATIENCE, head)
+            .send(0, Payload::Empty, PATIENCE, head, || Ok(()))
             .await
             .map_err(|Unasked(error)| error)?;
         let status = response.status();

@@ -26,6 +26,7 @@ use super::bell::Bell;
 use super::dial::Stream;
 use super::gathered::Gathered;
 use super::http2::Http2;
+use super::lane::Lane;
 use super::limit::Slot;
 use super::patience::Patience;
 use super::payload::Payload;
@@ -70,6 +71,19 @@ impl Connection {
         match self {
             Self::Http1(http1) => http1.address(),
             Self::Http2(http2) => http2.address(),
+        }
+    }
+
+    /// Leaves it to the next request, if it will carry one.
+    pub(super) fn give_back(self, lane: &Lane) {
+        match self {
+            Self::Http1(mut http1) => {
+                if http1.is_idle() {
+                    lane.put(http1);
+                }
+            }
+            // the lane has a share of it
+            Self::Http2(_) => {}
         }
     }
 

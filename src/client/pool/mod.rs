@@ -151,6 +151,9 @@ impl Pool {
     /// streamed body (RFC 9110 §9.2.2). `head` makes its head once more for that, so that none is
     /// copied for the rare case.
     ///
+    /// A connection may be long in coming. `still_good` is asked each time there is one: if what the
+    /// head carries must not be sent any more, nothing is.
+    ///
     /// A request with `Upgrade` goes by HTTP/1.1; whether a `101` was asked for is the caller's to
     /// judge before it takes [`Reply::into_switched`].
     pub async fn send<E>(
@@ -159,6 +162,7 @@ impl Pool {
         body: Payload,
         timeout: Duration,
         head: impl Fn() -> Result<Request<()>, E> + Send,
+        still_good: impl Fn() -> Result<(), E> + Send,
     ) -> Result<Response<Reply>, E>
     where
         E: From<SendError>,
@@ -198,6 +202,10 @@ impl Pool {
                     | DialError::NotHttp2 => SendError::Unreachable,
                 }
             })?;
+            if let Err(ended) = still_good() {
+                connection.give_back(lane);
+                return Err(ended);
+            }
             self.address(&mut request, &connection)?;
             let (error, unsent) = match connection.exchange(request, &patience).await {
                 Ok(response) => break (response, connection),

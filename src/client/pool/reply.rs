@@ -97,11 +97,7 @@ impl Reply {
 
     fn release(&mut self) {
         match std::mem::replace(&mut self.by, By::Done) {
-            By::Http1(mut http1, lane) => {
-                if http1.is_idle() {
-                    lane.put(http1);
-                }
-            }
+            By::Http1(http1, lane) => Connection::Http1(http1).give_back(&lane),
             By::Http2(..) | By::Done | By::Switched(_) => {}
         }
     }

@@ -4,9 +4,10 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::client::token::User;
 use crate::client::token::signing::Signer;
-use crate::reason::Refusal;
+use crate::client::token::{Bearer, Lent, RETRY_AFTER, User};
+use crate::clock::UnixTime;
+use crate::reason::{Failure, Refusal};
 
 /// The call a credential is for.
 #[derive(Clone, Copy, Debug)]
@@ -27,9 +28,17 @@ pub struct Attached {
     pub(super) source: usize,
 }
 
-/// What is done to a finished head.
+/// What is done to a finished head, and how long that is good.
 #[derive(Clone, Debug)]
-pub(super) enum Attachment {
+pub(super) struct Attachment {
+    pub(super) how: How,
+    /// Never sent from this moment on; `None`: nobody says when it ends.
+    pub(super) until: Option<UnixTime>,
+}
+
+/// How a head is authenticated.
+#[derive(Clone, Debug)]
+pub(super) enum How {
     /// A header is written. Its value is sensitive.
     Header(HeaderName, HeaderValue),
     /// It is signed.
@@ -37,9 +46,39 @@ pub(super) enum Attachment {
 }
 
 impl Attachment {
-    /// `Authorization` with this value.
-    pub(super) fn authorization(value: HeaderValue) -> Self {
-        Self::Header(header::AUTHORIZATION, value)
+    /// This header with this value.
+    pub(super) fn header(name: HeaderName, value: HeaderValue, until: Option<UnixTime>) -> Self {
+        Self {
+            how: How::Header(name, value),
+            until,
+        }
+    }
+
+    /// `Authorization` with this token.
+    pub(super) fn bearer(lent: &Lent<Bearer>) -> Self {
+        let value = lent.credential.header().clone();
+        Self::header(header::AUTHORIZATION, value, Some(lent.until))
+    }
+
+    /// A signature by keys that end then.
+    pub(super) fn signature(signer: Signer, until: UnixTime) -> Self {
+        Self {
+            how: How::Signature(signer),
+            until: Some(until),
+        }
+    }
+
+    /// Whether it is a header with this value.
+    pub(super) fn is_header(&self, value: &HeaderValue) -> bool {
+        matches!(&self.how, How::Header(_name, written) if written == value)
+    }
+
+    /// What signs, if it is a signature.
+    pub(super) fn signer(&self) -> Option<&Signer> {
+        match &self.how {
+            How::Header(..) => None,
+            How::Signature(signer) => Some(signer),
+        }
     }
 }
 
@@ -47,21 +86,31 @@ impl Attached {
     /// The header it writes: nobody else may, in the head or in trailers.
     #[must_use]
     pub fn header(&self) -> &HeaderName {
-        match &self.what {
-            Attachment::Header(name, _value) => name,
-            Attachment::Signature(_) => &header::AUTHORIZATION,
+        match &self.what.how {
+            How::Header(name, _value) => name,
+            How::Signature(_) => &header::AUTHORIZATION,
         }
     }
 
     /// Authenticates a request whose head is finished: method, path, query and all headers, `Host`
     /// included. `body` is the whole body, if it is kept.
     pub fn apply(&self, head: &mut Parts, body: Option<&Bytes>) -> Result<(), Refusal> {
-        match &self.what {
-            Attachment::Header(name, value) => {
+        match &self.what.how {
+            How::Header(name, value) => {
                 head.headers.insert(name, value.clone());
                 Ok(())
             }
-            Attachment::Signature(signer) => signer.sign(head, body),
+            How::Signature(signer) => signer.sign(head, body),
         }
+    }
+
+    /// Fails once it has ended: it is then sent no more, whatever the request has waited for.
+    pub fn check(&self, now: UnixTime) -> Result<(), Failure> {
+        if self.what.until.is_none_or(|until| now < until) {
+            return Ok(());
+        }
+        Err(Failure::EgressTokenUnavailable {
+            retry_after: RETRY_AFTER,
+        })
     }
 }

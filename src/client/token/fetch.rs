@@ -1,6 +1,7 @@
 //! What the freshness engine asks a credential source for, and what it gets.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -37,6 +38,15 @@ pub struct Granted<C> {
     pub life_from: LifeFrom,
     /// The granted scopes, if the endpoint states them.
     pub scope: Option<String>,
+}
+
+/// A credential that a call is given.
+#[derive(Debug)]
+pub struct Lent<C> {
+    /// What it is.
+    pub credential: Arc<C>,
+    /// Never sent from this moment on.
+    pub until: UnixTime,
 }
 
 impl<C> Granted<C> {

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::token::request::ANSWER_WITHIN;
-use crate::client::token::{Fetch, FetchError, Granted, LifeFrom, schedule};
+use crate::client::token::{Fetch, FetchError, Granted, Lent, LifeFrom, schedule};
 use crate::clock::{Clock, UnixTime};
 use crate::config::Freshness;
 use crate::telemetry::Telemetry;
@@ -40,6 +40,15 @@ struct Held<C> {
     refresh_at: UnixTime,
     /// Never sent from this moment on.
     usable_until: UnixTime,
+}
+
+impl<C> Held<C> {
+    fn lent(&self) -> Lent<C> {
+        Lent {
+            credential: Arc::clone(&self.credential),
+            until: self.usable_until,
+        }
+    }
 }
 
 /// Keeps a credential fresh: one fetch for all who wait, refreshed ahead while it is used, used until
@@ -112,7 +121,7 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
     }
 
     /// The credential, fetched first if there is none. `Err`: when to try again.
-    pub async fn find(&self) -> Result<Arc<C>, Duration> {
+    pub async fn find(&self) -> Result<Lent<C>, Duration> {
         let now = self.clock.now();
         if self.last_used.load(Ordering::Relaxed) != now.0 {
             self.last_used.store(now.0, Ordering::Relaxed);
@@ -124,13 +133,13 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
                 // the driver rests once a token went unused
                 self.wake.notify_one();
             }
-            return Ok(Arc::clone(&token.credential));
+            return Ok(token.lent());
         }
         let ended = {
             let mut state = self.lock();
             // a fetch may have ended since
-            if let Some(credential) = self.usable() {
-                return Ok(credential);
+            if let Some(lent) = self.usable() {
+                return Ok(lent);
             }
             if let Some(pause) = state.pause_at_need() {
                 return Err(pause);
@@ -146,10 +155,11 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
 
     /// Another credential than the one `refused` means, if there is one or a fetch brings one: at
     /// most one fetch for this in 30 s.
-    pub async fn replace(&self, refused: impl Fn(&C) -> bool + Send + Sync) -> Option<Arc<C>> {
+    pub async fn replace(&self, refused: impl Fn(&C) -> bool + Send + Sync) -> Option<Lent<C>> {
+        let other = || self.usable().filter(|lent| !refused(&lent.credential));
         let ended = {
             let mut state = self.lock();
-            if let Some(other) = self.usable().filter(|credential| !refused(credential)) {
+            if let Some(other) = other() {
                 return Some(other);
             }
             if !state.wanted && !state.fetching {
@@ -167,24 +177,16 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
         };
         self.wake.notify_one();
         self.wait_beyond(ended).await;
-        self.usable().filter(|credential| !refused(credential))
+        other()
     }
 
-    /// When the current credential ends, if it is the one `wanted` means.
-    pub fn until(&self, wanted: impl Fn(&C) -> bool) -> Option<UnixTime> {
-        let current = self.current.load();
-        let current = current.as_ref();
-        let token = current.filter(|token| wanted(&token.credential))?;
-        Some(token.usable_until)
-    }
-
-    fn usable(&self) -> Option<Arc<C>> {
+    fn usable(&self) -> Option<Lent<C>> {
         let now = self.clock.now();
         self.current
             .load()
             .as_ref()
             .filter(|token| now < token.usable_until)
-            .map(|token| Arc::clone(&token.credential))
+            .map(|token| token.lent())
     }
 
     async fn wait_beyond(&self, seen: u64) {

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use http::HeaderValue;
 use serde_json::Value;
 
 use crate::client::token::attached::Attachment;
 use crate::client::token::fleet::{Label, Shared};
 use crate::client::token::source::{Means, Nothing};
 use crate::client::token::{Bearer, Fetch, Grant};
-use crate::clock::UnixTime;
 use crate::config::Freshness;
 
 /// What asks for tokens, and may be kept by the next world.
@@ -102,14 +100,9 @@ impl<A: Asks> Granting<A> {
         granting
     }
 
-    /// When the token of this header ends, if it is the current one.
-    pub(super) fn until(&self, value: &HeaderValue) -> Option<UnixTime> {
-        self.grant.until(|token| token.header() == value)
-    }
-
     pub(super) async fn attach(&self) -> Result<Attachment, Nothing> {
         match self.grant.find().await {
-            Ok(token) => Ok(Attachment::authorization(token.header().clone())),
+            Ok(lent) => Ok(Attachment::bearer(&lent)),
             Err(pause) => Err(Nothing {
                 retry_after: Some(pause),
             }),
@@ -117,14 +110,9 @@ impl<A: Asks> Granting<A> {
     }
 
     pub(super) async fn replace(&self, refused: &Attachment) -> Option<Attachment> {
-        let Attachment::Header(_, refused) = refused else {
-            return None;
-        };
-        let token = self
-            .grant
-            .replace(|token| token.header() == refused)
-            .await?;
-        Some(Attachment::authorization(token.header().clone()))
+        let is_refused = |token: &Bearer| refused.is_header(token.header());
+        let other = self.grant.replace(is_refused).await?;
+        Some(Attachment::bearer(&other))
     }
 
     /// What `/status` shows of it.

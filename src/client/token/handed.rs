@@ -6,9 +6,9 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 
 use crate::client::aws::AwsKeys;
-use crate::client::token::attached::Attachment;
+use crate::client::token::attached::{Attachment, How};
 use crate::client::token::source::Source;
-use crate::client::token::{Attached, Credentials, For};
+use crate::client::token::{Credentials, For};
 use crate::clock::UnixTime;
 use crate::reason::Refusal;
 
@@ -41,35 +41,11 @@ impl Credentials {
     /// What the source of this name has for this call.
     pub async fn hand_out(&self, name: &Arc<str>, call: &For<'_>) -> Result<Handed, Refusal> {
         let attached = self.attach(std::slice::from_ref(name), call).await?;
-        let until = self
-            .sources
-            .get(attached.source)
-            .and_then(|source| source.until(&attached, call));
-        let what = match attached.what {
-            Attachment::Header(name, value) => HandedWhat::Header(name, value),
-            Attachment::Signature(signer) => HandedWhat::Keys(signer.into_keys()),
+        let Attachment { how, until } = attached.what;
+        let what = match how {
+            How::Header(name, value) => HandedWhat::Header(name, value),
+            How::Signature(signer) => HandedWhat::Keys(signer.into_keys()),
         };
         Ok(Handed { what, until })
-    }
-}
-
-impl Source {
-    /// When what it has just attached ends, if it still holds it.
-    fn until(&self, attached: &Attached, call: &For<'_>) -> Option<UnixTime> {
-        match (self, &attached.what) {
-            (Self::ClientCredentials(granting), Attachment::Header(_, value)) => {
-                granting.until(value)
-            }
-            (Self::RefreshToken(granting), Attachment::Header(_, value)) => granting.until(value),
-            (Self::TokenExchange(exchanging), Attachment::Header(_, value)) => {
-                exchanging.until(call.user?, value)
-            }
-            (Self::Signing(signing), Attachment::Signature(signer)) => signing.until(signer),
-            (Self::PoolSigning(signing), Attachment::Signature(signer)) => {
-                signing.until(call.user?, signer)
-            }
-            (Self::PassThrough(_), _) => Some(call.user?.token.as_ref()?.expires_at()),
-            (Self::Kept(_), _) | (_, Attachment::Header(..) | Attachment::Signature(_)) => None,
-        }
     }
 }

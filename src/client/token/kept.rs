@@ -112,7 +112,7 @@ impl Kept {
 
     pub(super) async fn attach(&self) -> Option<Attachment> {
         let value = self.find().await?;
-        Some(Attachment::Header(self.header.clone(), value))
+        Some(self.written(value))
     }
 
     async fn find(&self) -> Option<HeaderValue> {
@@ -125,17 +125,19 @@ impl Kept {
 
     /// Another value than the refused one: the current one, or what the source holds by now.
     pub(super) async fn replace(&self, refused: &Attachment) -> Option<Attachment> {
-        let Attachment::Header(name, refused) = refused else {
-            return None;
-        };
-        let other = || self.current().filter(|value| value != refused);
+        let other = || self.current().filter(|value| !refused.is_header(value));
         let value = if let Some(value) = other() {
             value
         } else {
             self.read_again().await;
             other()?
         };
-        Some(Attachment::Header(name.clone(), value))
+        Some(self.written(value))
+    }
+
+    /// Nobody says when it ends.
+    fn written(&self, value: HeaderValue) -> Attachment {
+        Attachment::header(self.header.clone(), value, None)
     }
 
     pub(super) fn current(&self) -> Option<HeaderValue> {

@@ -38,7 +38,7 @@ pub use self::answer::{NOT_BEARER, Peek, peek};
 pub use self::attached::{Attached, For};
 pub use self::bearer::Bearer;
 use self::client_credentials::Asking;
-pub use self::fetch::{Fetch, FetchError, Granted, LifeFrom, UNSTATED_LIFE};
+pub use self::fetch::{Fetch, FetchError, Granted, Lent, LifeFrom, UNSTATED_LIFE};
 use self::fleet::Store;
 pub use self::grant::Grant;
 pub use self::handed::{Handed, HandedWhat};

@@ -34,7 +34,7 @@ impl PassThrough {
             .ok_or(Absent::NoUser)?
             .clone();
         value.set_sensitive(true);
-        Ok(Attachment::authorization(value))
+        Ok(Attachment::header(header::AUTHORIZATION, value, None))
     }
 
     fn users(&self, user: &User) -> Result<Attachment, Without> {
@@ -42,7 +42,9 @@ impl PassThrough {
         if token.expires_at() <= self.clock.now() {
             return Err(Without::Expired);
         }
-        Ok(Attachment::authorization(token.bearer().clone()))
+        let until = Some(token.expires_at());
+        let value = token.bearer().clone();
+        Ok(Attachment::header(header::AUTHORIZATION, value, until))
     }
 
     pub(super) fn report(&self) -> Value {

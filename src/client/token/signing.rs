@@ -12,7 +12,7 @@ use crate::client::token::attached::Attachment;
 use crate::client::token::request::Endpoint;
 use crate::client::token::source::{Absent, Means, Nothing};
 use crate::client::token::{
-    Fetch, FetchError, FetchFor, For, Grant, Granted, Setup, SubjectToken, Subjects, User,
+    Fetch, FetchError, FetchFor, For, Grant, Granted, Lent, Setup, SubjectToken, Subjects,
 };
 use crate::clock::{Clock, UnixTime};
 use crate::config::{AwsCredential, AwsKeySource, Freshness, IdentityPool};
@@ -33,6 +33,27 @@ pub(super) struct Signer {
 }
 
 impl Signer {
+    /// Signing with these keys while they are good. A signature is then good for minutes by itself.
+    fn attached(
+        definition: &Arc<AwsCredential>,
+        lent: Lent<AwsKeys>,
+        clock: &Arc<dyn Clock>,
+        guarded: bool,
+    ) -> Attachment {
+        let signer = Self {
+            definition: Arc::clone(definition),
+            keys: lent.credential,
+            clock: Arc::clone(clock),
+            guarded,
+        };
+        Attachment::signature(signer, lent.until)
+    }
+
+    /// The same with other keys.
+    fn with(&self, other: Lent<AwsKeys>) -> Attachment {
+        Self::attached(&self.definition, other, &self.clock, self.guarded)
+    }
+
     /// What it signs with.
     pub(super) fn into_keys(self) -> Arc<AwsKeys> {
         self.keys
@@ -138,12 +159,15 @@ impl Signing {
 
     pub(super) async fn attach(&self, call: &For<'_>) -> Result<Attachment, Nothing> {
         match self.grant.find().await {
-            Ok(keys) => Ok(Attachment::Signature(Signer {
-                definition: Arc::clone(&self.definition),
-                keys,
-                clock: Arc::clone(&self.clock),
-                guarded: call.guarded,
-            })),
+            Ok(lent) => {
+                let guarded = call.guarded;
+                Ok(Signer::attached(
+                    &self.definition,
+                    lent,
+                    &self.clock,
+                    guarded,
+                ))
+            }
             Err(pause) => Err(Nothing {
                 retry_after: Some(pause),
             }),
@@ -151,19 +175,10 @@ impl Signing {
     }
 
     pub(super) async fn replace(&self, refused: &Attachment) -> Option<Attachment> {
-        let Attachment::Signature(refused) = refused else {
-            return None;
-        };
-        let keys = self.grant.replace(|keys| *keys == *refused.keys).await?;
-        Some(Attachment::Signature(Signer {
-            keys,
-            ..refused.clone()
-        }))
-    }
-
-    /// When the keys of this signer end, if they are the current ones and end at all.
-    pub(super) fn until(&self, signer: &Signer) -> Option<UnixTime> {
-        self.grant.until(|keys| *keys == *signer.keys)
+        let refused = refused.signer()?;
+        let is_refused = |keys: &AwsKeys| *keys == *refused.keys;
+        let other = self.grant.replace(is_refused).await?;
+        Some(refused.with(other))
     }
 
     pub(super) fn report(&self) -> Value {
@@ -231,29 +246,21 @@ impl PoolSigning {
 
     pub(super) async fn attach(&self, call: &For<'_>) -> Result<Attachment, Absent> {
         let user = call.user.ok_or(Absent::NoUser)?;
-        Ok(Attachment::Signature(Signer {
-            definition: Arc::clone(&self.definition),
-            keys: self.subjects.find(user).await?,
-            clock: Arc::clone(&self.clock),
-            guarded: call.guarded,
-        }))
+        let lent = self.subjects.find(user).await?;
+        let guarded = call.guarded;
+        Ok(Signer::attached(
+            &self.definition,
+            lent,
+            &self.clock,
+            guarded,
+        ))
     }
 
     pub(super) async fn replace(&self, refused: &Attachment, call: &For<'_>) -> Option<Attachment> {
-        let Attachment::Signature(refused) = refused else {
-            return None;
-        };
+        let refused = refused.signer()?;
         let is_refused = |keys: &AwsKeys| *keys == *refused.keys;
-        let keys = self.subjects.replace(call.user?, is_refused).await?;
-        Some(Attachment::Signature(Signer {
-            keys,
-            ..refused.clone()
-        }))
-    }
-
-    /// When the keys of this signer end, if they are this user's current ones.
-    pub(super) fn until(&self, user: &User, signer: &Signer) -> Option<UnixTime> {
-        self.subjects.until(user, |keys| *keys == *signer.keys)
+        let other = self.subjects.replace(call.user?, is_refused).await?;
+        Some(refused.with(other))
     }
 
     pub(super) fn report(&self) -> Value {

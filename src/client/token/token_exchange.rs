@@ -10,7 +10,7 @@ use crate::client::token::attached::Attachment;
 use crate::client::token::request::Requester;
 use crate::client::token::source::{Absent, Means};
 use crate::client::token::subject::{FetchFor, Setup, Subjects};
-use crate::client::token::{Bearer, FetchError, For, Grant, Granted, SubjectToken, User};
+use crate::client::token::{Bearer, FetchError, For, Grant, Granted, SubjectToken};
 use crate::clock::UnixTime;
 use crate::config::{
     ACCESS_TOKEN_TYPE, CredentialKind, CredentialSource, ExchangeProfile, Rfc8693, TokenExchange,
@@ -103,7 +103,7 @@ impl Exchange {
         let token = match self.actor.as_ref().ok_or(FetchError::Actor)? {
             Actor::Granted(grant) => {
                 let granted = grant.find().await.map_err(|_pause| FetchError::Actor)?;
-                granted.token().clone()
+                granted.credential.token().clone()
             }
             Actor::Kept { source, .. } => self.requester.endpoint().load(source).await?,
         };
@@ -225,24 +225,15 @@ impl Exchanging {
         exchanging
     }
 
-    /// When the token of this header ends, if it is this user's current one.
-    pub(super) fn until(&self, user: &User, value: &HeaderValue) -> Option<UnixTime> {
-        self.subjects.until(user, |token| token.header() == value)
-    }
-
     pub(super) async fn attach(&self, call: &For<'_>) -> Result<Attachment, Absent> {
         let user = call.user.ok_or(Absent::NoUser)?;
-        let token = self.subjects.find(user).await?;
-        Ok(Attachment::authorization(token.header().clone()))
+        Ok(Attachment::bearer(&self.subjects.find(user).await?))
     }
 
     pub(super) async fn replace(&self, refused: &Attachment, call: &For<'_>) -> Option<Attachment> {
-        let Attachment::Header(_, refused) = refused else {
-            return None;
-        };
-        let is_refused = |token: &Bearer| token.header() == refused;
-        let token = self.subjects.replace(call.user?, is_refused).await?;
-        Some(Attachment::authorization(token.header().clone()))
+        let is_refused = |token: &Bearer| refused.is_header(token.header());
+        let other = self.subjects.replace(call.user?, is_refused).await?;
+        Some(Attachment::bearer(&other))
     }
 
     pub(super) fn report(&self) -> Value {

@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use self::find::Found;
+use crate::client::egress::Carried;
 use crate::client::pool::{Limits, Payload, SendError};
 use crate::client::token::{Attached, For};
 use crate::reason::{Denial, Refusal};
@@ -142,7 +143,11 @@ async fn carry(
                 head.method.clone(),
                 path_and_query.clone(),
                 headers,
-                |head| attached.apply(head, kept),
+                &Carried {
+                    attached,
+                    body: kept,
+                    clock: &*world.clock,
+                },
                 body,
             )
             .await;

@@ -200,10 +200,15 @@ async fn carry(
         Ok::<_, Refusal>(Request::from_parts(request, ()))
     };
 
+    let still_good = || match &attached {
+        Some(attached) => Ok(attached.check(world.clock.now())?),
+        None => Ok(()),
+    };
+
     let asked = Instant::now();
     let response = world
         .upstreams
-        .forward(permit, downstream.worker, payload, write)
+        .forward(permit, downstream.worker, payload, write, still_good)
         .await?;
     account.answered(asked);
     let terms = Terms {

@@ -1,5 +1,6 @@
 mod http2;
 mod limit;
+mod still_good;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -107,7 +108,7 @@ async fn send_by(
 ) -> Result<Response<Reply>, SendError> {
     let (head, body) = request.into_parts();
     let head = || Ok(Request::from_parts(head.clone(), ()));
-    pool.send(worker, body, timeout, head).await
+    pool.send(worker, body, timeout, head, || Ok(())).await
 }
 
 fn get(pool: &Pool) -> Request<Payload> {

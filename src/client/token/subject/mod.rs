@@ -23,7 +23,7 @@ use self::slot::{Found, Held, Slot};
 use self::table::Table;
 use crate::client::jwks::Background;
 use crate::client::token::request::ANSWER_WITHIN;
-use crate::client::token::{FetchError, Granted, RETRY_AFTER, SubjectToken, User, schedule};
+use crate::client::token::{FetchError, Granted, Lent, RETRY_AFTER, SubjectToken, User, schedule};
 use crate::clock::{Clock, UnixTime};
 use crate::config::Freshness;
 use crate::gate::Boxed;
@@ -144,13 +144,13 @@ impl<C: Send + Sync + 'static> Subjects<C> {
 
     /// This user's credential, made first if there is none. It is good now, and the user's token is
     /// too.
-    pub async fn find(self: &Arc<Self>, user: &User) -> Result<Arc<C>, Without> {
+    pub async fn find(self: &Arc<Self>, user: &User) -> Result<Lent<C>, Without> {
         let (slot, token) = self.slot(user)?;
         match slot.find(self.clock.now(), self.known.everyone.rest()) {
-            Found::Usable(credential) => Ok(credential),
-            Found::Due(credential) => {
+            Found::Usable(lent) => Ok(lent),
+            Found::Due(lent) => {
                 self.begin(&slot, token);
-                Ok(credential)
+                Ok(lent)
             }
             Found::Without(without) => Err(without),
             Found::Wait { ended, begin } => {
@@ -163,33 +163,27 @@ impl<C: Send + Sync + 'static> Subjects<C> {
         }
     }
 
-    /// When this user's credential ends, if it is the one `wanted` means.
-    pub fn until(&self, user: &User, wanted: impl Fn(&C) -> bool) -> Option<UnixTime> {
-        let (slot, _token) = self.slot(user).ok()?;
-        slot.until(wanted)
-    }
-
     /// The target refused the credential that `is_refused`: this user's other one, if there is one
     /// or a fetch brings one.
     pub async fn replace(
         self: &Arc<Self>,
         user: &User,
         is_refused: impl Fn(&C) -> bool + Send,
-    ) -> Option<Arc<C>> {
+    ) -> Option<Lent<C>> {
         let (slot, token) = self.slot(user).ok()?;
-        let credential =
-            match slot.find_other(self.clock.now(), self.known.everyone.rest(), &is_refused) {
-                Found::Usable(credential) | Found::Due(credential) => credential,
-                Found::Without(_) => return None,
-                Found::Wait { ended, begin } => {
-                    if begin {
-                        self.begin(&slot, token);
-                    }
-                    slot.wait_beyond(ended, WAIT_AT_MOST).await;
-                    slot.outcome(self.clock.now()).ok()?
+        let other = match slot.find_other(self.clock.now(), self.known.everyone.rest(), &is_refused)
+        {
+            Found::Usable(lent) | Found::Due(lent) => lent,
+            Found::Without(_) => return None,
+            Found::Wait { ended, begin } => {
+                if begin {
+                    self.begin(&slot, token);
                 }
-            };
-        (!is_refused(&credential)).then_some(credential)
+                slot.wait_beyond(ended, WAIT_AT_MOST).await;
+                slot.outcome(self.clock.now()).ok()?
+            }
+        };
+        (!is_refused(&other.credential)).then_some(other)
     }
 
     fn slot<'u>(&self, user: &'u User) -> Result<(Arc<Slot<C>>, &'u Arc<SubjectToken>), Without> {

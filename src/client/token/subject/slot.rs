@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{FORCED_EVERY, Without};
-use crate::client::token::schedule;
+use crate::client::token::{Lent, schedule};
 use crate::clock::UnixTime;
 
 /// One subject.
@@ -36,12 +36,21 @@ pub(super) struct Held<C> {
     pub(super) usable_until: UnixTime,
 }
 
+impl<C> Held<C> {
+    fn lent(&self) -> Lent<C> {
+        Lent {
+            credential: Arc::clone(&self.credential),
+            until: self.usable_until,
+        }
+    }
+}
+
 /// What a caller finds.
 pub(super) enum Found<C> {
     /// One that is good now.
-    Usable(Arc<C>),
+    Usable(Lent<C>),
     /// One that is good now and that somebody must refresh: the caller, and nobody else.
-    Due(Arc<C>),
+    Due(Lent<C>),
     /// None, and none to be had now.
     Without(Without),
     /// None yet: wait beyond this many ended fetches. `begin`: the caller, and nobody else, begins one.
@@ -79,25 +88,17 @@ impl<C> Slot<C> {
             .as_ref()
             .filter(|held| now < held.usable_until)
         {
-            let credential = Arc::clone(&held.credential);
+            let lent = held.lent();
             if now < held.refresh_at || state.fetching || pause.is_some() {
-                return Found::Usable(credential);
+                return Found::Usable(lent);
             }
             state.fetching = true;
-            return Found::Due(credential);
+            return Found::Due(lent);
         }
         match pause {
             Some(without) if !state.fetching => Found::Without(without),
             Some(_) | None => state.wait(),
         }
-    }
-
-    /// When the credential it holds ends, if it is the one `wanted` means.
-    pub(super) fn until(&self, wanted: impl Fn(&C) -> bool) -> Option<UnixTime> {
-        let state = self.lock();
-        let held = state.current.as_ref();
-        let held = held.filter(|held| wanted(&held.credential))?;
-        Some(held.usable_until)
     }
 
     /// Looks for another credential than the one that `is_refused`.
@@ -108,8 +109,9 @@ impl<C> Slot<C> {
         is_refused: impl Fn(&C) -> bool,
     ) -> Found<C> {
         let mut state = self.lock();
-        if let Some(credential) = state.usable(now).filter(|held| !is_refused(held)) {
-            return Found::Usable(credential);
+        let usable = state.usable(now);
+        if let Some(other) = usable.filter(|lent| !is_refused(&lent.credential)) {
+            return Found::Usable(other);
         }
         if !state.fetching {
             if let Some(without) = state.pause().or(everyone.map(Without::Later)) {
@@ -136,7 +138,7 @@ impl<C> Slot<C> {
     }
 
     /// The credential that is good at `now`, or what to say of its absence.
-    pub(super) fn outcome(&self, now: UnixTime) -> Result<Arc<C>, Without> {
+    pub(super) fn outcome(&self, now: UnixTime) -> Result<Lent<C>, Without> {
         let state = self.lock();
         let without = || state.pause().unwrap_or(Without::Later(Duration::ZERO));
         state.usable(now).ok_or_else(without)
@@ -186,11 +188,11 @@ impl<C> Slot<C> {
 }
 
 impl<C> State<C> {
-    fn usable(&self, now: UnixTime) -> Option<Arc<C>> {
+    fn usable(&self, now: UnixTime) -> Option<Lent<C>> {
         self.current
             .as_ref()
             .filter(|held| now < held.usable_until)
-            .map(|held| Arc::clone(&held.credential))
+            .map(Held::lent)
     }
 
     /// What is said during the pause after a failed fetch.

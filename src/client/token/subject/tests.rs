@@ -117,7 +117,7 @@ impl Bench {
 
     async fn find(&self, user: &User) -> Result<String, Without> {
         let found = self.subjects.find(user).await;
-        found.map(|credential| (*credential).clone())
+        found.map(|lent| (*lent.credential).clone())
     }
 }
 
@@ -289,7 +289,7 @@ async fn a_refused_credential_is_replaced_once_in_thirty_seconds() {
         let (subjects, ada) = (Arc::clone(&bench.subjects), ada.clone());
         async move {
             let found = subjects.replace(&ada, |held| *held == refused).await;
-            found.map(|credential| (*credential).clone())
+            found.map(|lent| (*lent.credential).clone())
         }
     };
     let replaced = futures_util::future::join_all((0..10).map(|_each| other(first.clone()))).await;

@@ -159,3 +159,48 @@ async fn a_token_exchanged_in_one_actors_name_is_not_sent_in_anothers() {
         .collect();
     assert_eq!(actors, ["a", "a", "b"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_attached_is_good_until_its_source_says_and_not_a_moment_longer() {
+    let world = World::new(1000);
+    let key = SecretSource::Literal(Secret::new("own".to_owned()));
+    let sources = [
+        source(
+            "granted",
+            CredentialKind::ClientCredentials(Box::new(definition())),
+        ),
+        source("theirs", exchange()),
+        source("caller", CredentialKind::PassThrough),
+        source("own", CredentialKind::StaticToken { token: key }),
+    ];
+    let credentials = world.start(&sources, None);
+    let started = world.clock.now();
+    let ada = user("ada", "ada's", started.plus(500));
+    let headers = HeaderMap::from_iter([(
+        http::header::AUTHORIZATION,
+        HeaderValue::from_static("the app's"),
+    )]);
+    for (name, user, until) in [
+        ("granted", None, Some(1000)),
+        // the user's own ends before it
+        ("theirs", Some(&ada), Some(500)),
+        ("caller", Some(&ada), Some(500)),
+        ("caller", None, None),
+        ("own", Some(&ada), None),
+    ] {
+        let call = For {
+            headers: &headers,
+            user,
+            guarded: false,
+        };
+        let attached = credentials.attach(&names(&[name]), &call).await.unwrap();
+        let good_until = until.unwrap_or(u64::MAX / 2);
+        assert_eq!(
+            attached.check(started.plus(good_until - 1)),
+            Ok(()),
+            "{name}"
+        );
+        let at_the_end = attached.check(started.plus(good_until));
+        assert_eq!(at_the_end.is_err(), until.is_some(), "{name}");
+    }
+}
