@@ -123,8 +123,8 @@ impl App {
         aws_lc_rs::rand::fill(&mut fingerprint_key).map_err(std::io::Error::other)?;
         let shared = Shared {
             clock,
+            handles: Arc::new(Handles::new(Arc::clone(&telemetry))),
             telemetry,
-            handles: Arc::default(),
             workers: Workers::start(workers_of(&config))?,
             readiness: Readiness::default(),
             fingerprint_key,

@@ -80,6 +80,24 @@ pub struct Principal {
     pub claims: Claims,
 }
 
+impl Principal {
+    /// About how many bytes of memory it holds.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let texts = [&self.tenant_id, &self.client_id, &self.name, &self.email];
+        let texts = texts.into_iter().flatten().chain([&self.user_id]);
+        let names = [&self.groups, &self.roles, &self.permissions];
+        let names = names.into_iter().flat_map(Names::known);
+        let listed = names.chain(&self.scopes);
+        size_of::<Self>()
+            + texts.map(String::len).sum::<usize>()
+            + listed
+                .map(|name| size_of::<String>() + name.len())
+                .sum::<usize>()
+            + self.claims.size()
+    }
+}
+
 /// A user, tenant or client id. It goes into headers and logs as it is, never cut short: an empty or
 /// overlong one, or one with control characters, is [`Denial::SubjectInvalid`].
 pub(super) fn identifier(id: &str) -> Result<String, Denial> {

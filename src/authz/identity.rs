@@ -18,6 +18,10 @@ pub enum ListFormat {
     Json,
 }
 
+/// About the bytes of [`IdentityHeaders::answer`] or [`IdentityHeaders::carried`]: a token is mostly
+/// presented on one plane.
+pub const MAP_BYTES: usize = 1536;
+
 /// The identity headers of one principal, those with a value: rendered once per token, and what each
 /// plane begins its own headers with.
 #[derive(Debug, Default)]
@@ -31,6 +35,15 @@ impl IdentityHeaders {
     /// Them, in the order in which they are written.
     pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         self.written.iter().map(|(name, value)| (name, value))
+    }
+
+    /// About how many bytes of memory they hold.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let held = |(name, value): &(HeaderName, HeaderValue)| {
+            size_of::<(HeaderName, HeaderValue)>() + name.as_str().len() + value.len()
+        };
+        MAP_BYTES + self.written.iter().map(held).sum::<usize>()
     }
 
     /// The headers of the answer that states them to a proxy, which `make` makes the first time.

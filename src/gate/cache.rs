@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::authn::VerifiedToken;
-use crate::authz::identity::IdentityHeaders;
+use crate::authz::identity::{IdentityHeaders, MAP_BYTES};
 use aws_lc_rs::{aead, hmac};
 
 /// What a token is found by: its AES-256-GMAC (NIST SP 800-38D) under a key that is random per
@@ -28,10 +28,6 @@ pub(super) struct Entry {
     weight: u64,
 }
 
-/// About the bytes of [`IdentityHeaders::answer`] or [`IdentityHeaders::carried`]: a token is mostly
-/// presented on one plane.
-const HEADERS: u64 = 1536;
-
 impl Entry {
     pub(super) fn new(
         token: VerifiedToken,
@@ -45,7 +41,7 @@ impl Entry {
             .unwrap_or(u64::MAX)
             .saturating_mul(4)
             .max(1024)
-            .saturating_add(HEADERS);
+            .saturating_add(MAP_BYTES as u64);
         Self {
             token,
             keys,

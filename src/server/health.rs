@@ -46,6 +46,8 @@ pub fn answer<B>(world: &World, readiness: &Readiness, request: &Request<B>) -> 
         || {
             let metrics = &world.telemetry.metrics;
             metrics.cached_tokens(world.gate.cached_tokens());
+            let (handles, bytes) = world.handles.held();
+            metrics.handles(handles, bytes);
             metrics.render()
         },
     )

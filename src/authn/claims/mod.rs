@@ -35,6 +35,12 @@ impl Claims {
         Ok(Self(members.into()))
     }
 
+    /// About how many bytes of memory they hold.
+    #[must_use]
+    pub(crate) fn size(&self) -> usize {
+        self.0.iter().map(|(name, value)| held(name, value)).sum()
+    }
+
     /// The claim of this name, at the top.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Value> {
@@ -116,6 +122,17 @@ impl Claims {
             Some(_) => Err(Denial::TokenMalformed),
         }
     }
+}
+
+/// About the bytes of one member.
+fn held(name: &str, value: &Value) -> usize {
+    let inner = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(|item| held("", item)).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| held(name, value)).sum(),
+    };
+    size_of::<(String, Value)>() + name.len() + inner
 }
 
 fn strings(items: &[Value]) -> Option<Vec<String>> {

@@ -42,6 +42,17 @@ impl AwsKeys {
         })
     }
 
+    /// About how many bytes of memory they hold.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let token = self.session_token.as_ref();
+        size_of::<Self>()
+            + self.access_key_id.len()
+            + self.secret_access_key.expose().len()
+            + token.map_or(0, |token| token.expose().len())
+            + self.role_arn.as_ref().map_or(0, String::len)
+    }
+
     /// The end of the access key id, for whoever compares it with what AWS shows.
     #[must_use]
     pub fn last_four(&self) -> &str {

@@ -28,6 +28,12 @@ impl Bearer {
         &self.token
     }
 
+    /// About how many bytes of memory it holds.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        size_of::<Self>() + self.token.expose().len() + self.header.len()
+    }
+
     /// `Bearer …`, sensitive.
     #[must_use]
     pub fn header(&self) -> &HeaderValue {

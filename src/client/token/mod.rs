@@ -52,7 +52,7 @@ pub use self::subject::{FetchFor, Setup, Subjects, Without};
 use self::token_exchange::{Exchange, acts_by};
 #[cfg(test)]
 pub(crate) use self::user::tests::user;
-pub use self::user::{SubjectToken, User};
+pub use self::user::{Proof, SubjectToken, User};
 use crate::client::aws::AwsKeys;
 use crate::client::jwks::Background;
 use crate::client::through::Through;

@@ -229,6 +229,7 @@ impl PoolSigning {
             name,
             kind: "aws",
             most: MOST_USERS,
+            size: AwsKeys::size,
             freshness: Freshness::default(),
             fetch: Arc::new(asking),
             clock: means.clock,

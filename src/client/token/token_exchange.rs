@@ -204,6 +204,7 @@ impl Exchanging {
             name,
             kind: "token_exchange",
             most: definition.max_subjects,
+            size: Bearer::size,
             freshness: definition.freshness,
             fetch: Arc::clone(&exchange) as Arc<dyn FetchFor<Bearer>>,
             clock: means.clock,

@@ -25,6 +25,17 @@ pub struct User {
     pub token: Option<Arc<SubjectToken>>,
 }
 
+/// A request's user, as the gate proved it, before a [`User`] is made of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Proof<'r> {
+    /// Who.
+    pub proven: &'r Proven,
+    /// The token that proved it, as it was presented; `None` as in [`User::token`].
+    pub token: Option<&'r [u8]>,
+    /// Its `exp`.
+    pub expires_at: UnixTime,
+}
+
 /// A bearer token that the gate verified, as it was presented. Never printed; its memory is wiped
 /// when the last holder drops it.
 pub struct SubjectToken {
@@ -38,14 +49,32 @@ pub struct SubjectToken {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct SubjectKey([u8; 32]);
 
-impl User {
-    /// The user whom `token` proved, which the gate verified. `expires_at` is its `exp`.
+impl Proof<'_> {
+    /// When its token stops being used: at its `exp`, or when its issuer's table stops taking it, if
+    /// that is earlier.
     #[must_use]
-    pub fn new(proven: Proven, token: Option<&[u8]>, expires_at: UnixTime) -> Self {
-        let token = token
-            .and_then(|token| SubjectToken::new(token, expires_at.min(proven.until)))
-            .map(Arc::new);
-        Self { proven, token }
+    pub fn ends_at(&self) -> UnixTime {
+        self.expires_at.min(self.proven.until)
+    }
+
+    /// The user, with a copy of the token.
+    #[must_use]
+    pub fn user(&self) -> User {
+        let token = self.token;
+        let token = token.and_then(|token| SubjectToken::new(token, self.ends_at()));
+        User {
+            proven: self.proven.clone(),
+            token: token.map(Arc::new),
+        }
+    }
+}
+
+impl User {
+    /// About how many bytes of memory it holds.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let token = self.token.as_ref().map_or(0, |token| token.size());
+        token + self.proven.principal.size() + self.proven.headers.size()
     }
 
     /// What this user's credentials are kept under, and the token they come from.
@@ -111,7 +140,7 @@ impl SubjectToken {
     /// About how many bytes of memory it holds.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.bearer.len()
+        size_of::<Self>() + self.bearer.len()
     }
 }
 
@@ -159,7 +188,15 @@ pub(crate) mod tests {
             headers: Arc::default(),
             until: expires_at.plus(60),
         };
-        User::new(proven, Some(token.as_bytes()), expires_at)
+        proof(&proven, token, expires_at).user()
+    }
+
+    fn proof<'r>(proven: &'r Proven, token: &'r str, expires_at: UnixTime) -> Proof<'r> {
+        Proof {
+            proven,
+            token: Some(token.as_bytes()),
+            expires_at,
+        }
     }
 
     #[test]
@@ -188,7 +225,7 @@ pub(crate) mod tests {
         assert!(!shown.contains("s3cret"), "{shown}");
         let mut early = user("ada", "t", UnixTime(9)).proven;
         early.until = UnixTime(5);
-        let token = User::new(early, Some(b"t"), UnixTime(9)).token.unwrap();
+        let token = proof(&early, "t", UnixTime(9)).user().token.unwrap();
         assert_eq!(token.expires_at(), UnixTime(5), "max_token_age");
     }
 }

@@ -139,8 +139,8 @@ async fn carry(
     let handle = match world.wanted {
         Wanted::Nobody => None,
         wanted @ (Wanted::Name | Wanted::Token) => {
-            user::user(&permit, &head.headers, expires_at, wanted)
-                .map(|user| world.handles.issue(user))
+            user::proof(&permit, &head.headers, expires_at, wanted)
+                .map(|proof| world.handles.issue(&proof))
         }
     };
 
@@ -253,7 +253,7 @@ async fn attach(
 ) -> Result<Attached, Refusal> {
     let names = std::slice::from_ref(name);
     let user = if world.credentials.need_user(names) {
-        user::user(permit, headers, expires_at, Wanted::Token)
+        user::proof(permit, headers, expires_at, Wanted::Token).map(|proof| proof.user())
     } else {
         None
     };

@@ -6,19 +6,19 @@ use crate::authn::certificate;
 use crate::authn::credential::{self, Kind};
 use crate::authz::Permit;
 use crate::authz::route::{Access, Protected};
-use crate::client::token::User;
+use crate::client::token::Proof;
 use crate::clock::UnixTime;
 use crate::server::handles::Wanted;
 
 /// The permit's principal, with the token that proved it if `wanted`. `expires_at` is that token's
 /// `exp`. Whom the rule did not let in (shadow mode) is named and lends us no token: what we would
 /// exchange it for is not theirs.
-pub(super) fn user(
-    permit: &Permit,
-    headers: &HeaderMap,
+pub(super) fn proof<'r>(
+    permit: &'r Permit,
+    headers: &'r HeaderMap,
     expires_at: Option<UnixTime>,
     wanted: Wanted,
-) -> Option<User> {
+) -> Option<Proof<'r>> {
     let proven = permit.proven()?;
     let token = match &permit.route().access {
         Access::Protected(asked)
@@ -31,8 +31,11 @@ pub(super) fn user(
         }
         Access::Protected(_) | Access::Public => None,
     };
-    let expires_at = expires_at.unwrap_or(proven.until);
-    Some(User::new(proven.clone(), token, expires_at))
+    Some(Proof {
+        proven,
+        token,
+        expires_at: expires_at.unwrap_or(proven.until),
+    })
 }
 
 /// Whether a token proved the principal, and not a certificate shown beside it.

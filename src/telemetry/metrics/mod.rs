@@ -12,6 +12,7 @@ mod process;
 mod redis;
 mod servers;
 mod tls;
+mod users;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -48,7 +49,6 @@ pub struct Metrics {
     credential_fetch: IntCounterVec,
     credential_expiry: IntGaugeVec,
     credential_fetched: IntGaugeVec,
-    credential_subjects: IntGaugeVec,
     token_cache: [IntCounter; 2],
     cached_tokens: IntGauge,
     config_generation: IntGauge,
@@ -57,6 +57,7 @@ pub struct Metrics {
     dialects: Dialects,
     redis: redis::Redis,
     servers: Servers,
+    users: users::Users,
     tls: tls::Tls,
     panics: IntCounter,
     log_lines_dropped: IntCounter,
@@ -126,11 +127,7 @@ impl Metrics {
             "Token requests of a credential source.",
             &["credential", "result"],
         );
-        let credential_subjects = declare.gauges(
-            "gatepost_credential_subjects",
-            "Users for whom a credential source keeps credentials of their own.",
-            &["credential"],
-        );
+        let users = users::Users::new(&mut declare);
         let credential_expiry = declare.gauges(
             "gatepost_credential_expiry_timestamp_seconds",
             "When the token a credential source holds expires.",
@@ -207,7 +204,7 @@ impl Metrics {
             credential_fetch,
             credential_expiry,
             credential_fetched,
-            credential_subjects,
+            users,
             token_cache: ["miss", "hit"].map(|result| token_cache.with_label_values(&[result])),
             cached_tokens: cached_tokens.with_label_values::<&str>(&[]),
             config_generation,
@@ -328,13 +325,6 @@ impl Metrics {
         self.credential_expiry
             .with_label_values(&[credential])
             .set(signed(at.0));
-    }
-
-    /// For how many subjects a source holds credentials made from their tokens.
-    pub fn credential_subjects(&self, credential: &str, count: usize) {
-        self.credential_subjects
-            .with_label_values(&[credential])
-            .set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// The verified-token cache was asked.

@@ -93,6 +93,10 @@ fn every_other_method_shows_in_what_is_rendered() {
     metrics.token_cache(true);
     metrics.token_cache(false);
     metrics.cached_tokens(11);
+    metrics.handles(7, 4096);
+    metrics.handles_evicted(3);
+    metrics.handle_unkept();
+    metrics.credential_subjects("orders", 2, 999);
     metrics.config_reload(true, 7);
     metrics.config_reload(false, 7);
     metrics.connections("ingress", 1);
@@ -116,6 +120,12 @@ fn every_other_method_shows_in_what_is_rendered() {
         r#"gatepost_token_cache_total{result="hit"} 2"#,
         r#"gatepost_token_cache_total{result="miss"} 1"#,
         "gatepost_token_cache_entries 11",
+        "gatepost_handles 7",
+        "gatepost_handle_bytes 4096",
+        r#"gatepost_handles_evicted_total{handle="ended"} 3"#,
+        r#"gatepost_handles_evicted_total{handle="new"} 1"#,
+        r#"gatepost_credential_subjects{credential="orders"} 2"#,
+        r#"gatepost_credential_subject_bytes{credential="orders"} 999"#,
         "gatepost_config_generation 7",
         r#"gatepost_config_reloads_total{result="accepted"} 1"#,
         r#"gatepost_config_reloads_total{result="rejected"} 1"#,

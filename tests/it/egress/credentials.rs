@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use gatepost::authn::claims::Claims;
 use gatepost::authn::principal::{Names, Principal, PrincipalKind};
 use gatepost::authz::decision::Proven;
-use gatepost::client::token::User;
+use gatepost::client::token::Proof;
 use gatepost::clock::UnixTime;
 use gatepost::config::{CredentialKind, EgressTarget};
 use gatepost::secret::SecretSource;
@@ -258,8 +258,12 @@ async fn the_user_is_stated_by_a_live_handle_only() {
         ..target("billing", &billing.url(), &["static"])
     }];
     let gatepost = Running::start(vec![fixed()], targets).await;
-    let user = User::new(ada(), None, UnixTime(0));
-    let (handle, _guard) = gatepost.app.world().handles.issue(user);
+    let proof = Proof {
+        proven: &ada(),
+        token: None,
+        expires_at: UnixTime(0),
+    };
+    let (handle, _guard) = gatepost.app.world().handles.issue(&proof);
     let claiming = || {
         gatepost
             .get("/billing/x")

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use gatepost::client::token::User;
+use gatepost::client::token::Proof;
 use gatepost::clock::{Clock as _, SystemClock};
 use gatepost::config::{CredentialKind, TokenEndpoint};
 use http::{Method, StatusCode};
@@ -304,8 +304,12 @@ async fn what_is_the_users_is_handed_out_for_a_live_handle_only() {
     let until = SystemClock.now().plus(600);
     let mut proven = ada();
     proven.until = until;
-    let user = User::new(proven, Some(b"s3cret-adas"), until);
-    let (handle, _guard) = gatepost.app.world().handles.issue(user);
+    let proof = Proof {
+        proven: &proven,
+        token: Some(b"s3cret-adas"),
+        expires_at: until,
+    };
+    let (handle, _guard) = gatepost.app.world().handles.issue(&proof);
     let handle = handle.to_str().unwrap();
 
     let told = ask().header("x-auth-handle", handle).send().await.json();

@@ -1,13 +1,11 @@
-//! What an endpoint said to one user and means for all of them: it is away, wants to be left alone,
-//! or does not know us.
+//! The pause of a whole source: what its endpoint said to one user and means for all of them.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::StatusCode;
 use tokio::time::Instant;
 
-use crate::client::token::{FetchError, schedule};
+use crate::client::token::schedule;
 
 /// The pause of a whole source, and what its endpoint has lately said to everybody.
 #[derive(Debug, Default)]
@@ -21,23 +19,6 @@ struct State {
     paused_until: Option<Instant>,
     /// Users refused since somebody was last given a credential.
     refused: u32,
-}
-
-/// Whether this failure would meet any other user too.
-pub(super) fn concerns_everyone(error: &FetchError) -> bool {
-    let FetchError::Refused {
-        status,
-        retry_after,
-        ..
-    } = error
-    else {
-        // a single answer may be odd
-        return !matches!(error, FetchError::Unusable(_));
-    };
-    status.is_server_error()
-        || *status == StatusCode::TOO_MANY_REQUESTS
-        || retry_after.is_some()
-        || error.is_invalid_client()
 }
 
 impl Everyone {

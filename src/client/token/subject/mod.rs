@@ -1,6 +1,7 @@
 //! Credentials that are made from users' tokens: one for each subject, bounded, each fresh by
 //! itself. Nobody waits for another's fetch, and nobody's failure is another's.
 
+mod blame;
 mod everyone;
 mod slot;
 mod table;
@@ -11,14 +12,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::everyone::{Everyone, concerns_everyone};
+use self::blame::{concerns_everyone, refused};
+use self::everyone::Everyone;
 use self::slot::{Found, Held, Slot};
 use self::table::Table;
 use crate::client::jwks::Background;
@@ -37,6 +38,10 @@ const WAIT_AT_MOST: Duration = ANSWER_WITHIN.saturating_mul(2);
 const FETCHES_AT_ONCE: usize = 32;
 /// So many users refused in a row, and nobody given anything, look like a mistake of ours.
 const MANY_REFUSED: u32 = 10;
+/// Most bytes of the credentials of one source.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of one subject besides its credential: its slot, and its places in the table.
+const SUBJECT: usize = 512;
 /// What is no longer good is forgotten this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
@@ -70,6 +75,7 @@ pub struct Subjects<C> {
     name: Arc<str>,
     kind: &'static str,
     most: usize,
+    size: fn(&C) -> usize,
     freshness: Freshness,
     fetch: Arc<dyn FetchFor<C>>,
     clock: Arc<dyn Clock>,
@@ -99,6 +105,8 @@ pub struct Setup<'s, C> {
     pub kind: &'static str,
     /// Most subjects at once.
     pub most: usize,
+    /// Bytes of a credential; all of them together are bounded.
+    pub size: fn(&C) -> usize,
     /// When a credential is refreshed, and for how long it is used.
     pub freshness: Freshness,
     /// What makes them.
@@ -118,6 +126,7 @@ impl<C: Send + Sync + 'static> Subjects<C> {
             name: setup.name,
             kind: setup.kind,
             most: setup.most,
+            size: setup.size,
             freshness: setup.freshness,
             fetch: setup.fetch,
             clock: Arc::clone(setup.clock),
@@ -126,7 +135,7 @@ impl<C: Send + Sync + 'static> Subjects<C> {
             stop: setup.background.stop.clone(),
             runtime: Handle::current(),
             known: Arc::new(Known {
-                table: Mutex::new(Table::new(setup.most)),
+                table: Mutex::new(Table::new(setup.most, MOST_BYTES)),
                 everyone: Everyone::default(),
                 turns: Semaphore::new(FETCHES_AT_ONCE),
                 last_error: Mutex::default(),
@@ -194,7 +203,7 @@ impl<C: Send + Sync + 'static> Subjects<C> {
         let mut table = self.table();
         let before = table.len();
         let slot = table
-            .find_or_insert(key, || Arc::new(Slot::new()), |slot| !slot.is_fetching())
+            .find_or_insert(key, || Arc::new(Slot::new(key)), SUBJECT, may_go)
             .ok_or(Without::Later(RETRY_AFTER))?;
         if table.len() != before {
             self.count(&table);
@@ -262,7 +271,11 @@ impl<C: Send + Sync + 'static> Subjects<C> {
         let error = match outcome {
             Ok(held) => {
                 self.known.everyone.succeeded();
+                let bytes = SUBJECT + (self.size)(&held.credential);
                 slot.settle(Ok(held), |_failures| Duration::ZERO);
+                let mut table = self.table();
+                table.weigh(slot.key(), bytes, may_go);
+                self.count(&table);
                 return;
             }
             Err(error) => error,
@@ -324,7 +337,7 @@ impl<C: Send + Sync + 'static> Subjects<C> {
     fn count(&self, table: &Table<Arc<Slot<C>>>) {
         self.telemetry
             .metrics
-            .credential_subjects(&self.name, table.len());
+            .credential_subjects(&self.name, table.len(), table.bytes());
     }
 
     /// What `/status` shows. Names nobody.
@@ -345,6 +358,11 @@ impl<C: Send + Sync + 'static> Subjects<C> {
                 .map(|(at, text)| json!({ "at": at.to_string(), "error": text })),
         })
     }
+}
+
+/// Whether a subject may give way to another: not while somebody waits for its credential.
+fn may_go<C>(slot: &Arc<Slot<C>>) -> bool {
+    !slot.is_fetching()
 }
 
 /// A fetch that is under way. However it ends, those who wait learn of it.
@@ -371,34 +389,5 @@ impl<C: Send + Sync + 'static> Drop for Fetching<C> {
             None => Err(FetchError::Unusable("it was not waited for")),
         };
         self.subjects.settle(&self.slot, outcome);
-    }
-}
-
-/// What the app is told if the endpoint refuses this user, and nobody else: no outage, and nothing
-/// that asking again would change. RFC 6749 5.2, OpenID Connect Core 3.1.2.6; Entra says
-/// `interaction_required` too where a policy wants another factor. `invalid_request` is none of
-/// them: it mostly says that we ask in a wrong way.
-fn refused(error: &FetchError) -> Option<&'static str> {
-    let code = match error {
-        FetchError::Refused {
-            status: StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN,
-            code: Some(code),
-            ..
-        } => code,
-        FetchError::Aws(error) => return error.refuses_user(),
-        FetchError::Refused { .. }
-        | FetchError::Secret(_)
-        | FetchError::Client(_)
-        | FetchError::Actor
-        | FetchError::NoAnswer(_)
-        | FetchError::Unusable(_) => return None,
-    };
-    match code.as_str() {
-        "invalid_grant" => Some("The token endpoint does not take this user's token."),
-        "access_denied" => Some("The token endpoint denies this user access."),
-        "interaction_required" | "login_required" | "consent_required" => {
-            Some("The token endpoint wants the user to sign in again, or to consent.")
-        }
-        _other => None,
     }
 }

@@ -8,11 +8,13 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{FORCED_EVERY, Without};
+use crate::client::token::user::SubjectKey;
 use crate::client::token::{Lent, schedule};
 use crate::clock::UnixTime;
 
 /// One subject.
 pub(super) struct Slot<C> {
+    key: SubjectKey,
     state: Mutex<State<C>>,
     /// How many fetches have ended.
     ended: watch::Sender<u64>,
@@ -58,8 +60,9 @@ pub(super) enum Found<C> {
 }
 
 impl<C> Slot<C> {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(key: SubjectKey) -> Self {
         Self {
+            key,
             state: Mutex::new(State {
                 current: None,
                 fetching: false,
@@ -70,6 +73,11 @@ impl<C> Slot<C> {
             }),
             ended: watch::Sender::new(0),
         }
+    }
+
+    /// Whose it is.
+    pub(super) fn key(&self) -> &SubjectKey {
+        &self.key
     }
 
     fn lock(&self) -> MutexGuard<'_, State<C>> {

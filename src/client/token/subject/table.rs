@@ -4,23 +4,34 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::client::token::user::SubjectKey;
 
-/// At most `most` values, by subject.
+/// Values by subject: at most `most`, and together at most so many bytes as they are said to take.
 #[derive(Debug)]
 pub(super) struct Table<V> {
     most: usize,
-    entries: HashMap<SubjectKey, (u64, V)>,
+    most_bytes: usize,
+    entries: HashMap<SubjectKey, Entry<V>>,
     /// By last use.
     order: BTreeMap<u64, SubjectKey>,
     uses: u64,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry<V> {
+    used: u64,
+    bytes: usize,
+    value: V,
 }
 
 impl<V: Clone> Table<V> {
-    pub(super) fn new(most: usize) -> Self {
+    pub(super) fn new(most: usize, most_bytes: usize) -> Self {
         Self {
             most,
+            most_bytes,
             entries: HashMap::new(),
             order: BTreeMap::new(),
             uses: 0,
+            bytes: 0,
         }
     }
 
@@ -28,62 +39,93 @@ impl<V: Clone> Table<V> {
         self.entries.len()
     }
 
-    pub(super) fn values(&self) -> impl Iterator<Item = &V> {
-        self.entries.values().map(|(_used, value)| value)
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
-    /// The value of this subject, which is now the last one used. For a new one the least recently
-    /// used that `may_go` gives way; `None` if there is none.
+    pub(super) fn values(&self) -> impl Iterator<Item = &V> {
+        self.entries.values().map(|entry| &entry.value)
+    }
+
+    /// The value of this subject, which is now the last one used. For a new one, of so many bytes, the
+    /// least recently used that `may_go` gives way; `None` if there is none.
     pub(super) fn find_or_insert(
         &mut self,
         key: SubjectKey,
         new: impl FnOnce() -> V,
+        bytes: usize,
         may_go: impl Fn(&V) -> bool,
     ) -> Option<V> {
         self.uses += 1;
-        if let Some((used, value)) = self.entries.get_mut(&key) {
-            self.order.remove(used);
-            *used = self.uses;
+        if let Some(entry) = self.entries.get_mut(&key) {
+            self.order.remove(&entry.used);
+            entry.used = self.uses;
             self.order.insert(self.uses, key);
-            return Some(value.clone());
+            return Some(entry.value.clone());
         }
-        if self.entries.len() >= self.most && !self.make_room(may_go) {
+        if !self.make_room(1, bytes, may_go) {
             return None;
         }
         let value = new();
         self.uses += 1;
-        self.entries.insert(key, (self.uses, value.clone()));
+        let entry = Entry {
+            used: self.uses,
+            bytes,
+            value: value.clone(),
+        };
+        self.entries.insert(key, entry);
         self.order.insert(self.uses, key);
+        self.bytes += bytes;
         Some(value)
     }
 
-    /// Who must stay counts as used: the next search does not begin with them.
-    fn make_room(&mut self, may_go: impl Fn(&V) -> bool) -> bool {
+    /// The value of this subject takes so many bytes by now. Others give way for it.
+    pub(super) fn weigh(&mut self, key: &SubjectKey, bytes: usize, may_go: impl Fn(&V) -> bool) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            self.bytes = self.bytes.saturating_sub(entry.bytes) + bytes;
+            entry.bytes = bytes;
+            // those that may not go are fetching, and few answer at once
+            self.make_room(0, 0, may_go);
+        }
+    }
+
+    /// Makes the least recently used that `may_go` give way until there is room for so many more of so
+    /// many bytes; whether there is. Who must stay counts as used: the next search does not begin
+    /// with them.
+    fn make_room(&mut self, more: usize, bytes: usize, may_go: impl Fn(&V) -> bool) -> bool {
+        let has_room = |table: &Self| {
+            table.entries.len() + more <= table.most && table.bytes + bytes <= table.most_bytes
+        };
         for _each in 0..self.entries.len() {
+            if has_room(self) {
+                break;
+            }
             let Some((_used, oldest)) = self.order.pop_first() else {
-                return false;
+                break;
             };
-            let Some((used, value)) = self.entries.get_mut(&oldest) else {
+            let Some(entry) = self.entries.get_mut(&oldest) else {
                 continue;
             };
-            if may_go(value) {
+            if may_go(&entry.value) {
+                self.bytes = self.bytes.saturating_sub(entry.bytes);
                 self.entries.remove(&oldest);
-                return true;
+            } else {
+                self.uses += 1;
+                entry.used = self.uses;
+                self.order.insert(self.uses, oldest);
             }
-            self.uses += 1;
-            *used = self.uses;
-            self.order.insert(self.uses, oldest);
         }
-        false
+        has_room(self)
     }
 
     /// Forgets all others.
     pub(super) fn retain(&mut self, keep: impl Fn(&V) -> bool) {
-        let order = &mut self.order;
-        self.entries.retain(|_key, (used, value)| {
-            let keep = keep(value);
+        let (order, bytes) = (&mut self.order, &mut self.bytes);
+        self.entries.retain(|_key, entry| {
+            let keep = keep(&entry.value);
             if !keep {
-                order.remove(used);
+                order.remove(&entry.used);
+                *bytes = bytes.saturating_sub(entry.bytes);
             }
             keep
         });

@@ -1,5 +1,7 @@
 //! A scripted fetch under paused time.
 
+mod bounds;
+
 use std::collections::HashMap;
 
 use tokio::time::{Instant, sleep};
@@ -77,6 +79,10 @@ struct Bench {
 }
 
 fn bench(life: u64, most: usize) -> Bench {
+    bench_of(life, most, String::len)
+}
+
+fn bench_of(life: u64, most: usize, size: fn(&String) -> usize) -> Bench {
     let script = Arc::new(Scripted {
         life,
         asked: Mutex::default(),
@@ -92,6 +98,7 @@ fn bench(life: u64, most: usize) -> Bench {
         name: Arc::from("orders"),
         kind: "token_exchange",
         most,
+        size,
         freshness: Freshness {
             refresh_before: None,
             max_reuse: None,
@@ -247,40 +254,6 @@ async fn a_credential_is_used_until_its_end_while_refreshing_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_least_recently_used_subject_gives_way_and_is_fetched_anew() {
-    let bench = bench(3600, 2);
-    let names = ["ada", "bob", "ada", "eve", "ada", "bob"];
-    for name in names {
-        let found = bench.find(&bench.user(name, 9000)).await.unwrap();
-        let times = if name == "bob" && bench.script.asked("eve") > 0 {
-            2
-        } else {
-            1
-        };
-        assert_eq!(found, format!("{name}-{times}"));
-        assert!(bench.subjects.report()["subjects"].as_u64().unwrap() <= 2);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_no_longer_good_is_forgotten() {
-    let bench = bench(3600, 10);
-    bench.find(&bench.user("ada", 100)).await.unwrap();
-    bench.find(&bench.user("bob", 9000)).await.unwrap();
-    bench.script.refuse("eve", "access_denied");
-    assert!(bench.find(&bench.user("eve", 9000)).await.is_err());
-    let stop = CancellationToken::new();
-    let sweep = Arc::clone(&bench.subjects).sweep(stop.clone());
-    let sweep = bench.background.tasks.spawn(sweep);
-    sleep(SECOND / 10).await;
-    assert_eq!(bench.subjects.report()["subjects"], 3);
-    sleep(3 * SWEEP_EVERY).await;
-    assert_eq!(bench.subjects.report()["subjects"], 1);
-    stop.cancel();
-    sweep.await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_refused_credential_is_replaced_once_in_thirty_seconds() {
     let bench = bench(3600, 10);
     let ada = bench.user("ada", 9000);
@@ -368,21 +341,6 @@ async fn an_outage_costs_one_round_of_requests_however_many_users_wait() {
     );
     let asked: usize = names.iter().map(|name| bench.script.asked(name)).sum();
     assert_eq!(asked, FETCHES_AT_ONCE);
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_is_being_fetched_for_does_not_give_way() {
-    let bench = bench(600, 2);
-    let (ada, bob, eve) = (
-        bench.user("ada", 9000),
-        bench.user("bob", 9000),
-        bench.user("eve", 9000),
-    );
-    let (first, second, third) = tokio::join!(bench.find(&ada), bench.find(&bob), bench.find(&eve));
-    assert!(first.is_ok() && second.is_ok());
-    assert!(matches!(third, Err(Without::Later(_))), "{third:?}");
-    assert_eq!(bench.find(&eve).await.as_deref(), Ok("eve-1"));
-    assert_eq!(bench.find(&bob).await.as_deref(), Ok("bob-1"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,52 @@
+//! Whose an error of the endpoint is: everybody's (it is away, wants to be left alone, or does not
+//! know us), or this user's alone.
+
+use http::StatusCode;
+
+use crate::client::token::FetchError;
+
+/// Whether this failure would meet any other user too.
+pub(super) fn concerns_everyone(error: &FetchError) -> bool {
+    let FetchError::Refused {
+        status,
+        retry_after,
+        ..
+    } = error
+    else {
+        // a single answer may be odd
+        return !matches!(error, FetchError::Unusable(_));
+    };
+    status.is_server_error()
+        || *status == StatusCode::TOO_MANY_REQUESTS
+        || retry_after.is_some()
+        || error.is_invalid_client()
+}
+
+/// What the app is told if the endpoint refuses this user, and nobody else: no outage, and nothing
+/// that asking again would change. RFC 6749 5.2, OpenID Connect Core 3.1.2.6; Entra says
+/// `interaction_required` too where a policy wants another factor. `invalid_request` is none of
+/// them: it mostly says that we ask in a wrong way.
+pub(super) fn refused(error: &FetchError) -> Option<&'static str> {
+    let code = match error {
+        FetchError::Refused {
+            status: StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN,
+            code: Some(code),
+            ..
+        } => code,
+        FetchError::Aws(error) => return error.refuses_user(),
+        FetchError::Refused { .. }
+        | FetchError::Secret(_)
+        | FetchError::Client(_)
+        | FetchError::Actor
+        | FetchError::NoAnswer(_)
+        | FetchError::Unusable(_) => return None,
+    };
+    match code.as_str() {
+        "invalid_grant" => Some("The token endpoint does not take this user's token."),
+        "access_denied" => Some("The token endpoint denies this user access."),
+        "interaction_required" | "login_required" | "consent_required" => {
+            Some("The token endpoint wants the user to sign in again, or to consent.")
+        }
+        _other => None,
+    }
+}
