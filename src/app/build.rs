@@ -21,7 +21,8 @@ use crate::server::handles::Wanted;
 use crate::server::tls::Terminations;
 use crate::store::{self, Fleet};
 
-/// Builds everything one request needs. With `previous`, what did not change is kept.
+/// Builds everything one request needs. With `previous`, what did not change is kept, and goes on as it
+/// did until [`put_into_force`].
 pub(super) fn build(
     config: Arc<Config>,
     shared: &Shared,
@@ -55,12 +56,6 @@ pub(super) fn build(
         previous.map(|old| &*old.targets),
     )?;
     let terminations = Terminations::load(&config, previous.map(|old| &old.tls))?;
-    telemetry.metrics.tls_certificates(terminations.expiries());
-    let shadow = |route: &&Arc<Route>| route.mode() == Mode::Shadow;
-    let routes = config.routes.routes().iter();
-    telemetry
-        .metrics
-        .shadow_routes(routes.filter(shadow).count());
     let keys = Arc::new(KeyEngine::start(
         &config.issuers,
         &config.jwks,
@@ -113,6 +108,21 @@ pub(super) fn build(
         clock: Arc::clone(clock),
         config,
     })
+}
+
+/// Does what must not be done for a world that may never be in force: what it keeps from the one before
+/// follows it, and the metrics tell of it.
+pub(super) fn put_into_force(world: &World) {
+    world.keys.go_into_force();
+    world.credentials.go_into_force();
+    let metrics = &world.telemetry.metrics;
+    metrics.tls_certificates(world.tls.expiries());
+    let shadow = |route: &&Arc<Route>| route.mode() == Mode::Shadow;
+    let routes = world.config.routes.routes().iter();
+    metrics.shadow_routes(routes.filter(shadow).count());
+    if world.config.redis.is_none() {
+        metrics.redis_gone();
+    }
 }
 
 /// What a gate for this config is built from.

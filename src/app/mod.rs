@@ -19,8 +19,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::build::build;
 pub(crate) use self::build::gate_parts;
+use self::build::{build, put_into_force};
 pub use self::listeners::Addresses;
 use self::listeners::{Bound, Listeners, changed_listener};
 use crate::client::jwks::Background;
@@ -136,6 +136,7 @@ impl App {
         let sweep = Arc::clone(&shared.handles).sweep(background.stop.clone());
         background.tasks.spawn(sweep);
         let world = build(Arc::new(config), &shared, &background, None)?;
+        put_into_force(&world);
         let app = Self {
             current: Arc::new(ArcSwap::from_pointee(world)),
             addresses: listeners.addresses()?,
@@ -183,6 +184,7 @@ impl App {
         let generation = world.generation;
         self.shared.telemetry.apply(&world.config.log);
         let world = Arc::new(world);
+        put_into_force(&world);
         self.current.store(Arc::clone(&world));
         old.tls.withdraw(&world.tls);
         Ok(generation)

@@ -43,7 +43,6 @@ impl Fleet {
         previous: Option<&Self>,
     ) -> io::Result<Self> {
         let Some(config) = config else {
-            means.telemetry.metrics.redis_gone();
             return Ok(Self::default());
         };
         let known = previous

@@ -48,6 +48,8 @@ pub struct Background {
 pub struct KeyEngine {
     issuers: Vec<Held>,
     strict: bool,
+    /// What this engine fetches with, once it is in force.
+    network: Network,
     /// Lets go of the issuers when this engine is dropped.
     _hold: DropGuard,
 }
@@ -63,7 +65,7 @@ impl KeyEngine {
     /// Starts fetching at once, in the background; keys in files and secrets are loaded here and
     /// now (a bad one is logged and reported, and its issuer has no keys). Issuers whose definition
     /// is the same in `previous` keep their keys, budget and task, and fetch with `outgoing` from
-    /// now on. Must be called inside a runtime.
+    /// [`Self::go_into_force`] on. Must be called inside a runtime.
     pub fn start(
         issuers: &[config::IssuerConfig],
         jwks: &config::Jwks,
@@ -83,6 +85,14 @@ impl KeyEngine {
             previous,
         };
         start.engine(issuers, jwks)
+    }
+
+    /// This engine is in force: issuers kept from `previous` fetch with what it was started with.
+    pub fn go_into_force(&self) {
+        for held in &self.issuers {
+            let network = Arc::clone(&self.network);
+            held.keys.network.store(Arc::new(network));
+        }
     }
 
     /// Whether each required issuer has had keys once (readiness).
@@ -150,6 +160,7 @@ impl Start<'_> {
         KeyEngine {
             issuers: issuers.iter().map(held).collect(),
             strict: jwks.readiness_strict,
+            network: self.network,
             _hold: self.hold.drop_guard(),
         }
     }
@@ -167,7 +178,6 @@ impl Start<'_> {
             && keys.is_remote()
             && keys.hold(&self.hold)
         {
-            keys.network.store(Arc::new(Arc::clone(&self.network)));
             return Arc::clone(keys);
         }
         let network = Arc::clone(&self.network);

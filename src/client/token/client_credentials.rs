@@ -38,8 +38,8 @@ impl Asks for Asking {
         self.definition == next.definition && self.requester.is_same(&next.requester)
     }
 
-    fn follow(&self, next: &Self) {
-        self.requester.ask_through(&next.requester);
+    fn ask_through(&self, endpoint: &Arc<dyn Endpoint>) {
+        self.requester.ask_through(endpoint);
     }
 
     /// What the endpoint makes its tokens from. How the client authenticates and how long they are

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::client::token::attached::Attachment;
-use crate::client::token::fleet::{Label, Shared};
+use crate::client::token::fleet::{Label, Shared, Store};
+use crate::client::token::request::Endpoint;
 use crate::client::token::source::{Means, Nothing};
 use crate::client::token::{Bearer, Fetch, Grant};
 use crate::config::Freshness;
@@ -21,8 +22,8 @@ pub(super) trait Asks: Fetch<Bearer> + Sized + 'static {
     /// Whether `next` would ask for the same tokens, by the same secrets.
     fn is_same(&self, next: &Self) -> bool;
 
-    /// Asks through the outgoing client of `next` from now on.
-    fn follow(&self, next: &Self);
+    /// Asks through this one from now on.
+    fn ask_through(&self, endpoint: &Arc<dyn Endpoint>);
 
     /// What a fleet calls its tokens by; `None`: they are not shared.
     fn label(&self, _name: &Arc<str>) -> Option<Label> {
@@ -45,10 +46,13 @@ pub(super) struct Granting<A> {
     /// Stands between them, if tokens are shared.
     shared: Option<Arc<Shared<Bearer>>>,
     grant: Arc<Grant<Bearer>>,
+    /// What this world asks and shares through, once it is in force.
+    endpoint: Arc<dyn Endpoint>,
+    store: Option<Arc<dyn Store>>,
 }
 
 impl<A: Asks> Granting<A> {
-    /// Takes over the token of `previous` if it is the same source.
+    /// Takes over the token of `previous` if it is the same source, and leaves `previous` as it is.
     pub(super) fn start(
         name: Arc<str>,
         asking: A,
@@ -56,15 +60,15 @@ impl<A: Asks> Granting<A> {
         previous: Option<&Self>,
     ) -> Self {
         let kept = previous.filter(|previous| previous.asking.is_same(&asking));
+        let endpoint = Arc::clone(means.endpoint);
+        let store = means.store.cloned();
         let granting = if let Some(kept) = kept {
-            kept.asking.follow(&asking);
-            if let Some(shared) = &kept.shared {
-                shared.share_through(means.store);
-            }
             Self {
                 asking: Arc::clone(&kept.asking),
                 shared: kept.shared.clone(),
                 grant: Arc::clone(&kept.grant),
+                endpoint,
+                store,
             }
         } else {
             if let Some(previous) = previous {
@@ -93,11 +97,21 @@ impl<A: Asks> Granting<A> {
                 asking,
                 shared,
                 grant: Arc::new(grant),
+                endpoint,
+                store,
             }
         };
         let drive = Arc::clone(&granting.grant).drive(means.stop.clone());
         means.background.tasks.spawn(drive);
         granting
+    }
+
+    /// What was kept from the world before asks and shares through this one's from now on.
+    pub(super) fn go_into_force(&self) {
+        self.asking.ask_through(&self.endpoint);
+        if let Some(shared) = &self.shared {
+            shared.share_through(self.store.as_ref());
+        }
     }
 
     pub(super) async fn attach(&self) -> Result<Attachment, Nothing> {

@@ -31,8 +31,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 use tokio::runtime::Handle;
-use tokio_util::sync::{CancellationToken, DropGuard};
-use tokio_util::task::TaskTracker;
+use tokio_util::sync::DropGuard;
 
 pub use self::answer::{NOT_BEARER, Peek, peek};
 pub use self::attached::{Attached, For};
@@ -80,8 +79,7 @@ pub struct Credentials {
     by_name: HashMap<Arc<str>, usize>,
     /// By source: the issuers whose users' tokens it may send.
     issuers: Vec<Vec<Arc<str>>>,
-    stop: CancellationToken,
-    tasks: TaskTracker,
+    background: Background,
     runtime: Handle,
     /// Ends this world's drivers; a source kept by the next world is driven from there.
     _stop: DropGuard,
@@ -89,8 +87,9 @@ pub struct Credentials {
 
 impl Credentials {
     /// Builds the sources; tokens are fetched when first needed and refreshed ahead while used. A
-    /// source whose definition and secret are the same in `previous` keeps its token. Reads the
-    /// disk: call it at start and on reload only. `store` is where the fleet shares tokens.
+    /// source whose definition and secret are the same in `previous` keeps its token; `previous` goes
+    /// on as it did until [`Self::go_into_force`]. Reads the disk: call it at start and on reload only.
+    /// `store` is where the fleet shares tokens.
     pub fn start(
         sources: &[config::CredentialSource],
         through: &Through,
@@ -151,11 +150,16 @@ impl Credentials {
                 .iter()
                 .map(|source| source.issuers.clone())
                 .collect(),
-            tasks: background.tasks.clone(),
+            background: background.clone(),
             runtime: Handle::current(),
-            stop: stop.clone(),
             _stop: stop.clone().drop_guard(),
         }
+    }
+
+    /// These are in force, and `previous` is not any more: what was kept is asked for and shared through
+    /// what these were started with.
+    pub fn go_into_force(&self) {
+        self.sources.iter().for_each(Source::go_into_force);
     }
 
     fn find(&self, name: &str) -> Option<&Source> {
@@ -249,9 +253,10 @@ impl Credentials {
             };
             let replace = credentials.replace(&refused, &call);
             // the next call finds it
-            drop(credentials.stop.run_until_cancelled(replace).await);
+            let stop = &credentials.background.stop;
+            drop(stop.run_until_cancelled(replace).await);
         };
-        self.tasks.spawn_on(look, &self.runtime);
+        self.background.tasks.spawn_on(look, &self.runtime);
     }
 
     /// The headers these sources write, but for `Authorization`: nobody else may, in trailers.

@@ -81,10 +81,9 @@ impl Requester {
         self.client == other.client && (theirs.is_none() || self.changing().means == theirs)
     }
 
-    /// Asks through the outgoing client of `next` from now on: proxy and roots may have changed.
-    pub(super) fn ask_through(&self, next: &Self) {
-        let endpoint = next.endpoint();
-        self.changing().endpoint = endpoint;
+    /// Asks through this one from now on: proxy and roots may have changed.
+    pub(super) fn ask_through(&self, endpoint: &Arc<dyn Endpoint>) {
+        self.changing().endpoint = Arc::clone(endpoint);
     }
 
     /// Asks for a token with the parameters of a grant, as this client; a second time if the

@@ -86,6 +86,8 @@ pub(super) struct Signing {
     definition: Arc<AwsCredential>,
     asking: Arc<AskingKeys>,
     grant: Arc<Grant<AwsKeys>>,
+    /// What this world asks through, once it is in force.
+    endpoint: Arc<dyn Endpoint>,
     clock: Arc<dyn Clock>,
 }
 
@@ -120,7 +122,7 @@ impl Fetch<AwsKeys> for AskingKeys {
 }
 
 impl Signing {
-    /// Takes over what `previous` holds if it is the same.
+    /// Takes over what `previous` holds if it is the same, and leaves `previous` as it is.
     pub(super) fn start(
         name: Arc<str>,
         definition: &AwsCredential,
@@ -133,10 +135,9 @@ impl Signing {
         let issued = !matches!(source, AwsKeySource::Kept { .. });
         let kept = previous.filter(|previous| issued && previous.asking.source == *source);
         let (asking, grant) = if let Some(kept) = kept {
-            *kept.asking.endpoint() = endpoint;
             (Arc::clone(&kept.asking), Arc::clone(&kept.grant))
         } else {
-            let asking = Arc::new(AskingKeys::new(source.clone(), endpoint));
+            let asking = Arc::new(AskingKeys::new(source.clone(), Arc::clone(&endpoint)));
             let grant = Grant::new(
                 name,
                 "aws",
@@ -153,8 +154,14 @@ impl Signing {
             definition: Arc::new(definition.clone()),
             asking,
             grant,
+            endpoint,
             clock: Arc::clone(means.clock),
         }
+    }
+
+    /// What was kept from the world before asks through this one's from now on.
+    pub(super) fn go_into_force(&self) {
+        *self.asking.endpoint() = Arc::clone(&self.endpoint);
     }
 
     pub(super) async fn attach(&self, call: &For<'_>) -> Result<Attachment, Nothing> {
@@ -190,6 +197,7 @@ impl Signing {
 #[derive(Debug)]
 pub(super) struct PoolSigning {
     definition: Arc<AwsCredential>,
+    pool: IdentityPool,
     subjects: Arc<Subjects<AwsKeys>>,
     clock: Arc<dyn Clock>,
 }
@@ -215,17 +223,19 @@ impl FetchFor<AwsKeys> for AskingPool {
 }
 
 impl PoolSigning {
+    /// Keeps the keys of `previous` if they are the same pool's.
     pub(super) fn start(
         name: Arc<str>,
         definition: &AwsCredential,
         pool: &IdentityPool,
         means: &Means<'_>,
+        previous: Option<&Self>,
     ) -> Self {
         let asking = AskingPool {
             pool: pool.clone(),
             endpoint: Arc::clone(means.endpoint),
         };
-        let subjects = Arc::new(Subjects::new(Setup {
+        let subjects = Subjects::new(Setup {
             name,
             kind: "aws",
             most: MOST_USERS,
@@ -235,11 +245,18 @@ impl PoolSigning {
             clock: means.clock,
             telemetry: means.telemetry,
             background: means.background,
-        }));
+        });
+        // the live world asks as it did, whatever becomes of this one
+        let subjects = match previous.filter(|previous| previous.pool == *pool) {
+            Some(kept) => subjects.succeeding(&kept.subjects),
+            None => subjects,
+        };
+        let subjects = Arc::new(subjects);
         let sweep = Arc::clone(&subjects).sweep(means.stop.clone());
         means.background.tasks.spawn(sweep);
         Self {
             definition: Arc::new(definition.clone()),
+            pool: pool.clone(),
             subjects,
             clock: Arc::clone(means.clock),
         }

@@ -100,8 +100,9 @@ impl From<Without> for Absent {
 }
 
 impl Source {
-    /// Builds a source, or takes over what `previous` holds if it is the same. `actor` acts for the
-    /// users of an exchange that wants one. Reads the disk.
+    /// Builds a source, or takes over what `previous` holds if it is the same; `previous` goes on as it
+    /// did until [`Self::go_into_force`]. `actor` acts for the users of an exchange that wants one.
+    /// Reads the disk.
     pub(super) fn start(
         source: &CredentialSource,
         means: &Means<'_>,
@@ -166,7 +167,12 @@ impl Source {
                     Self::Signing(Signing::start(name, definition, keys, means, previous))
                 }
                 AwsSource::IdentityPool(pool) => {
-                    Self::PoolSigning(PoolSigning::start(name, definition, pool, means))
+                    let previous = if let Some(Self::PoolSigning(signing)) = previous {
+                        Some(signing)
+                    } else {
+                        None
+                    };
+                    Self::PoolSigning(PoolSigning::start(name, definition, pool, means, previous))
                 }
             },
             CredentialKind::PassThrough => {
@@ -199,6 +205,20 @@ impl Source {
             });
         }
         Self::Kept(kept)
+    }
+
+    /// Its world is in force: what it took over from the one before follows it.
+    pub(super) fn go_into_force(&self) {
+        match self {
+            Self::ClientCredentials(granting) => granting.go_into_force(),
+            Self::RefreshToken(granting) => granting.go_into_force(),
+            Self::Signing(signing) => signing.go_into_force(),
+            // each world asks by itself
+            Self::TokenExchange(_)
+            | Self::Kept(_)
+            | Self::PoolSigning(_)
+            | Self::PassThrough(_) => {}
+        }
     }
 
     /// Whether servers say 403 where they do not know it (any more): a value as somebody else wrote it,

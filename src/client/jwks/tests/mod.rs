@@ -195,6 +195,7 @@ impl Bench {
     fn reload(&mut self, script: &Arc<Script>, issuers: &[IssuerConfig], jwks: &Jwks) {
         let old = Some(&*self.engine);
         self.engine = engine(script, issuers, jwks, &self.clock, &self.background, old);
+        self.engine.go_into_force();
     }
 
     /// Both clocks.

@@ -263,8 +263,8 @@ impl Asks for Refreshing {
         }
     }
 
-    fn follow(&self, next: &Self) {
-        self.requester.ask_through(&next.requester);
+    fn ask_through(&self, endpoint: &Arc<dyn Endpoint>) {
+        self.requester.ask_through(endpoint);
     }
 
     /// The refresh token a process has may be the only good one.

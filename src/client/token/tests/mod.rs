@@ -3,6 +3,7 @@
 mod client_auth;
 mod life;
 mod refresh;
+mod reload;
 mod sources;
 mod users;
 
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+use super::fleet::Store;
 use super::request::Endpoint;
 use super::{Attached, Credentials, For};
 use crate::client::aws::AwsError;
@@ -200,13 +202,27 @@ impl World {
         }
     }
 
+    /// In force at once.
     fn start(&self, sources: &[CredentialSource], previous: Option<&Credentials>) -> Credentials {
-        let endpoint: Arc<dyn Endpoint> = Arc::<Scripted>::clone(&self.endpoint);
+        let credentials = self.build(sources, &self.endpoint, None, previous);
+        credentials.go_into_force();
+        credentials
+    }
+
+    /// Not in force.
+    fn build(
+        &self,
+        sources: &[CredentialSource],
+        endpoint: &Arc<Scripted>,
+        store: Option<&Arc<dyn Store>>,
+        previous: Option<&Credentials>,
+    ) -> Credentials {
+        let endpoint: Arc<dyn Endpoint> = Arc::<Scripted>::clone(endpoint);
         let telemetry = Telemetry::quiet();
         Credentials::start_with(
             sources,
             &endpoint,
-            None,
+            store,
             &self.clock,
             &telemetry,
             &self.background,

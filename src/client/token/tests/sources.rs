@@ -75,45 +75,6 @@ async fn after_invalid_client_the_secret_is_read_again_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reload_keeps_the_token_of_an_unchanged_source_and_no_other() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("secret");
-    std::fs::write(&path, "old").unwrap();
-    let world = World::new(1000);
-    let file = by_file(&path);
-    let first = world.start(&grant(file.clone()), None);
-    assert_eq!(token(&first).await.as_deref(), Ok("Bearer t-1"));
-    let second = world.start(&grant(file.clone()), Some(&first));
-    drop(first);
-    assert_eq!(token(&second).await.as_deref(), Ok("Bearer t-1"));
-    // the new world drives it on
-    sleep(Duration::from_secs(900)).await;
-    assert_eq!(token(&second).await.as_deref(), Ok("Bearer t-2"));
-    std::fs::write(&path, "new").unwrap();
-    let third = world.start(&grant(file.clone()), Some(&second));
-    assert_eq!(token(&third).await.as_deref(), Ok("Bearer t-3"));
-    let other = ClientCredentials {
-        scopes: vec![],
-        ..file
-    };
-    let fourth = world.start(&grant(other), Some(&third));
-    assert_eq!(token(&fourth).await.as_deref(), Ok("Bearer t-4"));
-    drop((second, third, fourth));
-    world.background.tasks.close();
-    world.background.tasks.wait().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_rejected_reload_leaves_the_old_world_its_driver() {
-    let world = World::new(1000);
-    let old = world.start(&grant(definition()), None);
-    assert!(token(&old).await.is_ok());
-    drop(world.start(&grant(definition()), Some(&old)));
-    sleep(Duration::from_secs(900)).await;
-    assert_eq!(world.endpoint.calls(), 2);
-}
-
-#[tokio::test(start_paused = true)]
 async fn static_values_are_read_again_when_refused_and_replayed_only_if_changed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("value");
