@@ -76,7 +76,7 @@ pub(super) fn build(
         previous.map(|old| &old.fleet),
     )?;
     let asking = Outgoing::for_credentials(&config.client, &trust)?;
-    let through = Through::new(&config, asking, clock);
+    let through = Through::new(&config, asking, clock, telemetry, background);
     let credentials = Credentials::start(
         &config.credentials,
         &through,

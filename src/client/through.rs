@@ -8,12 +8,14 @@ use http::{HeaderValue, Request};
 use url::Url;
 
 use crate::client::aws::{AwsError, Process};
+use crate::client::jwks::Background;
 use crate::client::outgoing::{self, Fetched, Outgoing};
 use crate::client::token::{ANSWER_WITHIN, Endpoint, LARGEST_ANSWER};
 use crate::clock::Clock;
-use crate::config::{Config, WebIdentityToken};
+use crate::config::{ClientAuthentication, Config, FederatedAssertion, WebIdentityToken};
 use crate::gate::Boxed;
 use crate::secret::{Secret, SecretError, SecretSource};
+use crate::telemetry::Telemetry;
 
 /// The outgoing client, and what this process is to AWS, if anything. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -23,9 +25,16 @@ pub struct Through {
 }
 
 impl Through {
-    /// With the AWS keys that the config found. Asks nobody yet.
+    /// With the AWS keys that the config found. Asks nobody yet; what it will have from AWS is kept fresh
+    /// on this runtime, until the last copy is gone.
     #[must_use]
-    pub fn new(config: &Config, outgoing: Outgoing, clock: &Arc<dyn Clock>) -> Self {
+    pub fn new(
+        config: &Config,
+        outgoing: Outgoing,
+        clock: &Arc<dyn Clock>,
+        telemetry: &Arc<Telemetry>,
+        background: &Background,
+    ) -> Self {
         let alone = Self {
             outgoing,
             process: None,
@@ -33,7 +42,9 @@ impl Through {
         let process = config.aws.clone().map(|keys| {
             // the process's own keys are never behind keys of the process
             let through = Arc::new(alone.clone());
-            Arc::new(Process::new(keys, through, Arc::clone(clock)))
+            let wanted = wanted(config);
+            let process = Process::start(keys, wanted, through, clock, telemetry, background);
+            Arc::new(process)
         });
         Self { process, ..alone }
     }
@@ -46,16 +57,33 @@ impl Through {
                 return load_here(source).await;
             }
         };
-        let elsewhere = |why: String| SecretError::Aws {
+        let elsewhere = |why| SecretError::Aws {
             id: secret.id.clone(),
             why,
         };
-        let Some(process) = &self.process else {
-            return Err(elsewhere("this process has no AWS keys".to_owned()));
+        let fetched = match &self.process {
+            Some(process) => process.secret(secret).await,
+            None => Err(AwsError::NoKeys),
         };
-        let fetched = process.secret(secret).await;
         fetched.map_err(|error| elsewhere(error.to_string()))
     }
+}
+
+/// The tokens that clients of the config authenticate with, each with the name of the source.
+fn wanted(config: &Config) -> impl Iterator<Item = (&str, &WebIdentityToken)> {
+    config
+        .credentials
+        .iter()
+        .filter_map(|source| match source.kind.client()?.authentication {
+            ClientAuthentication::Federated(FederatedAssertion::AwsSts(ref wanted)) => {
+                Some((&*source.name, wanted))
+            }
+            ClientAuthentication::Federated(FederatedAssertion::File(_))
+            | ClientAuthentication::SecretPost(_)
+            | ClientAuthentication::SecretBasic(_)
+            | ClientAuthentication::PrivateKeyJwt(_)
+            | ClientAuthentication::None => None,
+        })
 }
 
 /// A secret of this machine: its file may be on a slow mount.
@@ -100,10 +128,11 @@ impl Endpoint for Through {
     fn web_identity_token<'w>(
         &'w self,
         wanted: &'w WebIdentityToken,
+        refused: Option<&'w Secret>,
     ) -> Boxed<'w, Result<Secret, AwsError>> {
         Box::pin(async move {
             let process = self.process.as_ref().ok_or(AwsError::NoKeys)?;
-            Ok(process.web_identity_token(wanted).await?.0)
+            process.web_identity_token(wanted, refused).await
         })
     }
 }

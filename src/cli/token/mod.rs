@@ -9,10 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
 use self::hint::explain;
 use self::table::Table;
 use crate::cli::{EXIT_CONFIG, complain, token_file};
 use crate::client::aws::AwsKeys;
+use crate::client::jwks::Background;
 use crate::client::outgoing::Outgoing;
 use crate::client::through::Through;
 use crate::client::tls::{self, Trust};
@@ -25,6 +29,7 @@ use crate::config::{
     ExchangeProfile, Sources, TokenExchange,
 };
 use crate::secret::{Secret, SecretSource};
+use crate::telemetry::Telemetry;
 
 /// Arguments of `token`.
 #[derive(Debug, clap::Args)]
@@ -90,9 +95,10 @@ fn describe(args: &TokenArgs, config: &Config) -> Result<String, String> {
             }
             if args.refresh {
                 let now = SystemClock.now();
-                let through = through(config)?;
-                let asking = refresh_once(&source.name, definition, &through, now);
-                let granted = wait_for(asking)?.map_err(explain)?;
+                let asked = ask(config, async |through| {
+                    refresh_once(&source.name, definition, through, now).await
+                });
+                let granted = asked?.map_err(explain)?;
                 text.granted(&granted, now);
                 text.token(granted.credential.token(), args.show);
             } else {
@@ -181,8 +187,8 @@ fn find<'c>(sources: &'c [CredentialSource], name: &str) -> Result<&'c Credentia
 }
 
 fn load(source: &SecretSource, config: &Config) -> Result<Secret, String> {
-    let through = through(config)?;
-    wait_for(through.load(source))?.map_err(|error| error.to_string())
+    let loaded = ask(config, async |through| through.load(source).await);
+    loaded?.map_err(|error| error.to_string())
 }
 
 fn fetch(
@@ -190,8 +196,10 @@ fn fetch(
     config: &Config,
     now: UnixTime,
 ) -> Result<Granted<Bearer>, String> {
-    let through = through(config)?;
-    wait_for(fetch_once(definition, &through, now))?.map_err(explain)
+    let asked = ask(config, async |through| {
+        fetch_once(definition, through, now).await
+    });
+    asked?.map_err(explain)
 }
 
 fn fetch_keys(
@@ -199,24 +207,37 @@ fn fetch_keys(
     config: &Config,
     now: UnixTime,
 ) -> Result<Granted<AwsKeys>, String> {
-    let through = through(config)?;
-    wait_for(fetch_keys_once(source, &through, now))?.map_err(explain)
+    let asked = ask(config, async |through| {
+        fetch_keys_once(source, through, now).await
+    });
+    asked?.map_err(explain)
 }
 
-fn through(config: &Config) -> Result<Through, String> {
+/// Asks through what `serve` would ask through.
+fn ask<T>(config: &Config, asking: impl AsyncFnOnce(&Through) -> T) -> Result<T, String> {
     let outgoing = Trust::new(&config.client)
         .and_then(|trust| Outgoing::for_credentials(&config.client, &trust))
         .map_err(|error| error.to_string())?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    Ok(Through::new(config, outgoing, &clock))
-}
-
-fn wait_for<T>(answer: impl Future<Output = T>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
-    Ok(runtime.block_on(answer))
+    Ok(runtime.block_on(async {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let background = Background {
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        let telemetry = Telemetry::quiet();
+        asking(&Through::new(
+            config,
+            outgoing,
+            &clock,
+            &telemetry,
+            &background,
+        ))
+        .await
+    }))
 }
 
 fn profile(definition: &TokenExchange) -> &'static str {
@@ -244,9 +265,10 @@ fn exchange(
         Some(name) => Some(actors_token(config, name, now)?),
         None => None,
     };
-    let through = through(config)?;
-    let asking = exchange_once(definition, &through, &subject, actor.as_ref(), now);
-    wait_for(asking)?.map_err(explain)
+    let asked = ask(config, async |through| {
+        exchange_once(definition, through, &subject, actor.as_ref(), now).await
+    });
+    asked?.map_err(explain)
 }
 
 fn actors_token(config: &Config, name: &str, now: UnixTime) -> Result<Secret, String> {

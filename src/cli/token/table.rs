@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use crate::client::aws::AwsKeys;
 use crate::client::token::{Bearer, Granted, LifeFrom, peek};
 use crate::clock::UnixTime;
-use crate::config::{ClientAuthentication, OAuthClient};
+use crate::config::{ClientAuthentication, FederatedAssertion, OAuthClient};
 use crate::secret::Secret;
 
 /// Lines of name and value.
@@ -32,7 +32,12 @@ impl Table {
             ClientAuthentication::SecretPost(_) => "client_secret_post",
             ClientAuthentication::SecretBasic(_) => "client_secret_basic",
             ClientAuthentication::PrivateKeyJwt(_) => "private_key_jwt",
-            ClientAuthentication::Federated(_) => "private_key_jwt, by somebody else's assertion",
+            ClientAuthentication::Federated(FederatedAssertion::File(_)) => {
+                "private_key_jwt, by somebody else's assertion"
+            }
+            ClientAuthentication::Federated(FederatedAssertion::AwsSts(_)) => {
+                "private_key_jwt, by an assertion of AWS STS"
+            }
             ClientAuthentication::None => "none",
         };
         self.row("auth_method", how);

@@ -58,9 +58,13 @@ pub enum AwsError {
     /// The environment names none.
     #[error("this process has no AWS keys")]
     NoKeys,
-    /// Keys came, of yesterday: a clock is wrong, or the platform does not renew them.
-    #[error("the AWS keys have expired already")]
+    /// Keys or a token came, of yesterday: a clock is wrong, or the platform does not renew them.
+    #[error("what AWS gave has expired already")]
     Expired,
+    /// What is kept fresh for calls of our own is not there: why it could not be fetched last. Until it
+    /// is fetched again nobody is asked.
+    #[error("{0}")]
+    NotHeld(String),
 }
 
 fn said(code: Option<&str>) -> String {
@@ -87,7 +91,8 @@ impl AwsError {
             | Self::Unusable { .. }
             | Self::Secret(_)
             | Self::NoKeys
-            | Self::Expired => None,
+            | Self::Expired
+            | Self::NotHeld(_) => None,
         }
     }
 
@@ -95,7 +100,8 @@ impl AwsError {
     #[must_use]
     pub fn is_outage(&self) -> bool {
         match self {
-            Self::NoAnswer { .. } => true,
+            // whoever holds it for us sees to it that AWS is not asked too often
+            Self::NoAnswer { .. } | Self::NotHeld(_) => true,
             Self::Refused {
                 status,
                 retry_after,
@@ -121,7 +127,8 @@ impl AwsError {
             | Self::AccessToken
             | Self::NoIdToken
             | Self::NoKeys
-            | Self::Expired => None,
+            | Self::Expired
+            | Self::NotHeld(_) => None,
         }
     }
 }

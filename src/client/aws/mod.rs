@@ -8,6 +8,8 @@ mod own;
 mod secrets_manager;
 pub mod sigv4;
 mod sts;
+#[cfg(test)]
+mod tests;
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -34,20 +36,29 @@ pub(in crate::client) struct Issued {
 impl Issued {
     /// As the freshness engine has it, asked for at `now`.
     pub(in crate::client) fn granted(self, now: UnixTime) -> Result<Granted<AwsKeys>, AwsError> {
-        let (life, life_from) = match self.until {
-            Some(until) => (Duration::from_secs(until.since(now)), LifeFrom::Expiration),
-            None => (NO_END, LifeFrom::Unstated),
-        };
-        if life.is_zero() {
-            return Err(AwsError::Expired);
-        }
-        Ok(Granted {
-            credential: self.keys,
-            life,
-            life_from,
-            scope: None,
-        })
+        granted(self.keys, self.until, now)
     }
+}
+
+/// What AWS issued at `now`, until then.
+fn granted<C>(
+    credential: C,
+    until: Option<UnixTime>,
+    now: UnixTime,
+) -> Result<Granted<C>, AwsError> {
+    let (life, life_from) = match until {
+        Some(until) => (Duration::from_secs(until.since(now)), LifeFrom::Expiration),
+        None => (NO_END, LifeFrom::Unstated),
+    };
+    if life.is_zero() {
+        return Err(AwsError::Expired);
+    }
+    Ok(Granted {
+        credential,
+        life,
+        life_from,
+        scope: None,
+    })
 }
 
 /// A moment of RFC 3339, in UTC.

@@ -1,19 +1,20 @@
 //! Key sets of our own: as configured, from the container's endpoint, or from STS for a token the
 //! platform gave us.
 
+use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::Mutex;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::client::aws::api::AwsError;
 use crate::client::aws::{AwsKeys, Issued, container, secrets_manager, sts};
-use crate::client::token::Endpoint;
+use crate::client::jwks::Background;
+use crate::client::token::{AskingKeys, Endpoint, Fetch, FetchError, Grant, Granted};
 use crate::clock::{Clock, UnixTime};
-use crate::config::{AwsKeySource, WebIdentityToken};
+use crate::config::{AwsKeySource, Freshness, WebIdentityToken};
+use crate::gate::Boxed;
 use crate::secret::{AwsSecret, Secret};
-
-/// Keys that end within this time are fetched anew, seconds: a call takes a while, and clocks differ.
-const FRESH: u64 = 300;
+use crate::telemetry::Telemetry;
 
 /// Asks a source once.
 pub(in crate::client) async fn fetch(
@@ -53,60 +54,141 @@ pub(in crate::client) async fn fetch(
     }
 }
 
-/// This process as AWS knows it, for the calls we make ourselves. They are rare: keys are fetched when
-/// one is made, and kept while they are fresh.
+/// This process as AWS knows it, for the calls we make ourselves.
 #[derive(Debug)]
 pub struct Process {
-    source: AwsKeySource,
+    keys: Arc<Grant<AwsKeys>>,
+    /// Each is asked for with `keys`.
+    tokens: Vec<(WebIdentityToken, Arc<Grant<Secret>>)>,
     through: Arc<dyn Endpoint>,
     clock: Arc<dyn Clock>,
-    held: Mutex<Option<Issued>>,
+    /// Ends the drivers.
+    _stop: DropGuard,
+}
+
+/// Asks for one [`WebIdentityToken`].
+#[derive(Debug)]
+struct AskingToken {
+    wanted: WebIdentityToken,
+    keys: Arc<Grant<AwsKeys>>,
+    through: Arc<dyn Endpoint>,
+}
+
+impl Fetch<Secret> for AskingToken {
+    fn fetch(&self, now: UnixTime) -> Boxed<'_, Result<Granted<Secret>, FetchError>> {
+        Box::pin(async move {
+            let keys = held(&self.keys).await?;
+            let asked = sts::web_identity_token(&self.wanted, &keys, &*self.through, now);
+            Ok(asked.await?)
+        })
+    }
 }
 
 impl Process {
-    /// Whose keys come from `source`. Asks nobody yet.
-    #[must_use]
-    pub fn new(source: AwsKeySource, through: Arc<dyn Endpoint>, clock: Arc<dyn Clock>) -> Self {
-        Self {
-            source,
-            through,
+    /// Whose keys come from `source`, and whose tokens those in `wanted` are, each with the name of who
+    /// wants it. Asks nobody yet; what it will hold is kept fresh on this runtime.
+    pub(in crate::client) fn start<'w>(
+        source: AwsKeySource,
+        wanted: impl Iterator<Item = (&'w str, &'w WebIdentityToken)>,
+        through: Arc<dyn Endpoint>,
+        clock: &Arc<dyn Clock>,
+        telemetry: &Arc<Telemetry>,
+        background: &Background,
+    ) -> Self {
+        let stop = background.stop.child_token();
+        let drivers = Drivers {
             clock,
-            held: Mutex::new(None),
+            telemetry,
+            background,
+            stop: &stop,
+        };
+        let asking = AskingKeys::new(source, Arc::clone(&through));
+        let keys = drivers.start("aws:keys".into(), Arc::new(asking));
+        let mut tokens: Vec<(WebIdentityToken, _)> = Vec::new();
+        for (name, wanted) in wanted {
+            if tokens.iter().any(|(known, _)| known == wanted) {
+                continue;
+            }
+            let asking = AskingToken {
+                wanted: wanted.clone(),
+                keys: Arc::clone(&keys),
+                through: Arc::clone(&through),
+            };
+            let grant = drivers.start(format!("{name}:assertion").into(), Arc::new(asking));
+            tokens.push((wanted.clone(), grant));
         }
-    }
-
-    async fn keys(&self) -> Result<AwsKeys, AwsError> {
-        let mut held = self.held.lock().await;
-        let now = self.clock.now();
-        let fresh = |issued: &&Issued| issued.until.is_none_or(|until| until.since(now) > FRESH);
-        if let Some(issued) = held.as_ref().filter(fresh) {
-            return Ok(issued.keys.clone());
-        }
-        match fetch(&self.source, &*self.through).await {
-            Ok(issued) => Ok(held.insert(issued).keys.clone()),
-            Err(error) => match held.as_ref() {
-                Some(issued) if issued.until.is_some_and(|until| now < until) => {
-                    tracing::warn!(%error, "AWS keys not refreshed");
-                    Ok(issued.keys.clone())
-                }
-                Some(_) | None => Err(error),
-            },
+        Self {
+            keys,
+            tokens,
+            through,
+            clock: Arc::clone(clock),
+            _stop: stop.drop_guard(),
         }
     }
 
     /// The current version of a secret in Secrets Manager.
     pub async fn secret(&self, secret: &AwsSecret) -> Result<Secret, AwsError> {
-        let keys = self.keys().await?;
+        let keys = held(&self.keys).await?;
         secrets_manager::fetch(secret, &keys, &*self.through, self.clock.now()).await
     }
 
-    /// STS `GetWebIdentityToken`: a JWT of AWS's about our role, for an audience elsewhere; and until
-    /// when it is valid.
+    /// STS `GetWebIdentityToken`: a JWT of AWS's about our role, for an audience elsewhere; another one
+    /// than `refused`, if that can be had now.
     pub async fn web_identity_token(
         &self,
         wanted: &WebIdentityToken,
-    ) -> Result<(Secret, UnixTime), AwsError> {
-        let keys = self.keys().await?;
-        sts::web_identity_token(wanted, &keys, &*self.through, self.clock.now()).await
+        refused: Option<&Secret>,
+    ) -> Result<Secret, AwsError> {
+        let known = self.tokens.iter().find(|(known, _)| known == wanted);
+        let (_, grant) = known.ok_or(AwsError::NoKeys)?;
+        if let Some(refused) = refused
+            && let Some(other) = grant.replace(|token| token == refused).await
+        {
+            return Ok(Secret::clone(&other.credential));
+        }
+        Ok(Secret::clone(&*held(grant).await?))
+    }
+}
+
+/// What keeps a process's grants fresh.
+struct Drivers<'d> {
+    clock: &'d Arc<dyn Clock>,
+    telemetry: &'d Arc<Telemetry>,
+    background: &'d Background,
+    stop: &'d CancellationToken,
+}
+
+impl Drivers<'_> {
+    /// `name` is what log and metrics call it: no name of a `[credentials.X]`.
+    fn start<C: fmt::Debug + PartialEq + Send + Sync + 'static>(
+        &self,
+        name: Arc<str>,
+        fetch: Arc<dyn Fetch<C>>,
+    ) -> Arc<Grant<C>> {
+        let grant = Arc::new(Grant::new(
+            name,
+            "aws",
+            Freshness::default(),
+            fetch,
+            Arc::clone(self.clock),
+            Arc::clone(self.telemetry),
+        ));
+        let drive = Arc::clone(&grant).drive(self.stop.clone());
+        self.background.tasks.spawn(drive);
+        grant
+    }
+}
+
+async fn held<C>(grant: &Grant<C>) -> Result<Arc<C>, AwsError>
+where
+    C: fmt::Debug + PartialEq + Send + Sync + 'static,
+{
+    match grant.find().await {
+        Ok(lent) => Ok(lent.credential),
+        Err(_pause) => {
+            let why = grant.why();
+            let why = why.unwrap_or_else(|| "AWS did not answer in time".to_owned());
+            Err(AwsError::NotHeld(why))
+        }
     }
 }

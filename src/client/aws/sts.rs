@@ -5,8 +5,8 @@ use url::form_urlencoded::Serializer;
 
 use crate::client::aws::api::{AwsError, Call, Signer, xml_text};
 use crate::client::aws::sigv4::Scope;
-use crate::client::aws::{AwsKeys, Issued, instant};
-use crate::client::token::Endpoint;
+use crate::client::aws::{AwsKeys, Issued, granted, instant};
+use crate::client::token::{Endpoint, Granted, exp};
 use crate::clock::UnixTime;
 use crate::config::{WebIdentity, WebIdentityToken};
 use crate::secret::Secret;
@@ -72,14 +72,13 @@ fn read_keys(answer: &[u8], role_arn: &str) -> Result<Issued, AwsError> {
     })
 }
 
-/// `GetWebIdentityToken`: a JWT of AWS's about the role whose keys sign, for an audience elsewhere;
-/// and until when it is valid.
+/// `GetWebIdentityToken`: a JWT of AWS's about the role whose keys sign, for an audience elsewhere.
 pub(super) async fn web_identity_token(
     wanted: &WebIdentityToken,
     keys: &AwsKeys,
     through: &dyn Endpoint,
     now: UnixTime,
-) -> Result<(Secret, UnixTime), AwsError> {
+) -> Result<Granted<Secret>, AwsError> {
     let seconds = wanted.seconds.to_string();
     let form = [
         ("Action", "GetWebIdentityToken"),
@@ -93,17 +92,20 @@ pub(super) async fn web_identity_token(
     };
     let signer = Some((keys, scope, now));
     let answer = ask(&form, &wanted.endpoint, through, signer).await?;
-    read_token(&answer)
+    let (token, until) = read_token(&answer)?;
+    granted(token, Some(until), now)
 }
 
 fn read_token(answer: &[u8]) -> Result<(Secret, UnixTime), AwsError> {
     let token = xml_text(answer, "WebIdentityToken")
         .filter(|token| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()));
     let until = xml_text(answer, "Expiration").and_then(|text| instant(&text));
-    match token.zip(until) {
-        Some((token, until)) => Ok((Secret::new(token), until)),
-        None => Err(unusable("it holds no token, or not until when")),
-    }
+    let (token, until) = token
+        .zip(until)
+        .ok_or_else(|| unusable("it holds no token, or not until when"))?;
+    // whom it is sent to looks at its `exp`
+    let until = exp(&token).map_or(until, |exp| exp.min(until));
+    Ok((Secret::new(token), until))
 }
 
 #[cfg(test)]
@@ -153,6 +155,10 @@ mod tests {
         let (token, until) = read_token(answer.as_bytes()).unwrap();
         assert_eq!(token.expose(), "e30.e30.c2ln");
         assert_eq!(Some(until), instant("2026-11-22T13:00:00Z"));
+        // {"exp":1700000000}
+        let sooner = answer.replace("e30.e30", "e30.eyJleHAiOjE3MDAwMDAwMDB9");
+        let (_, until) = read_token(sooner.as_bytes()).unwrap();
+        assert_eq!(until, UnixTime(1_700_000_000), "the token says so");
         for (from, to) in [
             ("e30.e30", "e30 e30"),
             ("2026", "soon"),

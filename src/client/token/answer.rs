@@ -192,7 +192,8 @@ fn error_code(body: &[u8]) -> Option<String> {
     is_code.then_some(code)
 }
 
-fn exp(token: &str) -> Option<UnixTime> {
+/// The `exp` of a JWT. Nothing is verified.
+pub(in crate::client) fn exp(token: &str) -> Option<UnixTime> {
     seconds(peek(token)?.claims.get("exp")?).map(UnixTime)
 }
 

@@ -180,6 +180,12 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
         other()
     }
 
+    /// Why the last fetch failed, if it did.
+    pub fn why(&self) -> Option<String> {
+        let state = self.lock();
+        state.last_error.as_ref().map(|(_at, text)| text.clone())
+    }
+
     fn usable(&self) -> Option<Lent<C>> {
         let now = self.clock.now();
         self.current

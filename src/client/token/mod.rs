@@ -33,6 +33,7 @@ use http::{HeaderMap, HeaderName};
 use tokio::runtime::Handle;
 use tokio_util::sync::DropGuard;
 
+pub(in crate::client) use self::answer::exp;
 pub use self::answer::{NOT_BEARER, Peek, peek};
 pub use self::attached::{Attached, For};
 pub use self::bearer::Bearer;
@@ -45,7 +46,7 @@ use self::refresh_token::Refreshing;
 pub use self::request::Endpoint;
 use self::request::Requester;
 pub(in crate::client) use self::request::{ANSWER_WITHIN, LARGEST_ANSWER};
-use self::signing::AskingKeys;
+pub(in crate::client) use self::signing::AskingKeys;
 use self::source::{Absent, Means, Source};
 pub use self::subject::{FetchFor, Setup, Subjects, Without};
 use self::token_exchange::{Exchange, acts_by};

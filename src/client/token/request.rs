@@ -40,10 +40,11 @@ pub trait Endpoint: fmt::Debug + Send + Sync {
     /// A secret as it is now.
     fn load<'l>(&'l self, source: &'l SecretSource) -> Boxed<'l, Result<Secret, SecretError>>;
 
-    /// A JWT of AWS's that says which role we are.
+    /// A JWT of AWS's that says which role we are; another one than `refused`, if that can be had now.
     fn web_identity_token<'w>(
         &'w self,
         wanted: &'w WebIdentityToken,
+        refused: Option<&'w Secret>,
     ) -> Boxed<'w, Result<Secret, AwsError>>;
 }
 
@@ -106,11 +107,11 @@ impl Requester {
         let known = self.changing().means.clone();
         let means = match known {
             Some(means) => means,
-            None => self.read().await?,
+            None => self.read(None).await?,
         };
         match read(&self.ask_by(&means, grant, now).await?, now) {
             Err(refused) if refused.is_invalid_client() => {
-                let again = self.read().await?;
+                let again = self.read(Some(&means)).await?;
                 if again == means {
                     Err(refused)
                 } else {
@@ -149,8 +150,8 @@ impl Requester {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn read(&self) -> Result<Means, FetchError> {
-        let means = Means::read(&self.client, &*self.endpoint()).await?;
+    async fn read(&self, refused: Option<&Means>) -> Result<Means, FetchError> {
+        let means = Means::read(&self.client, &*self.endpoint(), refused).await?;
         self.changing().means = means.lasts().then(|| means.clone());
         Ok(means)
     }

@@ -93,13 +93,13 @@ pub(super) struct Signing {
 
 /// Where the keys come from, and through what they are asked for.
 #[derive(Debug)]
-pub(super) struct AskingKeys {
+pub(in crate::client) struct AskingKeys {
     source: AwsKeySource,
     endpoint: Mutex<Arc<dyn Endpoint>>,
 }
 
 impl AskingKeys {
-    pub(super) fn new(source: AwsKeySource, endpoint: Arc<dyn Endpoint>) -> Self {
+    pub(in crate::client) fn new(source: AwsKeySource, endpoint: Arc<dyn Endpoint>) -> Self {
         Self {
             source,
             endpoint: Mutex::new(endpoint),

@@ -59,7 +59,7 @@ pub enum FederatedAssertion {
     /// A file that somebody rotates (Kubernetes, Azure workload identity); read for each token
     /// request.
     File(PathBuf),
-    /// AWS STS `GetWebIdentityToken`, with the process's own keys; asked for each token request.
+    /// AWS STS `GetWebIdentityToken`, with the process's own keys; kept while it lives.
     AwsSts(WebIdentityToken),
 }
 

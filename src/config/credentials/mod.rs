@@ -64,3 +64,20 @@ pub enum CredentialKind {
     /// The caller's own `Authorization`, unchanged.
     PassThrough,
 }
+
+impl CredentialKind {
+    /// The OAuth client it is at a token endpoint, if it is one.
+    #[must_use]
+    pub fn client(&self) -> Option<&OAuthClient> {
+        match self {
+            Self::ClientCredentials(kind) => Some(&kind.client),
+            Self::TokenExchange(kind) => Some(&kind.client),
+            Self::RefreshToken(kind) => Some(&kind.client),
+            Self::StaticToken { .. }
+            | Self::ApiKey { .. }
+            | Self::Basic { .. }
+            | Self::Aws(_)
+            | Self::PassThrough => None,
+        }
+    }
+}

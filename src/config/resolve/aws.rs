@@ -251,6 +251,14 @@ impl Resolver<'_> {
         Some(ContainerEndpoint { url, authorization })
     }
 
+    /// We call AWS ourselves, with the process's own keys: they come from one place for all such calls.
+    pub(super) fn needs_own_keys(&mut self, path: &KeyPath) -> Option<()> {
+        if self.aws.is_none() {
+            self.aws = Some(self.aws_keys(None, path)?);
+        }
+        Some(())
+    }
+
     /// `{ aws_secret = "…", json_key = "…" }`: it is fetched later, with the process's own keys.
     pub(super) fn aws_secret(
         &mut self,
@@ -273,13 +281,9 @@ impl Resolver<'_> {
             _name => None,
         };
         let region = self.aws_region(stated.as_deref(), &path);
-        let keys = match &self.aws {
-            Some(known) => Some(known.clone()),
-            None => self.aws_keys(None, &path),
-        };
+        self.needs_own_keys(&path)?;
         let region = region?;
         let endpoint = self.aws_endpoint(AwsService::SecretsManager, Some(&region), &path)?;
-        self.aws = Some(keys?);
         Some(SecretSource::Aws(Box::new(AwsSecret {
             id: id.to_owned(),
             json_key: json_key.map(str::to_owned),

@@ -127,7 +127,7 @@ async fn aws_refuses_other_keys_and_the_app_is_told() {
 }
 
 /// The platform's endpoint: these keys for whoever knows the token.
-async fn platform(keys: Value) -> Upstream {
+pub(super) async fn platform(keys: Value) -> Upstream {
     Upstream::answering(move |request| {
         if request.header("authorization") == "of the platform" && request.uri == "/v2/creds?id=1" {
             answer_json(&keys)

@@ -51,11 +51,12 @@ impl Means {
         }
     }
 
-    /// The same without blocking the runtime, and for each kind of client. An assertion that somebody
-    /// else issues is asked for each time.
+    /// The same without blocking the runtime, and for each kind of client. The token endpoint did not
+    /// take what is in `refused`: an assertion that we had issued is asked for anew.
     pub(super) async fn read(
         client: &OAuthClient,
         endpoint: &dyn Endpoint,
+        refused: Option<&Self>,
     ) -> Result<Self, FetchError> {
         match &client.authentication {
             ClientAuthentication::SecretPost(secret)
@@ -74,13 +75,22 @@ impl Means {
                 Ok(Self::Assertion(endpoint.load(&file).await?))
             }
             ClientAuthentication::Federated(FederatedAssertion::AwsSts(wanted)) => {
-                Ok(Self::Assertion(endpoint.web_identity_token(wanted).await?))
+                let refused = refused.and_then(Self::assertion);
+                let token = endpoint.web_identity_token(wanted, refused).await?;
+                Ok(Self::Assertion(token))
             }
             ClientAuthentication::None => Ok(Self::Nothing),
         }
     }
 
-    /// Whether it serves for a second request.
+    fn assertion(&self) -> Option<&Secret> {
+        match self {
+            Self::Assertion(assertion) => Some(assertion),
+            Self::Secret(_) | Self::Key(_) | Self::Nothing => None,
+        }
+    }
+
+    /// Whether it serves for the next request too, without being asked for again.
     pub(super) fn lasts(&self) -> bool {
         match self {
             Self::Secret(_) | Self::Key(_) | Self::Nothing => true,

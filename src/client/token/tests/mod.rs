@@ -100,6 +100,7 @@ impl Endpoint for Scripted {
     fn web_identity_token<'w>(
         &'w self,
         _wanted: &'w WebIdentityToken,
+        _refused: Option<&'w Secret>,
     ) -> Boxed<'w, Result<Secret, AwsError>> {
         Box::pin(async { Err(AwsError::NoKeys) })
     }

@@ -40,6 +40,8 @@ pub(in crate::config) struct OAuthClient {
     pub(in crate::config) client_assertion_audience: Option<Text<NonEmpty>>,
     /// A file with an assertion that somebody else issues and rotates (workload identity).
     pub(in crate::config) client_assertion_file: Option<PathBuf>,
+    /// An assertion that AWS STS issues about this process's role (`GetWebIdentityToken`).
+    pub(in crate::config) client_assertion_aws: Option<AwsAssertion>,
     /// Allows `http://` to a host other than loopback. Whoever is on the way can read the secret.
     #[serde(default)]
     pub(in crate::config) insecure_http: bool,
@@ -53,6 +55,26 @@ pub(in crate::config) enum AuthMethod {
     ClientSecretBasic,
     PrivateKeyJwt,
     None,
+}
+
+/// `client_assertion_aws`
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct AwsAssertion {
+    /// Its `aud`. Without it Entra's own, at Entra.
+    pub(in crate::config) audience: Option<Text<NonEmpty>>,
+    /// How it is signed.
+    pub(in crate::config) algorithm: Option<AwsAlgorithm>,
+    /// How long it is valid: 60 s to 1 h.
+    pub(in crate::config) duration: Option<Text<Positive>>,
+    /// The region whose STS is asked. Without it `AWS_REGION`.
+    pub(in crate::config) region: Option<Text<NonEmpty>>,
+}
+
+/// `algorithm` of `client_assertion_aws`
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+pub(in crate::config) enum AwsAlgorithm {
+    RS256,
+    ES384,
 }
 
 /// How long what was fetched is used.

@@ -11,7 +11,12 @@ use crate::authn::signing::SigningKey;
 use crate::certificate;
 
 /// What authenticates a client, by the key that says so.
-const WAYS: [&str; 3] = ["client_secret", "client_key_file", "client_assertion_file"];
+const WAYS: [&str; 4] = [
+    "client_secret",
+    "client_key_file",
+    "client_assertion_file",
+    "client_assertion_aws",
+];
 
 impl Resolver<'_> {
     pub(super) fn client_authentication(
@@ -24,6 +29,7 @@ impl Resolver<'_> {
             raw.client_secret.is_some(),
             raw.client_key_file.is_some(),
             raw.client_assertion_file.is_some(),
+            raw.client_assertion_aws.is_some(),
         ];
         let mut ways = WAYS.iter().zip(stated).filter(|(_, stated)| *stated);
         let way = ways.next().map(|(key, _)| *key);
@@ -44,7 +50,7 @@ impl Resolver<'_> {
                 Some(AuthMethod::ClientSecretPost | AuthMethod::ClientSecretBasic),
             )
             | (
-                Some("client_key_file" | "client_assertion_file"),
+                Some("client_key_file" | "client_assertion_file" | "client_assertion_aws"),
                 Some(AuthMethod::PrivateKeyJwt),
             )
             | (None, Some(_)) => true,
@@ -85,6 +91,13 @@ impl Resolver<'_> {
                 file.clone(),
             )));
         }
+        if let Some(wanted) = &raw.client_assertion_aws {
+            let at = path.key("client_assertion_aws");
+            let wanted = self.web_identity_token(wanted, token_url, &at)?;
+            return Some(ClientAuthentication::Federated(FederatedAssertion::AwsSts(
+                wanted,
+            )));
+        }
         if let Some(AuthMethod::None) = raw.auth_method {
             return Some(ClientAuthentication::None);
         }
@@ -93,7 +106,8 @@ impl Resolver<'_> {
             self.mistakes.push(
                 &path.key("client_secret"),
                 "missing: nothing authenticates this client",
-                "write client_secret = { env = \"NAME\" }, client_key_file or client_assertion_file",
+                "write client_secret = { env = \"NAME\" }, client_key_file, client_assertion_file or \
+                 client_assertion_aws",
             );
         }
         None

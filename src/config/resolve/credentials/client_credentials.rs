@@ -20,7 +20,8 @@ impl Resolver<'_> {
             self.mistakes.push(
                 &path.key("auth_method"),
                 "only a client that authenticates gets a token for itself (RFC 6749 4.4)",
-                "write client_secret, client_key_file or client_assertion_file instead",
+                "write client_secret, client_key_file, client_assertion_file or client_assertion_aws \
+                 instead",
             );
         }
         Some(ClientCredentials {

@@ -7,6 +7,7 @@ mod client_credentials;
 mod entra;
 mod refresh_token;
 mod token_exchange;
+mod web_identity_token;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! `kind = "aws"` and `{ aws_secret = "…" }`: which keys, region and endpoint they mean.
 
+mod assertion;
+
 use super::*;
 use crate::config::{
     AwsCredential, AwsKeySource, AwsSource, ClientAuthentication, CredentialKind, IdentityPool,

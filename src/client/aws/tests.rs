@@ -1,0 +1,218 @@
+//! What a process holds of AWS's, under paused time.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, StatusCode};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use super::Process;
+use crate::client::aws::AwsError;
+use crate::client::jwks::Background;
+use crate::client::outgoing::{FetchError, Fetched};
+use crate::client::token::Endpoint;
+use crate::clock::{Clock, PausedClock, UnixTime};
+use crate::config::{AwsKeySource, WebIdentityAlgorithm, WebIdentityToken};
+use crate::gate::Boxed;
+use crate::secret::{Secret, SecretError, SecretSource};
+use crate::telemetry::Telemetry;
+
+/// An STS: answers from the script, then with tokens `e30.e30.1`, `e30.e30.2`… of five minutes; nothing
+/// while it is down.
+#[derive(Debug)]
+struct Sts {
+    clock: Arc<dyn Clock>,
+    script: Mutex<VecDeque<Result<Fetched, FetchError>>>,
+    /// When it was asked.
+    asked: Mutex<Vec<UnixTime>>,
+    down: Mutex<bool>,
+}
+
+impl Endpoint for Sts {
+    fn post<'p>(
+        &'p self,
+        _url: &'p Url,
+        _form: &'p [(&'p str, &'p str)],
+        _authorization: Option<HeaderValue>,
+    ) -> Boxed<'p, Result<Fetched, FetchError>> {
+        Box::pin(async { Err(FetchError::Timeout) })
+    }
+
+    fn send(&self, request: Request<Bytes>) -> Boxed<'_, Result<Fetched, FetchError>> {
+        assert!(request.headers().contains_key("authorization"), "signed");
+        let now = self.clock.now();
+        let number = {
+            let mut asked = self.asked.lock().unwrap();
+            asked.push(now);
+            asked.len()
+        };
+        let answer = self.script.lock().unwrap().pop_front();
+        let answer = answer.unwrap_or_else(|| {
+            if *self.down.lock().unwrap() {
+                return Err(FetchError::Timeout);
+            }
+            let end = now.plus(300);
+            Ok(answered(
+                200,
+                &format!(
+                    "<R><WebIdentityToken>e30.e30.{number}</WebIdentityToken>\
+                 <Expiration>{end}</Expiration></R>"
+                ),
+            ))
+        });
+        Box::pin(async { answer })
+    }
+
+    fn load<'l>(&'l self, source: &'l SecretSource) -> Boxed<'l, Result<Secret, SecretError>> {
+        Box::pin(async { source.load() })
+    }
+
+    fn web_identity_token<'w>(
+        &'w self,
+        _wanted: &'w WebIdentityToken,
+        _refused: Option<&'w Secret>,
+    ) -> Boxed<'w, Result<Secret, AwsError>> {
+        Box::pin(async { Err(AwsError::NoKeys) })
+    }
+}
+
+fn answered(status: u16, body: &str) -> Fetched {
+    Fetched {
+        status: StatusCode::from_u16(status).unwrap(),
+        body: Bytes::copy_from_slice(body.as_bytes()),
+        max_age: None,
+        retry_after: None,
+    }
+}
+
+struct World {
+    sts: Arc<Sts>,
+    process: Process,
+    wanted: WebIdentityToken,
+}
+
+impl World {
+    fn new() -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(PausedClock::new());
+        let sts = Arc::new(Sts {
+            clock: Arc::clone(&clock),
+            script: Mutex::default(),
+            asked: Mutex::default(),
+            down: Mutex::new(false),
+        });
+        let wanted = WebIdentityToken {
+            audience: "api://a".to_owned(),
+            algorithm: WebIdentityAlgorithm::RS256,
+            seconds: 300,
+            region: "eu-west-1".to_owned(),
+            endpoint: Url::parse("https://sts.test/").unwrap(),
+        };
+        let literal = |text: &str| SecretSource::Literal(Secret::new(text.to_owned()));
+        let keys = AwsKeySource::Kept {
+            access_key_id: literal("AKIA1"),
+            secret_access_key: literal("s3cret"),
+            session_token: None,
+        };
+        let background = Background {
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        let process = Process::start(
+            keys,
+            [("graph", &wanted), ("orders", &wanted)].into_iter(),
+            Arc::<Sts>::clone(&sts),
+            &clock,
+            &Telemetry::quiet(),
+            &background,
+        );
+        Self {
+            sts,
+            process,
+            wanted,
+        }
+    }
+
+    async fn token(&self) -> Result<String, String> {
+        self.other_than(None).await
+    }
+
+    async fn other_than(&self, refused: Option<&str>) -> Result<String, String> {
+        let refused = refused.map(|text| Secret::new(text.to_owned()));
+        let token = self
+            .process
+            .web_identity_token(&self.wanted, refused.as_ref());
+        match token.await {
+            Ok(token) => Ok(token.expose().to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn asked(&self) -> usize {
+        self.sts.asked.lock().unwrap().len()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_sts_is_kept_refreshed_ahead_and_never_used_after_its_end() {
+    let world = World::new();
+    assert_eq!(world.token().await.unwrap(), "e30.e30.1");
+    for _minute in 0..3 {
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(world.token().await.unwrap(), "e30.e30.1");
+    }
+    assert_eq!(world.asked(), 1);
+    sleep(Duration::from_secs(100)).await;
+    assert_eq!(world.token().await.unwrap(), "e30.e30.2", "before 300 s");
+    assert_eq!(world.asked(), 2, "ahead");
+
+    // away: used to its end, not a second longer
+    *world.sts.down.lock().unwrap() = true;
+    let fetched = world.sts.asked.lock().unwrap()[1];
+    let mut last = None;
+    while let Ok(token) = world.token().await {
+        assert_eq!(token, "e30.e30.2");
+        last = Some(world.sts.clock.now());
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(last.unwrap().since(fetched), 299);
+    let why = world.token().await.unwrap_err();
+    assert!(why.starts_with("no answer from AWS STS"), "{why}");
+
+    *world.sts.down.lock().unwrap() = false;
+    sleep(Duration::from_secs(2)).await;
+    assert!(world.token().await.is_ok(), "at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_of_sts_is_replaced_once_in_half_a_minute() {
+    let world = World::new();
+    let first = world.token().await.unwrap();
+    let second = world.other_than(Some(&first)).await.unwrap();
+    assert_ne!(first, second);
+    assert_eq!(world.other_than(Some(&first)).await.unwrap(), second);
+    assert_eq!(world.other_than(Some(&second)).await.unwrap(), second);
+    assert_eq!(world.asked(), 2);
+    sleep(Duration::from_secs(30)).await;
+    assert_ne!(world.other_than(Some(&second)).await.unwrap(), second);
+    assert_eq!(world.asked(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sts_is_not_asked_again_at_each_call_that_it_refused() {
+    let world = World::new();
+    let denied = "<Error><Code>AccessDenied</Code></Error>";
+    let script = std::iter::repeat_with(|| Ok(answered(403, denied)));
+    world.sts.script.lock().unwrap().extend(script.take(100));
+    for _call in 0..200 {
+        let why = world.token().await.unwrap_err();
+        assert_eq!(why, "AWS STS answered 403 Forbidden AccessDenied");
+        sleep(Duration::from_millis(100)).await;
+    }
+    // 1 s, 2 s, 4 s, 8 s…, at least half of each
+    assert!((4..=6).contains(&world.asked()), "{}", world.asked());
+}

@@ -1,0 +1,89 @@
+//! `client_assertion_aws`: STS says which role we are, to others than AWS.
+
+use url::Url;
+
+use super::super::super::error::KeyPath;
+use super::super::super::raw::{self, AwsAlgorithm};
+use super::super::super::{WebIdentityAlgorithm, WebIdentityToken};
+use super::super::Resolver;
+use super::super::aws::AwsService;
+use super::entra::is_entra;
+
+/// What Entra wants as `aud`, but for its national clouds.
+const ENTRA: (&str, &str) = ("login.microsoftonline.com", "api://AzureADTokenExchange");
+
+/// STS's default, in seconds.
+const USUAL: u16 = 300;
+
+/// What STS allows, in seconds.
+const ALLOWED: std::ops::RangeInclusive<u64> = 60..=3600;
+
+impl Resolver<'_> {
+    /// A token for the endpoint at `token_url`: it is fetched later, with the process's own keys.
+    pub(super) fn web_identity_token(
+        &mut self,
+        raw: &raw::AwsAssertion,
+        token_url: Option<&Url>,
+        path: &KeyPath,
+    ) -> Option<WebIdentityToken> {
+        let region = raw.region.as_ref().map(|region| region.0.0.as_str());
+        let region = self.aws_region(region, &path.key("region"));
+        let keys = self.needs_own_keys(path);
+        let audience = self.audience_of_assertion(raw, token_url, path);
+        let algorithm = match raw.algorithm {
+            None | Some(AwsAlgorithm::RS256) => WebIdentityAlgorithm::RS256,
+            Some(AwsAlgorithm::ES384) => WebIdentityAlgorithm::ES384,
+        };
+        if algorithm == WebIdentityAlgorithm::ES384 && token_url.is_some_and(is_entra) {
+            self.mistakes.push(
+                &path.key("algorithm"),
+                "Entra takes assertions by RS256 only",
+                "remove algorithm",
+            );
+        }
+        let seconds = raw.duration.as_ref().map_or(Some(USUAL), |text| {
+            let seconds = text.0.0.as_secs();
+            let allowed = ALLOWED.contains(&seconds).then_some(seconds);
+            allowed.and_then(|seconds| u16::try_from(seconds).ok())
+        });
+        if seconds.is_none() {
+            self.mistakes.push(
+                &path.key("duration"),
+                "STS issues tokens for 60 s to 1 h",
+                "write duration = \"5m\", or remove it",
+            );
+        }
+        keys?;
+        let region = region?;
+        Some(WebIdentityToken {
+            audience: audience?,
+            algorithm,
+            seconds: seconds?,
+            endpoint: self.aws_endpoint(AwsService::Sts, Some(&region), path)?,
+            region,
+        })
+    }
+
+    fn audience_of_assertion(
+        &mut self,
+        raw: &raw::AwsAssertion,
+        token_url: Option<&Url>,
+        path: &KeyPath,
+    ) -> Option<String> {
+        if let Some(audience) = &raw.audience {
+            return Some(audience.0.0.clone());
+        }
+        // without an endpoint there is a mistake already
+        let host = token_url?.host_str();
+        let (entra, audience) = ENTRA;
+        if host == Some(entra) {
+            return Some(audience.to_owned());
+        }
+        self.mistakes.push(
+            &path.key("audience"),
+            "missing: whom the assertion is for",
+            "write audience as the token endpoint's server expects it in `aud`",
+        );
+        None
+    }
+}
