@@ -14,6 +14,7 @@ use crate::client::names::NotLinkLocal;
 use crate::client::tls::Trust;
 use crate::clock::{Clock as _, SystemClock, UnixTime};
 use crate::config;
+use crate::request::headers::listed;
 
 /// Part of every deadline: a peer that does not even accept is given up earlier.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -241,12 +242,8 @@ async fn send_and_read(
 
 /// `max-age` of RFC 9111 5.2.2.1, less the `Age` a cache on the way states.
 fn max_age(headers: &HeaderMap) -> Option<Duration> {
-    let stated = headers
-        .get_all(header::CACHE_CONTROL)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|directive| directive.trim().split_once('='))
+    let stated = listed(headers, &header::CACHE_CONTROL)
+        .filter_map(|directive| directive.split_once('='))
         .filter(|(name, _)| name.trim().eq_ignore_ascii_case("max-age"))
         .filter_map(|(_, value)| value.trim().trim_matches('"').parse().ok())
         .map(Duration::from_secs)

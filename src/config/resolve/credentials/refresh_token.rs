@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::super::super::RefreshToken;
 use super::super::super::error::KeyPath;
 use super::super::super::raw;
+use super::super::super::{CredentialKind, CredentialSource, RefreshToken};
 use super::super::Resolver;
-use crate::config::{CredentialKind, CredentialSource};
 
 impl Resolver<'_> {
     pub(super) fn refresh_token(
@@ -27,6 +26,7 @@ impl Resolver<'_> {
             freshness: raw.freshness.into(),
         })
     }
+
     /// A state file is one source's alone, no secret is read from it, and there is a place for it.
     pub(super) fn state_files(&mut self, sources: &[CredentialSource]) {
         let mut owners: HashMap<&Path, &str> = HashMap::new();

@@ -1,39 +1,8 @@
-//! Which headers are whose: single-valued access, hop-by-hop headers, and the headers Gatepost
-//! owns. The only header scrubber.
+//! The headers that are Gatepost's to write, in every spelling.
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-
-use super::forwarded::states_origin;
-use crate::reason::Denial;
-
-/// `Sec-Fetch-Site`: what a browser says of the page behind a request (W3C Fetch Metadata).
-pub const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-
-/// The elements of a list header (RFC 9110 5.6.1), empty ones and unreadable values left out.
-pub fn listed<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|list| list.split(','))
-        .map(str::trim)
-        .filter(|element| !element.is_empty())
-}
-
-/// The value of a header that may occur once. Two of them: [`Denial::RequestMalformed`].
-pub fn single<'h>(
-    headers: &'h HeaderMap,
-    name: &HeaderName,
-) -> Result<Option<&'h HeaderValue>, Denial> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next();
-    if values.next().is_some() {
-        return Err(Denial::RequestMalformed);
-    }
-    Ok(value)
-}
+use http::{HeaderMap, HeaderName};
 
 /// The names of the identity headers (DESIGN §6). `None` stops writing one, never stripping it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,7 +199,7 @@ pub fn same_folded(a: &HeaderName, b: &HeaderName) -> bool {
 }
 
 /// Whether a name has another spelling with `-`.
-fn folds(name: &[u8]) -> bool {
+pub(super) fn folds(name: &[u8]) -> bool {
     name.iter().any(|byte| matches!(byte, b'_' | b'.'))
 }
 
@@ -243,59 +212,6 @@ fn folded(byte: u8) -> u8 {
         b'_' | b'.' => b'-',
         other => other.to_ascii_lowercase(),
     }
-}
-
-/// Whether a header ends at the next hop (RFC 9110 7.6.1) and is never forwarded. So does every
-/// other spelling of one, and of `Content-Length`: an app that folds names would be told a framing
-/// that is not its message's.
-#[must_use]
-pub fn is_hop_by_hop(name: &HeaderName) -> bool {
-    let text = name.as_str();
-    // the lengths of the names below: most others are told apart by that alone
-    if !matches!(text.len(), 2 | 7 | 10 | 14 | 16..=19) {
-        return false;
-    }
-    if folds(text.as_bytes()) {
-        let folded = text.replace(['_', '.'], "-");
-        return ends_here(&folded) || folded == "content-length";
-    }
-    ends_here(text)
-}
-
-fn ends_here(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "http2-settings"
-            | "keep-alive"
-            | "proxy-authenticate"
-            | "proxy-authorization"
-            | "proxy-connection"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-    )
-}
-
-/// The names `Connection` lists, less those that are end-to-end whatever it says: a client may not
-/// make us drop the credential we judged, the host, cookies, the body's description, or where a
-/// trusted proxy says that it came from.
-#[must_use]
-pub fn connection_listed(headers: &HeaderMap) -> Vec<HeaderName> {
-    // the usual option names a header that ends here anyway
-    let usual = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"keep-alive");
-    if headers.get_all(header::CONNECTION).iter().all(usual) {
-        return Vec::new();
-    }
-    listed(headers, &header::CONNECTION)
-        .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
-        .filter(|name| {
-            !matches!(*name, header::HOST | header::AUTHORIZATION | header::COOKIE)
-                && !name.as_str().starts_with("content-")
-                && !states_origin(name)
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -352,65 +268,5 @@ mod tests {
             assert!(owned.owns(&name(text)), "{text}");
         }
         assert!(!owned.owns(&name("x-http-method-override")));
-    }
-
-    #[test]
-    fn connection_cannot_name_away_what_is_end_to_end() {
-        let mut headers = HeaderMap::new();
-        headers.append(
-            header::CONNECTION,
-            HeaderValue::from_static("close, X-Thing,Authorization, cookie ,content-length, host"),
-        );
-        headers.append(
-            header::CONNECTION,
-            HeaderValue::from_static("X-Forwarded-For, x-real-ip, forwarded"),
-        );
-        headers.append(header::CONNECTION, HeaderValue::from_static("x-other"));
-        assert_eq!(
-            connection_listed(&headers),
-            [name("close"), name("x-thing"), name("x-other")]
-        );
-    }
-
-    #[test]
-    fn every_spelling_of_a_hops_own_header_ends_there() {
-        for text in [
-            "connection",
-            "keep-alive",
-            "proxy-authenticate",
-            "proxy-authorization",
-            "proxy-connection",
-            "te",
-            "trailer",
-            "transfer-encoding",
-            "upgrade",
-            "transfer_encoding",
-            "Content_Length",
-            "Keep.Alive",
-            "proxy_authorization",
-        ] {
-            assert!(is_hop_by_hop(&name(text)), "{text}");
-        }
-        for text in [
-            "content-length",
-            "content_type",
-            "mlflow_tracking_token",
-            "t_e",
-        ] {
-            assert!(!is_hop_by_hop(&name(text)), "{text}");
-        }
-    }
-
-    #[test]
-    fn two_values_of_a_single_header_are_malformed() {
-        let mut headers = HeaderMap::new();
-        assert_eq!(single(&headers, &header::ORIGIN), Ok(None));
-        headers.append(header::ORIGIN, HeaderValue::from_static("a"));
-        assert!(single(&headers, &header::ORIGIN).unwrap().is_some());
-        headers.append(header::ORIGIN, HeaderValue::from_static("a"));
-        assert_eq!(
-            single(&headers, &header::ORIGIN),
-            Err(Denial::RequestMalformed)
-        );
     }
 }
