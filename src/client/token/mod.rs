@@ -260,11 +260,12 @@ impl Credentials {
         self.background.tasks.spawn_on(look, &self.runtime);
     }
 
-    /// The headers these sources write, but for `Authorization`: nobody else may, in trailers.
+    /// The headers these sources write, but for `Authorization`: nobody else may, in trailers or in
+    /// another spelling.
     #[must_use]
     pub fn headers(&self, names: &[Arc<str>]) -> Arc<[HeaderName]> {
         let sources = names.iter().filter_map(|name| self.find(name));
-        sources.filter_map(Source::own_header).cloned().collect()
+        sources.flat_map(Source::own_headers).cloned().collect()
     }
 
     /// Whether one of these sources makes its credential from the user's.

@@ -8,6 +8,7 @@ use http::{HeaderName, header};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::client::aws::sigv4;
 use crate::client::jwks::Background;
 use crate::client::token::attached::Attachment;
 use crate::client::token::client_credentials::Asking;
@@ -230,16 +231,18 @@ impl Source {
         )
     }
 
-    /// The header it writes, where that is not `Authorization`.
-    pub(super) fn own_header(&self) -> Option<&HeaderName> {
+    /// The headers it writes, but for `Authorization`.
+    pub(super) fn own_headers(&self) -> &[HeaderName] {
         match self {
-            Self::Kept(kept) => Some(kept.header()).filter(|name| *name != header::AUTHORIZATION),
-            Self::ClientCredentials(_)
+            Self::Kept(kept) if *kept.header() != header::AUTHORIZATION => {
+                std::slice::from_ref(kept.header())
+            }
+            Self::Signing(_) | Self::PoolSigning(_) => &sigv4::WRITTEN,
+            Self::Kept(_)
+            | Self::ClientCredentials(_)
             | Self::RefreshToken(_)
             | Self::TokenExchange(_)
-            | Self::Signing(_)
-            | Self::PoolSigning(_)
-            | Self::PassThrough(_) => None,
+            | Self::PassThrough(_) => &[],
         }
     }
 

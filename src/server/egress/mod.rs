@@ -126,7 +126,7 @@ async fn carry(
     let id_name = world.config.identity.request_id.as_ref();
     let request_id = account.request_id().clone();
     let headers = || {
-        let mut headers = rewrite::request(&head.headers, stripped);
+        let mut headers = rewrite::request(&head.headers, stripped, &trailers.strip);
         if let Some(user) = stated {
             rewrite::state_user(&mut headers, user);
         }

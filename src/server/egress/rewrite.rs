@@ -14,8 +14,17 @@ use crate::server::respond::X_AUTH_REASON;
 /// What the target is sent, but for `Host` and the credential: the app's headers without those of
 /// this hop, its handle, any credential of its own, and what would move the request at the target's
 /// gateway. `strip` removes the identity headers the
-/// app set.
-pub(super) fn request(original: &HeaderMap, strip: Option<&OwnedHeaders>) -> HeaderMap {
+/// app set. What is `written` for the credential replaces the app's; here its other spellings are
+/// removed, which some targets read as the same (WSGI, CGI).
+pub(super) fn request(
+    original: &HeaderMap,
+    strip: Option<&OwnedHeaders>,
+    written: &[HeaderName],
+) -> HeaderMap {
+    let respelt = |name: &HeaderName| {
+        let mut written = written.iter();
+        written.any(|written| name != written && same_folded(name, written))
+    };
     copy(original, |name| {
         *name != header::HOST
             && *name != header::AUTHORIZATION
@@ -24,6 +33,7 @@ pub(super) fn request(original: &HeaderMap, strip: Option<&OwnedHeaders>) -> Hea
             && !same_folded(name, &HANDLE)
             && !states_place(name)
             && !strip.is_some_and(|owned| owned.owns(name))
+            && !respelt(name)
     })
 }
 
@@ -115,7 +125,7 @@ mod tests {
             ("x-user-id", "app says"),
             ("content-length", "3"),
         ]);
-        let sent = request(&original, None);
+        let sent = request(&original, None, &[]);
         assert_eq!(
             names(&sent),
             [
@@ -128,7 +138,7 @@ mod tests {
         );
         assert_eq!(sent.get_all("accept").iter().count(), 2);
         let owned = OwnedHeaders::new(&IdentityNames::default(), &[], false);
-        let sent = request(&original, Some(&owned));
+        let sent = request(&original, Some(&owned), &[]);
         assert_eq!(
             names(&sent),
             ["accept", "cookie", "x-forwarded-for", "content-length"]

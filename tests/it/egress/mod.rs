@@ -5,6 +5,7 @@ mod places;
 mod replays;
 mod secrets;
 mod secure;
+mod strangers;
 mod token_endpoint;
 mod tricks;
 mod upgrade;

@@ -21,6 +21,9 @@ const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 const X_AMZ_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
 
+/// What [`sign`] writes besides `Authorization`.
+pub static WRITTEN: [HeaderName; 3] = [X_AMZ_DATE, X_AMZ_SECURITY_TOKEN, X_AMZ_CONTENT_SHA256];
+
 const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 /// A body in `aws-chunked` framing with a checksum as its trailer, none of it signed.
 const UNSIGNED_TRAILER: &str = "STREAMING-UNSIGNED-PAYLOAD-TRAILER";

@@ -4,6 +4,7 @@
 mod http1;
 mod http2;
 mod replies;
+mod written;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -72,6 +73,15 @@ impl Evil {
     }
 }
 
+/// A key in this header.
+fn key(header: &'static str, value: &str) -> CredentialKind {
+    CredentialKind::ApiKey {
+        header: HeaderName::from_static(header),
+        scheme: None,
+        value: SecretSource::Literal(Secret::new(value.to_owned())),
+    }
+}
+
 /// Three targets, each with a credential of its own, and who is none.
 struct Scene {
     gatepost: Running,
@@ -89,11 +99,7 @@ impl Scene {
         ];
         let [billing, plain, named] = targets.each_ref().map(|(_name, at)| at.address);
         let secret = |name: &str| SecretSource::Literal(Secret::new(format!("s3cret-{name}")));
-        let key = CredentialKind::ApiKey {
-            header: HeaderName::from_static("x-key"),
-            scheme: None,
-            value: secret("plain"),
-        };
+        let key = key("x-key", "s3cret-plain");
         let token = |name| CredentialKind::StaticToken {
             token: secret(name),
         };
