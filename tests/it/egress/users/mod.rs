@@ -1,6 +1,9 @@
 //! Calls for a user: ingress gives the app a handle, the app passes it on, and the target is called
 //! with that user's credential or not at all.
 
+mod routes;
+mod told;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -359,125 +362,4 @@ async fn a_refused_user_is_told_so_and_an_outage_is_one_and_neither_becomes_the_
         let (reply, _) = place.call("exchanged-else-service", &ada).await;
         assert_eq!(reply.status, 200, "who has a token is not held up");
     }
-}
-
-#[tokio::test]
-async fn whom_shadow_mode_lets_through_is_named_and_lends_no_token() {
-    let shadow = Route {
-        access: Access::Protected(Box::new(Protected {
-            require: gatepost::authz::Rule {
-                principal: Some(gatepost::authn::PrincipalKind::Service),
-                ..gatepost::authz::Rule::default()
-            },
-            mode: Mode::Shadow,
-            ..protected()
-        })),
-        ..route("all", "/**")
-    };
-    let place = Place::by(Arc::new(SystemClock), vec![shadow]).await;
-    let ada = place.handle("ada").await;
-    for target in ["exchanged-else-service", "own-else-service"] {
-        let (reply, sent) = place.call(target, &ada).await;
-        assert_eq!((reply.status.as_u16(), sent), (403, None), "{target}");
-    }
-    let (reply, _) = place.call("told", &ada).await;
-    assert_eq!(reply.status, 200);
-    assert_eq!(place.orders.last().header("x-user-id"), "ada");
-}
-
-#[tokio::test]
-async fn a_target_is_told_the_user_of_the_handle_and_nothing_the_app_says() {
-    let acting = Route {
-        access: Access::Protected(Box::new(Protected {
-            on_behalf_of: Some(OnBehalfOf {
-                clients: vec!["batch".to_owned()],
-                groups: None,
-                tenants: vec![],
-            }),
-            ..protected()
-        })),
-        ..route("all", "/**")
-    };
-    let place = Place::by(Arc::new(SystemClock), vec![acting]).await;
-    let batch = token(json!({"sub": "batch", "client_id": "batch"}));
-    let ada = token(json!({"sub": "ada", "client_id": "spa", "email": "ada@example.com"}));
-    let stated = |by: &str| {
-        place
-            .ingress()
-            .bearer(by)
-            .header("x-user-id", "carol")
-            .header("x-user-email", "root@example.com")
-    };
-    for (call, expected) in [
-        (
-            Some(stated(&ada)),
-            ["ada", "ada@example.com", "spa", "user"],
-        ),
-        (Some(stated(&batch)), ["carol", "", "batch", "service"]),
-        (None, ["", "", "", ""]),
-    ] {
-        let mut told = place
-            .egress("told")
-            .header("x-user-id", "root")
-            .header("x_user_id", "root")
-            .header("X-User.Email", "root@example.com")
-            .header("x-client-id", "root")
-            .header("x-principal-kind", "root")
-            .header("x-auth-anything", "root");
-        if let Some(call) = call {
-            told = told.header("x-auth-handle", &place.handle_of(call).await);
-        }
-        assert_eq!(told.send().await.status, 200);
-        let last = place.orders.last();
-        let names = [
-            "x-user-id",
-            "x-user-email",
-            "x-client-id",
-            "x-principal-kind",
-        ];
-        assert_eq!(names.map(|name| last.header(name)), expected);
-        for name in ["x_user_id", "x-user.email", "x-auth-anything"] {
-            assert_eq!(last.header(name), "", "{name}");
-        }
-    }
-    // the caller is the service: its token is exchanged, and no token of carol's
-    let carols = place.handle_of(stated(&batch)).await;
-    let (_, sent) = place.call("exchanged", &carols).await;
-    assert_eq!(sent.as_deref(), Some("Bearer s3cret-batch-1"));
-}
-
-#[tokio::test]
-async fn a_route_may_replace_the_callers_token_by_one_made_from_it() {
-    let replacing = Route {
-        forward: Some(Forward {
-            authorization: Authorization::Replace("exchanged".into()),
-            ..forward()
-        }),
-        ..route("all", "/**")
-    };
-    let place = Place::by(Arc::new(SystemClock), vec![replacing]).await;
-    for user in ["ada", "bob", "ada"] {
-        let token = token(json!({ "sub": user }));
-        assert_eq!(place.ingress().bearer(&token).send().await.status, 200);
-    }
-    let seen: Vec<_> = place
-        .app
-        .requests()
-        .iter()
-        .map(|request| request.header("authorization").to_owned())
-        .collect();
-    assert_eq!(
-        seen,
-        [
-            "Bearer s3cret-ada-1",
-            "Bearer s3cret-bob-2",
-            "Bearer s3cret-ada-1"
-        ]
-    );
-    for (user, expected) in [("eve", 403), ("mallory", 503)] {
-        let token = token(json!({ "sub": user }));
-        let reply = place.ingress().bearer(&token).send().await;
-        assert_eq!(reply.status, expected, "{user}");
-    }
-    assert_eq!(place.app.requests().len(), 3);
 }
