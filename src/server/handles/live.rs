@@ -22,6 +22,9 @@ const HANDLE: usize = 256;
 /// Ended handles looked at for one that is to give way.
 const LOOK_AT: usize = 64;
 
+/// Handles forgotten at once: more than one request adds.
+const FORGET_AT_ONCE: usize = 64;
+
 /// Live handles, and those that ended lately.
 pub(super) struct Live {
     most_bytes: usize,
@@ -153,14 +156,24 @@ impl Live {
         }
     }
 
-    pub(super) fn forget_ended(&mut self, now: Instant) {
-        let over = |(until, _key): &(Instant, Key)| *until <= now;
-        while self.spared.front().is_some_and(over) || self.ended.front().is_some_and(over) {
-            let first = self.spared.pop_front().or_else(|| self.ended.pop_front());
-            if let Some((_until, key)) = first {
+    /// Forgets handles that are over, so many at most: nobody waits for a crowd of them. Whether there
+    /// are more.
+    pub(super) fn forget_ended(&mut self, now: Instant) -> bool {
+        for _each in 0..FORGET_AT_ONCE {
+            let over = |(until, _key): &(Instant, Key)| *until <= now;
+            // those in `spared` came first
+            let queue = if self.spared.front().is_some_and(over) {
+                &mut self.spared
+            } else if self.ended.front().is_some_and(over) {
+                &mut self.ended
+            } else {
+                return false;
+            };
+            if let Some((_until, key)) = queue.pop_front() {
                 self.forget(&key);
             }
         }
+        true
     }
 
     /// Makes one that ended give way; whether there was one.

@@ -145,7 +145,9 @@ impl Handles {
         stop.run_until_cancelled(async {
             loop {
                 every.tick().await;
-                self.lock().forget_ended(Instant::now());
+                while self.lock().forget_ended(Instant::now()) {
+                    tokio::task::yield_now().await;
+                }
             }
         })
         .await;
