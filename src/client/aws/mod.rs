@@ -5,6 +5,7 @@ mod container;
 mod identity_pool;
 mod keys;
 mod own;
+mod process;
 mod secrets_manager;
 pub mod sigv4;
 mod sts;
@@ -17,8 +18,8 @@ pub use self::api::AwsError;
 pub use self::container::body as container_body;
 pub(in crate::client) use self::identity_pool::keys_for as pool_keys_for;
 pub use self::keys::AwsKeys;
-pub use self::own::Process;
 pub(in crate::client) use self::own::fetch as fetch_own;
+pub use self::process::Process;
 use crate::client::token::{Granted, LifeFrom};
 use crate::clock::UnixTime;
 

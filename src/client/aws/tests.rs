@@ -19,21 +19,22 @@ use crate::client::token::Endpoint;
 use crate::clock::{Clock, PausedClock, UnixTime};
 use crate::config::{AwsKeySource, WebIdentityAlgorithm, WebIdentityToken};
 use crate::gate::Boxed;
-use crate::secret::{Secret, SecretError, SecretSource};
+use crate::secret::{AwsSecret, Secret, SecretError, SecretSource};
 use crate::telemetry::Telemetry;
 
-/// An STS: answers from the script, then with tokens `e30.e30.1`, `e30.e30.2`… of five minutes; nothing
-/// while it is down.
+/// AWS: answers from the script, then as STS with tokens `e30.e30.1`, `e30.e30.2`… of five minutes, and as
+/// Secrets Manager with `secret`; nothing while it is down.
 #[derive(Debug)]
-struct Sts {
+struct Aws {
     clock: Arc<dyn Clock>,
     script: Mutex<VecDeque<Result<Fetched, FetchError>>>,
     /// When it was asked.
     asked: Mutex<Vec<UnixTime>>,
     down: Mutex<bool>,
+    secret: Mutex<&'static str>,
 }
 
-impl Endpoint for Sts {
+impl Endpoint for Aws {
     fn post<'p>(
         &'p self,
         _url: &'p Url,
@@ -56,6 +57,10 @@ impl Endpoint for Sts {
             if *self.down.lock().unwrap() {
                 return Err(FetchError::Timeout);
             }
+            if request.headers().contains_key("x-amz-target") {
+                let secret = *self.secret.lock().unwrap();
+                return Ok(answered(200, &format!(r#"{{"SecretString":"{secret}"}}"#)));
+            }
             let end = now.plus(300);
             Ok(answered(
                 200,
@@ -65,7 +70,10 @@ impl Endpoint for Sts {
                 ),
             ))
         });
-        Box::pin(async { answer })
+        Box::pin(async {
+            sleep(Duration::from_millis(10)).await;
+            answer
+        })
     }
 
     fn load<'l>(&'l self, source: &'l SecretSource) -> Boxed<'l, Result<Secret, SecretError>> {
@@ -91,7 +99,7 @@ fn answered(status: u16, body: &str) -> Fetched {
 }
 
 struct World {
-    sts: Arc<Sts>,
+    aws: Arc<Aws>,
     process: Process,
     wanted: WebIdentityToken,
 }
@@ -99,11 +107,12 @@ struct World {
 impl World {
     fn new() -> Self {
         let clock: Arc<dyn Clock> = Arc::new(PausedClock::new());
-        let sts = Arc::new(Sts {
+        let aws = Arc::new(Aws {
             clock: Arc::clone(&clock),
             script: Mutex::default(),
             asked: Mutex::default(),
             down: Mutex::new(false),
+            secret: Mutex::new("s-1"),
         });
         let wanted = WebIdentityToken {
             audience: "api://a".to_owned(),
@@ -125,13 +134,13 @@ impl World {
         let process = Process::start(
             keys,
             [("graph", &wanted), ("orders", &wanted)].into_iter(),
-            Arc::<Sts>::clone(&sts),
+            Arc::<Aws>::clone(&aws),
             &clock,
             &Telemetry::quiet(),
             &background,
         );
         Self {
-            sts,
+            aws,
             process,
             wanted,
         }
@@ -153,7 +162,7 @@ impl World {
     }
 
     fn asked(&self) -> usize {
-        self.sts.asked.lock().unwrap().len()
+        self.aws.asked.lock().unwrap().len()
     }
 }
 
@@ -171,19 +180,19 @@ async fn a_token_of_sts_is_kept_refreshed_ahead_and_never_used_after_its_end() {
     assert_eq!(world.asked(), 2, "ahead");
 
     // away: used to its end, not a second longer
-    *world.sts.down.lock().unwrap() = true;
-    let fetched = world.sts.asked.lock().unwrap()[1];
+    *world.aws.down.lock().unwrap() = true;
+    let fetched = world.aws.asked.lock().unwrap()[1];
     let mut last = None;
     while let Ok(token) = world.token().await {
         assert_eq!(token, "e30.e30.2");
-        last = Some(world.sts.clock.now());
+        last = Some(world.aws.clock.now());
         sleep(Duration::from_secs(1)).await;
     }
     assert_eq!(last.unwrap().since(fetched), 299);
     let why = world.token().await.unwrap_err();
     assert!(why.starts_with("no answer from AWS STS"), "{why}");
 
-    *world.sts.down.lock().unwrap() = false;
+    *world.aws.down.lock().unwrap() = false;
     sleep(Duration::from_secs(2)).await;
     assert!(world.token().await.is_ok(), "at once");
 }
@@ -207,7 +216,7 @@ async fn sts_is_not_asked_again_at_each_call_that_it_refused() {
     let world = World::new();
     let denied = "<Error><Code>AccessDenied</Code></Error>";
     let script = std::iter::repeat_with(|| Ok(answered(403, denied)));
-    world.sts.script.lock().unwrap().extend(script.take(100));
+    world.aws.script.lock().unwrap().extend(script.take(100));
     for _call in 0..200 {
         let why = world.token().await.unwrap_err();
         assert_eq!(why, "AWS STS answered 403 Forbidden AccessDenied");
@@ -215,4 +224,73 @@ async fn sts_is_not_asked_again_at_each_call_that_it_refused() {
     }
     // 1 s, 2 s, 4 s, 8 s…, at least half of each
     assert!((4..=6).contains(&world.asked()), "{}", world.asked());
+}
+
+impl World {
+    async fn secret(&self, id: &str) -> Result<String, String> {
+        let secret = AwsSecret {
+            id: id.to_owned(),
+            json_key: None,
+            region: "eu-west-1".to_owned(),
+            endpoint: Url::parse("https://secrets.test/").unwrap(),
+        };
+        let secret = self.process.secret(&secret).await;
+        match secret {
+            Ok(secret) => Ok(secret.expose().to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_secret_is_fetched_anew_once_in_half_a_minute_however_many_ask() {
+    let world = World::new();
+    let all = async |expected: &str| {
+        let calls = (0..500).map(|_| world.secret("billing"));
+        for found in futures_util::future::join_all(calls).await {
+            assert_eq!(found.unwrap(), expected);
+        }
+    };
+    all("s-1").await;
+    assert_eq!(world.asked(), 1, "one call for all");
+    // rotated, and refused at once
+    *world.aws.secret.lock().unwrap() = "s-2";
+    all("s-2").await;
+    assert_eq!(world.asked(), 2);
+    // refused on and on: nobody rotated it
+    for _second in 0..29 {
+        all("s-2").await;
+        sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(world.asked(), 2);
+    sleep(Duration::from_secs(1)).await;
+    all("s-2").await;
+    assert_eq!(world.asked(), 3);
+    assert_eq!(world.secret("other").await.unwrap(), "s-2");
+    assert_eq!(world.asked(), 4, "each by itself");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_secrets_manager_is_away_the_known_secret_stays_and_the_pauses_grow() {
+    let world = World::new();
+    *world.aws.down.lock().unwrap() = true;
+    for _call in 0..100 {
+        let why = world.secret("billing").await.unwrap_err();
+        assert!(
+            why.starts_with("no answer from AWS Secrets Manager"),
+            "{why}"
+        );
+        sleep(Duration::from_millis(100)).await;
+    }
+    // at need every 1 s to 2 s
+    assert!((5..=20).contains(&world.asked()), "{}", world.asked());
+    *world.aws.down.lock().unwrap() = false;
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.secret("billing").await.unwrap(), "s-1");
+    *world.aws.down.lock().unwrap() = true;
+    let asked = world.asked();
+    for _call in 0..100 {
+        assert_eq!(world.secret("billing").await.unwrap(), "s-1");
+    }
+    assert_eq!(world.asked(), asked + 1);
 }

@@ -186,7 +186,8 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
         state.last_error.as_ref().map(|(_at, text)| text.clone())
     }
 
-    fn usable(&self) -> Option<Lent<C>> {
+    /// The credential, if there is one.
+    pub fn usable(&self) -> Option<Lent<C>> {
         let now = self.clock.now();
         self.current
             .load()

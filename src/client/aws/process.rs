@@ -1,0 +1,193 @@
+//! This process as AWS knows it: its keys, and what it has of AWS with them. Each is kept fresh by the
+//! engine of the credential sources.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::runtime::Handle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::client::aws::api::AwsError;
+use crate::client::aws::{AwsKeys, granted, secrets_manager, sts};
+use crate::client::jwks::Background;
+use crate::client::token::{AskingKeys, Endpoint, Fetch, FetchError, Grant, Granted};
+use crate::clock::{Clock, UnixTime};
+use crate::config::{AwsKeySource, Freshness, WebIdentityToken};
+use crate::gate::Boxed;
+use crate::secret::{AwsSecret, Secret};
+use crate::telemetry::Telemetry;
+
+/// The process, for the calls we make ourselves.
+#[derive(Debug)]
+pub struct Process {
+    asking: Asking,
+    tokens: Vec<(WebIdentityToken, Arc<Grant<Secret>>)>,
+    /// Those that were asked for.
+    secrets: Mutex<Vec<(AwsSecret, Arc<Grant<Secret>>)>>,
+    drivers: Drivers,
+}
+
+/// With which keys a call is signed, and what it goes through.
+#[derive(Clone, Debug)]
+struct Asking {
+    keys: Arc<Grant<AwsKeys>>,
+    through: Arc<dyn Endpoint>,
+}
+
+/// Asks for one [`WebIdentityToken`].
+#[derive(Debug)]
+struct AskingToken(WebIdentityToken, Asking);
+
+impl Fetch<Secret> for AskingToken {
+    fn fetch(&self, now: UnixTime) -> Boxed<'_, Result<Granted<Secret>, FetchError>> {
+        let Self(wanted, asking) = self;
+        Box::pin(async move {
+            let keys = held(&asking.keys).await?;
+            Ok(sts::web_identity_token(wanted, &keys, &*asking.through, now).await?)
+        })
+    }
+}
+
+/// Asks for one [`AwsSecret`].
+#[derive(Debug)]
+struct AskingSecret(AwsSecret, Asking);
+
+impl Fetch<Secret> for AskingSecret {
+    fn fetch(&self, now: UnixTime) -> Boxed<'_, Result<Granted<Secret>, FetchError>> {
+        let Self(wanted, asking) = self;
+        Box::pin(async move {
+            let keys = held(&asking.keys).await?;
+            let secret = secrets_manager::fetch(wanted, &keys, &*asking.through, now).await?;
+            // until somebody refuses it
+            Ok(granted(secret, None, now)?)
+        })
+    }
+}
+
+impl Process {
+    /// Whose keys come from `source`, and whose tokens those in `wanted` are, each with the name of who
+    /// wants it. Asks nobody yet; what it will hold is kept fresh on this runtime.
+    pub(in crate::client) fn start<'w>(
+        source: AwsKeySource,
+        wanted: impl Iterator<Item = (&'w str, &'w WebIdentityToken)>,
+        through: Arc<dyn Endpoint>,
+        clock: &Arc<dyn Clock>,
+        telemetry: &Arc<Telemetry>,
+        background: &Background,
+    ) -> Self {
+        let stop = background.stop.child_token();
+        let drivers = Drivers {
+            clock: Arc::clone(clock),
+            telemetry: Arc::clone(telemetry),
+            tasks: background.tasks.clone(),
+            runtime: Handle::current(),
+            stop: stop.clone(),
+            _end: stop.drop_guard(),
+        };
+        let keys = AskingKeys::new(source, Arc::clone(&through));
+        let keys = drivers.start("aws:keys".into(), Arc::new(keys));
+        let asking = Asking { keys, through };
+        let mut tokens: Vec<(WebIdentityToken, _)> = Vec::new();
+        for (name, wanted) in wanted {
+            if tokens.iter().any(|(known, _)| known == wanted) {
+                continue;
+            }
+            let token = AskingToken(wanted.clone(), asking.clone());
+            let grant = drivers.start(format!("{name}:assertion").into(), Arc::new(token));
+            tokens.push((wanted.clone(), grant));
+        }
+        Self {
+            asking,
+            tokens,
+            secrets: Mutex::default(),
+            drivers,
+        }
+    }
+
+    /// The current version of a secret in Secrets Manager. Whoever asks again does so because somebody
+    /// refused it: it is fetched anew, at most once in 30 s, and is the known one between.
+    pub async fn secret(&self, secret: &AwsSecret) -> Result<Secret, AwsError> {
+        let grant = self.grant_of(secret);
+        let Some(known) = grant.usable() else {
+            return Ok(Secret::clone(&*held(&grant).await?));
+        };
+        let other = grant.replace(|secret| *secret == *known.credential).await;
+        Ok(Secret::clone(&other.unwrap_or(known).credential))
+    }
+
+    fn grant_of(&self, secret: &AwsSecret) -> Arc<Grant<Secret>> {
+        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, grant)) = secrets.iter().find(|(known, _)| known == secret) {
+            return Arc::clone(grant);
+        }
+        let asking = AskingSecret(secret.clone(), self.asking.clone());
+        let name = format!("aws:{}", secret.id).into();
+        let grant = self.drivers.start(name, Arc::new(asking));
+        secrets.push((secret.clone(), Arc::clone(&grant)));
+        grant
+    }
+
+    /// STS `GetWebIdentityToken`: a JWT of AWS's about our role, for an audience elsewhere; another one
+    /// than `refused`, if that can be had now.
+    pub async fn web_identity_token(
+        &self,
+        wanted: &WebIdentityToken,
+        refused: Option<&Secret>,
+    ) -> Result<Secret, AwsError> {
+        let known = self.tokens.iter().find(|(known, _)| known == wanted);
+        let (_, grant) = known.ok_or(AwsError::NoKeys)?;
+        if let Some(refused) = refused
+            && let Some(other) = grant.replace(|token| token == refused).await
+        {
+            return Ok(Secret::clone(&other.credential));
+        }
+        Ok(Secret::clone(&*held(grant).await?))
+    }
+}
+
+/// What keeps a process's grants fresh, until it is dropped.
+#[derive(Debug)]
+struct Drivers {
+    clock: Arc<dyn Clock>,
+    telemetry: Arc<Telemetry>,
+    tasks: TaskTracker,
+    runtime: Handle,
+    stop: CancellationToken,
+    _end: DropGuard,
+}
+
+impl Drivers {
+    /// `name` is what log and metrics call it: no name of a `[credentials.X]`.
+    fn start<C: fmt::Debug + PartialEq + Send + Sync + 'static>(
+        &self,
+        name: Arc<str>,
+        fetch: Arc<dyn Fetch<C>>,
+    ) -> Arc<Grant<C>> {
+        let grant = Arc::new(Grant::new(
+            name,
+            "aws",
+            Freshness::default(),
+            fetch,
+            Arc::clone(&self.clock),
+            Arc::clone(&self.telemetry),
+        ));
+        let drive = Arc::clone(&grant).drive(self.stop.clone());
+        self.tasks.spawn_on(drive, &self.runtime);
+        grant
+    }
+}
+
+async fn held<C>(grant: &Grant<C>) -> Result<Arc<C>, AwsError>
+where
+    C: fmt::Debug + PartialEq + Send + Sync + 'static,
+{
+    match grant.find().await {
+        Ok(lent) => Ok(lent.credential),
+        Err(_pause) => {
+            let why = grant.why();
+            let why = why.unwrap_or_else(|| "AWS did not answer in time".to_owned());
+            Err(AwsError::NotHeld(why))
+        }
+    }
+}
