@@ -2,6 +2,7 @@
 
 mod client_auth;
 mod life;
+mod pool;
 mod refresh;
 mod reload;
 mod sources;
@@ -27,8 +28,8 @@ use crate::client::jwks::Background;
 use crate::client::outgoing::{FetchError, Fetched};
 use crate::clock::{Clock, PausedClock};
 use crate::config::{
-    ClientAuthentication, ClientCredentials, CredentialKind, CredentialSource, Freshness,
-    OAuthClient, WebIdentityToken,
+    AwsCredential, AwsSource, ClientAuthentication, ClientCredentials, CredentialKind,
+    CredentialSource, Freshness, OAuthClient, WebIdentityToken,
 };
 use crate::gate::Boxed;
 use crate::reason::{Denial, Failure, Refusal};
@@ -168,6 +169,14 @@ fn by_file(path: &std::path::Path) -> ClientCredentials {
         client: client(ClientAuthentication::SecretPost(file)),
         ..definition()
     }
+}
+
+fn aws(source: AwsSource) -> CredentialKind {
+    CredentialKind::Aws(Box::new(AwsCredential {
+        service: "execute-api".to_owned(),
+        region: "eu-west-1".to_owned(),
+        source,
+    }))
 }
 
 fn source(name: &str, kind: CredentialKind) -> CredentialSource {

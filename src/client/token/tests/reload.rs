@@ -2,10 +2,7 @@
 
 use super::*;
 use crate::client::token::fleet::{Away, Entry, Label, Turn};
-use crate::client::token::user;
-use crate::config::{
-    AwsCredential, AwsKeySource, AwsSource, ContainerEndpoint, IdentityPool, RefreshToken,
-};
+use crate::config::{AwsKeySource, AwsSource, ContainerEndpoint, RefreshToken};
 
 #[tokio::test(start_paused = true)]
 async fn a_reload_keeps_the_token_of_an_unchanged_source_and_no_other() {
@@ -34,14 +31,6 @@ async fn a_reload_keeps_the_token_of_an_unchanged_source_and_no_other() {
     drop((second, third, fourth));
     world.background.tasks.close();
     world.background.tasks.wait().await;
-}
-
-fn aws(source: AwsSource) -> CredentialKind {
-    CredentialKind::Aws(Box::new(AwsCredential {
-        service: "execute-api".to_owned(),
-        region: "eu-west-1".to_owned(),
-        source,
-    }))
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,56 +124,4 @@ async fn a_running_source_shares_through_the_store_of_the_world_in_force() {
     assert!(is_shared(&running) && is_shared(&next));
     world.start(&sources, Some(&next));
     assert!(!is_shared(&next));
-}
-
-/// What an identity pool answers: who, and keys that end then.
-fn keys_of_pool(world: &World, id: &str) {
-    world
-        .endpoint
-        .then(200, r#"{"IdentityId":"eu-west-1:1"}"#, None);
-    let until = world.clock.now().0 + 3600;
-    let keys = format!(
-        r#"{{"Credentials":{{"AccessKeyId":"{id}","SecretKey":"s","SessionToken":"t","Expiration":{until}}}}}"#
-    );
-    world.endpoint.then(200, &keys, None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_reload_keeps_the_keys_of_users_if_their_pool_is_the_same() {
-    let world = World::new(1000);
-    let pool = |id: &str| {
-        let pool = IdentityPool {
-            id: id.to_owned(),
-            endpoint: Url::parse("https://cognito-identity.test/").unwrap(),
-        };
-        [source("theirs", aws(AwsSource::IdentityPool(pool)))]
-    };
-    // {"iss":"https://i.test"}
-    let token = "e30.eyJpc3MiOiJodHRwczovL2kudGVzdCJ9.c2ln";
-    let ada = user("ada", token, world.clock.now().plus(9000));
-    let signed_by = async |credentials: &Credentials| {
-        let call = For {
-            headers: &HeaderMap::new(),
-            user: Some(&ada),
-            guarded: true,
-        };
-        let attached = credentials
-            .attach(&names(&["theirs"]), &call)
-            .await
-            .unwrap();
-        let (mut head, ()) = Request::new(()).into_parts();
-        attached.apply(&mut head, Some(&Bytes::new())).unwrap();
-        let signature = head.headers["authorization"].to_str().unwrap();
-        signature.split(['=', '/']).nth(1).unwrap().to_owned()
-    };
-    keys_of_pool(&world, "ONE");
-    let first = world.start(&pool("a"), None);
-    assert_eq!(signed_by(&first).await, "ONE");
-    let second = world.start(&pool("a"), Some(&first));
-    drop(first);
-    assert_eq!(signed_by(&second).await, "ONE", "kept");
-    assert_eq!(world.endpoint.calls(), 2);
-    keys_of_pool(&world, "TWO");
-    let third = world.start(&pool("b"), Some(&second));
-    assert_eq!(signed_by(&third).await, "TWO", "another pool");
 }
