@@ -6,6 +6,7 @@ mod aws;
 mod cors;
 mod credentials;
 mod egress;
+mod forward;
 mod identity;
 mod issuers;
 mod kinds;
