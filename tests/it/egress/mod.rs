@@ -1,6 +1,7 @@
 //! Egress from outside: an app in this process, its targets beside it, everything on loopback.
 
 mod credentials;
+mod ended;
 mod places;
 mod replays;
 mod secrets;
