@@ -176,7 +176,7 @@ impl Account {
         });
     }
 
-    /// Egress: the credential of this source is used.
+    /// The credential of this source is used.
     pub(crate) fn lent(&mut self, credential: &Arc<str>) {
         self.note(|line| line.credential = Some(Arc::clone(credential)));
     }

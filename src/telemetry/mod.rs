@@ -123,7 +123,7 @@ pub struct RequestLine {
     pub principal: Option<Arc<Principal>>,
     /// The user a service acted for.
     pub on_behalf_of: Option<String>,
-    /// The credential source an egress request was given its credential by.
+    /// The credential source that our own request was given its credential by.
     pub credential: Option<Arc<str>>,
     /// Whether it was sent again with another, because the first was refused.
     pub replayed: bool,

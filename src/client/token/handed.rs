@@ -34,8 +34,10 @@ impl Credentials {
     /// Whether the source of this name signs: what it hands out are keys.
     #[must_use]
     pub fn signs(&self, name: &str) -> bool {
-        let source = self.by_name.get(name).and_then(|at| self.sources.get(*at));
-        matches!(source, Some(Source::Signing(_) | Source::PoolSigning(_)))
+        matches!(
+            self.find(name),
+            Some(Source::Signing(_) | Source::PoolSigning(_))
+        )
     }
 
     /// What the source of this name has for this call.

@@ -12,7 +12,10 @@ use zeroize::Zeroizing;
 
 use crate::client::token::attached::Attachment;
 use crate::client::token::request::Endpoint;
+use crate::client::token::source::Means;
+use crate::clock::Clock;
 use crate::secret::{Secret, SecretSource};
+use crate::telemetry::Telemetry;
 
 /// How a header carries the value.
 #[derive(Debug, PartialEq)]
@@ -52,6 +55,8 @@ pub(super) struct Kept {
     form: Form,
     source: SecretSource,
     endpoint: Arc<dyn Endpoint>,
+    clock: Arc<dyn Clock>,
+    telemetry: Arc<Telemetry>,
     /// Whether the last attempt to read it failed: said once.
     broken: AtomicBool,
     value: ArcSwapOption<HeaderValue>,
@@ -65,7 +70,7 @@ impl Kept {
         header: HeaderName,
         form: Form,
         source: SecretSource,
-        endpoint: Arc<dyn Endpoint>,
+        means: &Means<'_>,
     ) -> Self {
         let kept = Self {
             name,
@@ -73,7 +78,9 @@ impl Kept {
             header,
             form,
             source,
-            endpoint,
+            endpoint: Arc::clone(means.endpoint),
+            clock: Arc::clone(means.clock),
+            telemetry: Arc::clone(means.telemetry),
             broken: AtomicBool::new(false),
             value: ArcSwapOption::empty(),
         };
@@ -155,6 +162,9 @@ impl Kept {
         match self.form.write(secret) {
             Some(value) => {
                 self.value.store(Some(Arc::new(value)));
+                let metrics = &self.telemetry.metrics;
+                metrics.token_fetch(&self.name, true);
+                metrics.token_fetched(&self.name, self.clock.now());
                 if self.broken.swap(false, Ordering::Relaxed) {
                     tracing::info!(credential = &*self.name, "credential read again");
                 }
@@ -163,8 +173,9 @@ impl Kept {
         }
     }
 
-    /// Once until it is read again: each request tries.
+    /// Said once until it is read again: each request tries.
     fn complain(&self, error: &dyn std::fmt::Display) {
+        self.telemetry.metrics.token_fetch(&self.name, false);
         if !self.broken.swap(true, Ordering::Relaxed) {
             tracing::warn!(credential = &*self.name, %error, "credential not read");
         }

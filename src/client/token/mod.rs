@@ -35,6 +35,7 @@ use tokio_util::sync::DropGuard;
 
 pub(in crate::client) use self::answer::exp;
 pub use self::answer::{NOT_BEARER, Peek, peek};
+use self::attached::Attachment;
 pub use self::attached::{Attached, For};
 pub use self::bearer::Bearer;
 use self::client_credentials::Asking;
@@ -61,6 +62,7 @@ use crate::config;
 use crate::reason::{Denial, Failure, Refusal};
 use crate::secret::Secret;
 use crate::telemetry::Telemetry;
+use crate::telemetry::metrics::{Asked, CredentialCalls};
 
 /// What a failure suggests when no source knows better.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -76,14 +78,48 @@ const OTHER_ISSUER: &str = "The user's token comes from an issuer that this cred
 /// All `[credentials.X]`, with the tokens they hold.
 #[derive(Debug)]
 pub struct Credentials {
-    sources: Vec<Source>,
+    sources: Vec<Listed>,
     by_name: HashMap<Arc<str>, usize>,
-    /// By source: the issuers whose users' tokens it may send.
-    issuers: Vec<Vec<Arc<str>>>,
+    telemetry: Arc<Telemetry>,
     background: Background,
     runtime: Handle,
     /// Ends this world's drivers; a source kept by the next world is driven from there.
     _stop: DropGuard,
+}
+
+/// A source, and what is known of it beside.
+#[derive(Debug)]
+struct Listed {
+    name: Arc<str>,
+    /// Whose users' tokens it may send.
+    issuers: Vec<Arc<str>>,
+    source: Source,
+    calls: CredentialCalls,
+}
+
+impl Listed {
+    /// Whether the token of the user behind the call, if there is one, comes from an issuer that this
+    /// source is for: nobody else's endpoint or service ever sees it.
+    fn may_send(&self, call: &For<'_>) -> bool {
+        let user = call.user.filter(|user| user.token.is_some());
+        user.is_none_or(|user| self.issuers.contains(&user.proven.principal.issuer))
+    }
+
+    /// The credential for this call.
+    async fn attach(&self, call: &For<'_>) -> Result<Attachment, Absent> {
+        let found = if self.source.needs_user() && !self.may_send(call) {
+            Err(Absent::Ends(
+                Denial::EgressUserUnavailable(OTHER_ISSUER).into(),
+            ))
+        } else {
+            self.source.attach(call).await
+        };
+        self.calls.count(match &found {
+            Ok(_attachment) => Asked::Attached,
+            Err(absent) => absent.asked(),
+        });
+        found
+    }
 }
 
 impl Credentials {
@@ -144,13 +180,18 @@ impl Credentials {
             ));
         }
         built.sort_by_key(|(at, _source)| *at);
+        let list = |(definition, (_at, source)): (&config::CredentialSource, _)| Listed {
+            name: Arc::clone(&definition.name),
+            issuers: definition.issuers.clone(),
+            source,
+            calls: telemetry
+                .metrics
+                .credential_calls(&definition.name, definition.kind.as_str()),
+        };
         Self {
-            sources: built.into_iter().map(|(_at, source)| source).collect(),
+            sources: sources.iter().zip(built).map(list).collect(),
             by_name,
-            issuers: sources
-                .iter()
-                .map(|source| source.issuers.clone())
-                .collect(),
+            telemetry: Arc::clone(telemetry),
             background: background.clone(),
             runtime: Handle::current(),
             _stop: stop.clone().drop_guard(),
@@ -160,11 +201,17 @@ impl Credentials {
     /// These are in force, and `previous` is not any more: what was kept is asked for and shared through
     /// what these were started with.
     pub fn go_into_force(&self) {
-        self.sources.iter().for_each(Source::go_into_force);
+        for listed in &self.sources {
+            listed.source.go_into_force();
+        }
+        let names = self.sources.iter().map(|listed| Arc::clone(&listed.name));
+        let metrics = &self.telemetry.metrics;
+        metrics.credentials_in_force(names.collect());
     }
 
     fn find(&self, name: &str) -> Option<&Source> {
-        self.sources.get(*self.by_name.get(name)?)
+        let listed = self.sources.get(*self.by_name.get(name)?)?;
+        Some(&listed.source)
     }
 
     /// The credential of the first source in `names` that has something for this call. A user's call
@@ -175,13 +222,10 @@ impl Credentials {
         let mut out_of_order = false;
         let mut without_user = false;
         for &at in names.iter().filter_map(|name| self.by_name.get(name)) {
-            let Some(source) = self.sources.get(at) else {
+            let Some(listed) = self.sources.get(at) else {
                 continue;
             };
-            if source.needs_user() && !self.may_send(at, call) {
-                return Err(Denial::EgressUserUnavailable(OTHER_ISSUER).into());
-            }
-            match source.attach(call).await {
+            match listed.attach(call).await {
                 Ok(what) => return Ok(Attached { what, source: at }),
                 Err(Absent::Nothing(nothing)) => {
                     out_of_order = true;
@@ -201,30 +245,18 @@ impl Credentials {
         .into())
     }
 
-    /// Whether the token of the user behind the call, if there is one, comes from an issuer that this
-    /// source is for: nobody else's endpoint or service ever sees it.
-    fn may_send(&self, source: usize, call: &For<'_>) -> bool {
-        let user = call.user.filter(|user| user.token.is_some());
-        let issuers = self.issuers.get(source);
-        user.is_none_or(|user| {
-            issuers.is_some_and(|issuers| issuers.contains(&user.proven.principal.issuer))
-        })
-    }
-
     /// The name of the source this came from.
     #[must_use]
     pub fn name_of(&self, attached: &Attached) -> Option<&Arc<str>> {
-        let mut names = self.by_name.iter();
-        let (name, _at) = names.find(|(_name, at)| **at == attached.source)?;
-        Some(name)
+        Some(&self.sources.get(attached.source)?.name)
     }
 
     /// Whether a target's `403` too may mean that there is another credential by now: servers say it
     /// of a key or static token they do not know (any more).
     #[must_use]
     pub fn doubts(&self, refused: &Attached) -> bool {
-        let source = self.sources.get(refused.source);
-        source.is_some_and(Source::is_key)
+        let listed = self.sources.get(refused.source);
+        listed.is_some_and(|listed| listed.source.is_key())
     }
 
     /// The target refused `refused` with 401 (or 403, if [`Self::doubts`]): another credential of the
@@ -232,11 +264,9 @@ impl Credentials {
     /// current one, and at most once per source in 30 s; static values are read again and count
     /// only if they changed; a caller's own token has no other.
     pub async fn replace(&self, refused: &Attached, call: &For<'_>) -> Option<Attached> {
-        let what = self
-            .sources
-            .get(refused.source)?
-            .replace(&refused.what, call)
-            .await?;
+        let listed = self.sources.get(refused.source)?;
+        let what = listed.source.replace(&refused.what, call).await?;
+        listed.calls.count(Asked::Replaced);
         Some(Attached {
             what,
             source: refused.source,
@@ -278,7 +308,8 @@ impl Credentials {
     /// What `/status` shows: per source its kind, age, time to expiry, last error. No secrets.
     #[must_use]
     pub fn report(&self) -> serde_json::Value {
-        self.sources.iter().map(Source::report).collect()
+        let sources = self.sources.iter();
+        sources.map(|listed| listed.source.report()).collect()
     }
 }
 

@@ -27,6 +27,7 @@ use crate::config::{AwsSource, CredentialKind, CredentialSource};
 use crate::reason::{Denial, Failure, Refusal};
 use crate::secret::SecretSource;
 use crate::telemetry::Telemetry;
+use crate::telemetry::metrics::Asked;
 
 /// What a source is built with.
 pub(super) struct Means<'m> {
@@ -77,6 +78,17 @@ pub(super) enum Absent {
     Ends(Refusal),
 }
 
+impl Absent {
+    /// How it is counted.
+    pub(super) fn asked(&self) -> Asked {
+        match self {
+            Self::Nothing(_) | Self::Ends(Refusal::Failed(_)) => Asked::Unavailable,
+            Self::NoUser => Asked::NoUser,
+            Self::Ends(Refusal::Denied(_)) => Asked::Refused,
+        }
+    }
+}
+
 impl From<Nothing> for Absent {
     fn from(nothing: Nothing) -> Self {
         Self::Nothing(nothing)
@@ -111,6 +123,7 @@ impl Source {
         actor: Option<Actor>,
     ) -> Self {
         let name = Arc::clone(&source.name);
+        let kind = source.kind.as_str();
         match &source.kind {
             CredentialKind::ClientCredentials(definition) => {
                 let endpoint = Arc::clone(means.endpoint);
@@ -142,7 +155,7 @@ impl Source {
             }
             CredentialKind::StaticToken { token } => {
                 let form = Form::Scheme(Some("Bearer".to_owned()));
-                let write = ("static_token", header::AUTHORIZATION, form);
+                let write = (kind, header::AUTHORIZATION, form);
                 Self::kept(name, write, token, means, previous)
             }
             CredentialKind::ApiKey {
@@ -150,12 +163,12 @@ impl Source {
                 scheme,
                 value,
             } => {
-                let write = ("api_key", header.clone(), Form::Scheme(scheme.clone()));
+                let write = (kind, header.clone(), Form::Scheme(scheme.clone()));
                 Self::kept(name, write, value, means, previous)
             }
             CredentialKind::Basic { username, password } => {
                 let form = Form::Basic(username.clone());
-                let write = ("basic", header::AUTHORIZATION, form);
+                let write = (kind, header::AUTHORIZATION, form);
                 Self::kept(name, write, password, means, previous)
             }
             CredentialKind::Aws(definition) => match &definition.source {
@@ -191,9 +204,7 @@ impl Source {
         means: &Means<'_>,
         previous: Option<&Self>,
     ) -> Self {
-        let endpoint = Arc::clone(means.endpoint);
-        let kept = Kept::new(name, kind, header, form, value.clone(), endpoint);
-        let kept = Arc::new(kept);
+        let kept = Arc::new(Kept::new(name, kind, header, form, value.clone(), means));
         if kept.is_elsewhere() {
             if let Some(Self::Kept(previous)) = previous {
                 kept.take_over(previous);

@@ -80,4 +80,19 @@ impl CredentialKind {
             | Self::PassThrough => None,
         }
     }
+
+    /// `kind` in the configuration.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::ClientCredentials(_) => "client_credentials",
+            Self::TokenExchange(_) => "token_exchange",
+            Self::RefreshToken(_) => "refresh_token",
+            Self::StaticToken { .. } => "static_token",
+            Self::ApiKey { .. } => "api_key",
+            Self::Basic { .. } => "basic",
+            Self::Aws(_) => "aws",
+            Self::PassThrough => "pass_through",
+        }
+    }
 }

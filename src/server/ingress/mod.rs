@@ -132,7 +132,10 @@ async fn carry(
     let attached = match &forward.authorization {
         // our credential is not lent to whom the rule did not let in
         Authorization::Replace(name) if permit.is_granted() => {
-            Some(Box::pin(attach(world, name, &permit, &head.headers, expires_at)).await?)
+            let attached = attach(world, name, &permit, &head.headers, expires_at);
+            let attached = Box::pin(attached).await?;
+            account.lent(name);
+            Some(attached)
         }
         Authorization::Replace(_) | Authorization::Forward | Authorization::Strip => None,
     };

@@ -1,8 +1,11 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 
 use super::*;
+use crate::clock::UnixTime;
+use crate::telemetry::Outcome;
 use crate::telemetry::Telemetry;
 use crate::telemetry::tests::line;
 
@@ -89,6 +92,9 @@ fn every_other_method_shows_in_what_is_rendered() {
     metrics.token_fetch("billing", false);
     metrics.token_expires("billing", UnixTime(1_700_000_100));
     metrics.token_fetched("billing", UnixTime(1_700_000_050));
+    metrics
+        .credential_calls("billing", "api_key")
+        .count(Asked::Unavailable);
     metrics.token_cache(true);
     metrics.token_cache(true);
     metrics.token_cache(false);
@@ -117,6 +123,8 @@ fn every_other_method_shows_in_what_is_rendered() {
         r#"gatepost_credential_fetch_total{credential="billing",result="error"} 1"#,
         r#"gatepost_credential_expiry_timestamp_seconds{credential="billing"} 1700000100"#,
         r#"gatepost_credential_fetched_timestamp_seconds{credential="billing"} 1700000050"#,
+        r#"gatepost_credential_calls_total{credential="billing",kind="api_key",outcome="attached"} 0"#,
+        r#"gatepost_credential_calls_total{credential="billing",kind="api_key",outcome="unavailable"} 1"#,
         r#"gatepost_token_cache_total{result="hit"} 2"#,
         r#"gatepost_token_cache_total{result="miss"} 1"#,
         "gatepost_token_cache_entries 11",
@@ -142,6 +150,26 @@ fn every_other_method_shows_in_what_is_rendered() {
             "{expected}\n{text}"
         );
     }
+}
+
+#[test]
+fn a_source_that_is_none_any_more_holds_nothing_that_could_expire() {
+    let metrics = Metrics::new();
+    let names = |list: &[&str]| list.iter().map(|name| Arc::from(*name)).collect();
+    metrics.credentials_in_force(names(&["kept", "gone"]));
+    for name in ["kept", "gone"] {
+        metrics.token_expires(name, UnixTime(1_700_000_100));
+        metrics.token_fetched(name, UnixTime(1_700_000_050));
+        metrics.credential_subjects(name, 1, 9);
+    }
+    metrics.credentials_in_force(names(&["kept", "new"]));
+    let text = metrics.render();
+    assert!(!text.contains("\"gone\""), "{text}");
+    let kept = text
+        .lines()
+        .filter(|line| line.contains("\"kept\""))
+        .count();
+    assert_eq!(kept, 4, "{text}");
 }
 
 #[cfg(target_os = "linux")]

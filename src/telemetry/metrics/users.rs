@@ -50,6 +50,13 @@ impl Users {
     }
 }
 
+impl Users {
+    /// What is shown for each credential source.
+    pub(super) fn by_source(&self) -> [&IntGaugeVec; 2] {
+        [&self.subjects, &self.subject_bytes]
+    }
+}
+
 impl Metrics {
     /// How many handles are held, and their bytes; told before a scrape is rendered.
     pub fn handles(&self, count: usize, bytes: usize) {

@@ -197,6 +197,7 @@ fn grant(definition: ClientCredentials) -> Vec<CredentialSource> {
 struct World {
     endpoint: Arc<Scripted>,
     clock: Arc<dyn Clock>,
+    telemetry: Arc<Telemetry>,
     background: Background,
 }
 
@@ -205,6 +206,7 @@ impl World {
         Self {
             endpoint: Scripted::new(life),
             clock: Arc::new(PausedClock::new()),
+            telemetry: Telemetry::quiet(),
             background: Background {
                 tasks: TaskTracker::new(),
                 stop: CancellationToken::new(),
@@ -228,13 +230,12 @@ impl World {
         previous: Option<&Credentials>,
     ) -> Credentials {
         let endpoint: Arc<dyn Endpoint> = Arc::<Scripted>::clone(endpoint);
-        let telemetry = Telemetry::quiet();
         Credentials::start_with(
             sources,
             &endpoint,
             store,
             &self.clock,
-            &telemetry,
+            &self.telemetry,
             &self.background,
             previous,
         )

@@ -204,3 +204,98 @@ async fn what_is_attached_is_good_until_its_source_says_and_not_a_moment_longer(
         assert_eq!(at_the_end.is_err(), until.is_some(), "{name}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn each_call_is_counted_with_its_source_whatever_the_kind() {
+    let world = World::new(1000);
+    let literal = |value: &str| SecretSource::Literal(Secret::new(value.to_owned()));
+    let kinds = [
+        CredentialKind::ClientCredentials(Box::new(definition())),
+        exchange(),
+        CredentialKind::StaticToken {
+            token: literal("t"),
+        },
+        CredentialKind::ApiKey {
+            header: HeaderName::from_static("x-key"),
+            scheme: None,
+            value: SecretSource::File("/nonexistent/key".into()),
+        },
+        CredentialKind::Basic {
+            username: "u".to_owned(),
+            password: literal("p"),
+        },
+        CredentialKind::PassThrough,
+    ];
+    let sources: Vec<_> = kinds
+        .iter()
+        .map(|kind| source(kind.as_str(), kind.clone()))
+        .collect();
+    let credentials = world.start(&sources, None);
+    let ada = ada(&world);
+    let stranger = {
+        let mut user = ada.clone();
+        let mut principal = (*user.proven.principal).clone();
+        principal.issuer = "strangers".into();
+        user.proven.principal = Arc::new(principal);
+        user
+    };
+    for user in [None, Some(&ada), Some(&stranger)] {
+        for source in &sources {
+            let call = For {
+                headers: &HeaderMap::new(),
+                user,
+                guarded: false,
+            };
+            let list = [Arc::clone(&source.name)];
+            if let Ok(attached) = credentials.attach(&list, &call).await {
+                drop(credentials.replace(&attached, &call).await);
+            }
+        }
+    }
+    let metrics = world.telemetry.metrics.render();
+    for (kind, expected) in [
+        (
+            "client_credentials",
+            &[("attached", 3), ("replaced", 1)][..],
+        ),
+        (
+            "token_exchange",
+            &[
+                ("attached", 1),
+                ("replaced", 1),
+                ("no_user", 1),
+                ("refused", 1),
+            ],
+        ),
+        ("static_token", &[("attached", 3)]),
+        ("api_key", &[("unavailable", 3)]),
+        ("basic", &[("attached", 3)]),
+        (
+            "pass_through",
+            &[("attached", 1), ("no_user", 1), ("refused", 1)],
+        ),
+    ] {
+        for outcome in ["attached", "replaced", "unavailable", "no_user", "refused"] {
+            let count = expected.iter().find(|(known, _)| *known == outcome);
+            let count = count.map_or(0, |(_, count)| *count);
+            let line = format!(
+                r#"gatepost_credential_calls_total{{credential="{kind}",kind="{kind}",outcome="{outcome}"}} {count}"#
+            );
+            assert!(
+                metrics.lines().any(|known| known == line),
+                "{line}\n{metrics}"
+            );
+        }
+    }
+    // a value that is read is one that is fetched
+    for expected in [
+        r#"gatepost_credential_fetch_total{credential="basic",result="success"} 4"#,
+        r#"gatepost_credential_fetch_total{credential="api_key",result="error"} 4"#,
+        r#"gatepost_credential_fetched_timestamp_seconds{credential="static_token"} 1700000000"#,
+    ] {
+        assert!(
+            metrics.lines().any(|known| known == expected),
+            "{expected}\n{metrics}"
+        );
+    }
+}

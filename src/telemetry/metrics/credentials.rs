@@ -1,0 +1,149 @@
+//! What is counted of credential sources.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
+
+use super::declare::Declare;
+use super::{Metrics, result, signed};
+use crate::clock::UnixTime;
+
+/// Metrics of credentials, by source.
+pub(super) struct Credentials {
+    fetch: IntCounterVec,
+    calls: IntCounterVec,
+    expiry: IntGaugeVec,
+    fetched: IntGaugeVec,
+    /// The sources of the config in force.
+    in_force: Mutex<BTreeSet<Arc<str>>>,
+}
+
+/// What became of a call that asked a source for its credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It was given one.
+    Attached,
+    /// The target refused it, and it was given another.
+    Replaced,
+    /// The source had none at the moment.
+    Unavailable,
+    /// Nobody stands behind the call, and the source makes its credential from a user's.
+    NoUser,
+    /// The source has none for this user.
+    Refused,
+}
+
+/// What is counted of one source's calls.
+#[derive(Clone, Debug)]
+pub struct CredentialCalls {
+    attached: IntCounter,
+    replaced: IntCounter,
+    unavailable: IntCounter,
+    no_user: IntCounter,
+    refused: IntCounter,
+}
+
+impl Credentials {
+    pub(super) fn new(declare: &mut Declare) -> Self {
+        Self {
+            fetch: declare.counters(
+                "gatepost_credential_fetch_total",
+                "Token requests of a credential source, or readings of the value it is given.",
+                &["credential", "result"],
+            ),
+            calls: declare.counters(
+                "gatepost_credential_calls_total",
+                "Calls that asked a credential source, by what they were given.",
+                &["credential", "kind", "outcome"],
+            ),
+            expiry: declare.gauges(
+                "gatepost_credential_expiry_timestamp_seconds",
+                "When what a credential source holds expires.",
+                &["credential"],
+            ),
+            fetched: declare.gauges(
+                "gatepost_credential_fetched_timestamp_seconds",
+                "When a credential source got what it holds.",
+                &["credential"],
+            ),
+            in_force: Mutex::default(),
+        }
+    }
+}
+
+impl CredentialCalls {
+    /// One more that ended so.
+    pub fn count(&self, asked: Asked) {
+        match asked {
+            Asked::Attached => &self.attached,
+            Asked::Replaced => &self.replaced,
+            Asked::Unavailable => &self.unavailable,
+            Asked::NoUser => &self.no_user,
+            Asked::Refused => &self.refused,
+        }
+        .inc();
+    }
+}
+
+impl Metrics {
+    /// What is counted of the calls that ask this source, of this `kind` in the configuration. Shown
+    /// from the start, so that a rate can be had of it.
+    #[must_use]
+    pub fn credential_calls(&self, credential: &str, kind: &str) -> CredentialCalls {
+        let of = |outcome| {
+            let labels = [credential, kind, outcome];
+            self.credentials.calls.with_label_values(&labels)
+        };
+        CredentialCalls {
+            attached: of("attached"),
+            replaced: of("replaced"),
+            unavailable: of("unavailable"),
+            no_user: of("no_user"),
+            refused: of("refused"),
+        }
+    }
+
+    /// These are the sources from now on: one that is none any more holds nothing that could expire.
+    pub fn credentials_in_force(&self, names: BTreeSet<Arc<str>>) {
+        let mut in_force = self
+            .credentials
+            .in_force
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for gone in in_force.difference(&names) {
+            let Credentials {
+                expiry, fetched, ..
+            } = &self.credentials;
+            for gauge in [expiry, fetched].into_iter().chain(self.users.by_source()) {
+                // it may never have been set
+                drop(gauge.remove_label_values(&[&**gone]));
+            }
+        }
+        *in_force = names;
+    }
+
+    /// A token request of a credential source ended, or it read its value.
+    pub fn token_fetch(&self, credential: &str, succeeded: bool) {
+        self.credentials
+            .fetch
+            .with_label_values(&[credential, result(succeeded)])
+            .inc();
+    }
+
+    /// When a source got what it holds.
+    pub fn token_fetched(&self, credential: &str, at: UnixTime) {
+        self.credentials
+            .fetched
+            .with_label_values(&[credential])
+            .set(signed(at.0));
+    }
+
+    /// When a source's current token expires.
+    pub fn token_expires(&self, credential: &str, at: UnixTime) {
+        self.credentials
+            .expiry
+            .with_label_values(&[credential])
+            .set(signed(at.0));
+    }
+}
