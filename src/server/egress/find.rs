@@ -20,10 +20,19 @@ const OURS: &str = "/.gatepost/";
 /// What a request is for.
 #[derive(Debug)]
 pub(super) enum Found<'w> {
-    /// A target, and what to ask it for.
-    Target(&'w Target, PathAndQuery),
+    /// A target.
+    Target(Directed<'w>),
     /// This listener itself: the path behind `/.gatepost/`.
     Ours(String),
+}
+
+/// A target, and what to ask it for.
+#[derive(Debug)]
+pub(super) struct Directed<'w> {
+    pub(super) target: &'w Target,
+    pub(super) path_and_query: PathAndQuery,
+    /// Whether the app named it in the path, not in the host.
+    pub(super) by_path: bool,
 }
 
 /// Only the app may ask: a loopback peer, unless the listener was opened wider on purpose.
@@ -75,6 +84,7 @@ pub(super) fn find<'w>(
     let host = Host::of(uri, headers)?;
     let path = Path::parse(uri.path())?;
     let path = path.as_str();
+    let mut by_path = false;
     let (target, path) = if let Some(target) = by_url(targets, uri, host.as_str(), path) {
         (Some(target), path.to_owned())
     } else if let Some(name) = host.as_str().strip_suffix(SUFFIX) {
@@ -84,6 +94,7 @@ pub(super) fn find<'w>(
         if let Some(rest) = path.strip_prefix(OURS) {
             return Ok(Found::Ours(rest.to_owned()));
         }
+        by_path = true;
         let inner = path.strip_prefix('/').unwrap_or(path);
         let (name, rest) = inner.split_at(inner.find('/').unwrap_or(inner.len()));
         let target = targets.find(name);
@@ -96,8 +107,16 @@ pub(super) fn find<'w>(
         Some(query) => format!("{path}?{query}"),
         None => path,
     };
-    let whole = whole.parse().map_err(|_unsendable| Denial::PathAmbiguous)?;
-    Ok(Found::Target(target, whole))
+    Ok(Found::Target(Directed {
+        target,
+        path_and_query: whole.parse().map_err(|_unsendable| Denial::PathAmbiguous)?,
+        by_path,
+    }))
+}
+
+/// Whether this listener answers to this name.
+pub(super) fn is_ours(host: &Host<'_>) -> bool {
+    host.is_loopback() || host.as_str().ends_with(SUFFIX)
 }
 
 fn by_url<'w>(targets: &'w Targets, uri: &Uri, host: &str, path: &str) -> Option<&'w Target> {

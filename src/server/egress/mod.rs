@@ -4,6 +4,7 @@
 //! nothing is sent.
 
 mod find;
+mod redirect;
 mod rewrite;
 mod token_endpoint;
 mod user;
@@ -19,6 +20,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use self::find::Found;
+use self::redirect::Asked;
 use crate::client::egress::Carried;
 use crate::client::pool::{Limits, Payload, SendError};
 use crate::client::token::{Attached, For};
@@ -82,13 +84,14 @@ async fn carry(
     find::admit_peer(downstream.peer.ip(), egress.listener.listen.ip())?;
     find::refuse_methods(&head.method)?;
     find::refuse_browsers(&head.headers)?;
-    let (target, path_and_query) = match find::find(&world.targets, &head.uri, &head.headers)? {
-        Found::Target(target, path_and_query) => (target, path_and_query),
+    let directed = match find::find(&world.targets, &head.uri, &head.headers)? {
+        Found::Target(directed) => directed,
         Found::Ours(rest) => {
             let answer = token_endpoint::answer(world, &rest, head, downstream, account);
             return Box::pin(answer).await;
         }
     };
+    let target = directed.target;
     let definition = target.definition();
     let user = user::find(world, definition, &head.headers)?;
     let proven = user.as_ref().map(|user| &user.proven);
@@ -141,7 +144,7 @@ async fn carry(
             .send(
                 downstream.worker,
                 head.method.clone(),
-                path_and_query.clone(),
+                directed.path_and_query.clone(),
                 headers,
                 &Carried {
                     attached,
@@ -183,7 +186,14 @@ async fn carry(
         plane: Plane::Egress,
         telemetry: &world.telemetry,
     };
-    Ok(hop.pass_on(response, &terms, |headers| rewrite::response(&headers))?)
+    Ok(hop.pass_on(response, &terms, |headers| {
+        let mut headers = rewrite::response(&headers);
+        if headers.contains_key(header::LOCATION) {
+            let asked = Asked::of(&directed, head, egress.listener.listen.port());
+            redirect::settle(&mut headers, asked.as_ref());
+        }
+        headers
+    })?)
 }
 
 /// The app's body, and the same once more if it is small enough to be kept, and no trailers are

@@ -70,16 +70,72 @@ async fn no_answer_of_a_target_moves_a_credential() {
         ] {
             let reply = call.send().await;
             assert_eq!(reply.status.as_u16(), code);
-            let expected = if name == "proxy-authenticate" {
-                ""
-            } else {
-                &value
+            let expected = match &*value {
+                _any if name == "proxy-authenticate" => String::new(),
+                schemeless if schemeless.starts_with("//") => format!("http:{schemeless}"),
+                said => said.to_owned(),
             };
             assert_eq!(reply.header(name), expected);
             assert_eq!(evil.saw_nothing(), Ok(()), "{code} {name}: {value}");
         }
     }
     assert_eq!(billing.requests().len(), 34, "each was asked once");
+}
+
+/// An app that follows redirects asks this listener again: for no other target.
+#[tokio::test]
+async fn no_redirect_leads_from_one_target_to_another() {
+    let said = Arc::new(Mutex::new(String::new()));
+    let saying = Arc::clone(&said);
+    let billing = Upstream::answering(move |_request| {
+        let mut answer = status(StatusCode::TEMPORARY_REDIRECT);
+        let location = HeaderValue::from_str(&saying.lock().unwrap()).unwrap();
+        answer.headers_mut().append("location", location);
+        answer
+    })
+    .await;
+    let plain = Upstream::start().await;
+    let targets = vec![
+        target("billing", &format!("{}/base", billing.url()), &["static"]),
+        target("plain", &plain.url(), &["static"]),
+    ];
+    let gatepost = Running::start(vec![fixed()], targets).await;
+    let (own, there) = (gatepost.at, billing.url());
+    let by_name = format!("billing.egress.localhost:{}", own.port());
+    for (location, by_path, named) in [
+        (
+            "/plain/x".to_owned(),
+            format!("{there}/plain/x"),
+            "/plain/x",
+        ),
+        (
+            "../plain/x".to_owned(),
+            format!("{there}/plain/x"),
+            "../plain/x",
+        ),
+        ("y?z".to_owned(), format!("{there}/base/y?z"), "y?z"),
+        (format!("http://{own}/plain/x"), String::new(), ""),
+        (
+            format!("http://localhost:{}/plain/x", own.port()),
+            String::new(),
+            "",
+        ),
+        (
+            format!("http://plain.egress.localhost:{}/x", own.port()),
+            String::new(),
+            "",
+        ),
+        (format!("//{own}/plain/x"), String::new(), ""),
+    ] {
+        said.lock().unwrap().clone_from(&location);
+        let reply = gatepost.get("/billing/x").send().await;
+        assert_eq!(reply.status, 307);
+        assert_eq!(reply.header("location"), by_path, "{location}");
+        let reply = gatepost.get("/x").header("host", &by_name).send().await;
+        assert_eq!(reply.status, 307);
+        assert_eq!(reply.header("location"), named, "{location}");
+    }
+    assert_eq!(plain.requests().len(), 0);
 }
 
 #[tokio::test]
