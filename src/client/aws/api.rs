@@ -116,6 +116,27 @@ impl AwsError {
         }
     }
 
+    /// Whether it would meet every other user too: AWS is away, wants to be left alone, or we are not
+    /// able to ask. A single refusal, or a single odd answer, is one user's.
+    #[must_use]
+    pub fn concerns_everyone(&self) -> bool {
+        match self {
+            Self::Refused {
+                status,
+                code,
+                retry_after,
+                ..
+            } => {
+                status.is_server_error()
+                    || *status == StatusCode::TOO_MANY_REQUESTS
+                    || retry_after.is_some()
+                    || code.as_deref().is_some_and(is_throttling)
+            }
+            Self::NoAnswer { .. } | Self::Secret(_) | Self::NoKeys | Self::NotHeld(_) => true,
+            Self::Unusable { .. } | Self::AccessToken | Self::NoIdToken | Self::Expired => false,
+        }
+    }
+
     /// When the service wants to be asked again.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
@@ -131,6 +152,18 @@ impl AwsError {
             | Self::NotHeld(_) => None,
         }
     }
+}
+
+/// Too many requests: AWS mostly says so with 400 and one of these.
+fn is_throttling(code: &str) -> bool {
+    matches!(
+        code,
+        "Throttling"
+            | "ThrottlingException"
+            | "TooManyRequestsException"
+            | "LimitExceededException"
+            | "RequestLimitExceeded"
+    )
 }
 
 /// A call, but for who signs it.
@@ -286,6 +319,38 @@ mod tests {
             "<a><Code>s3cret</Code><Code>s3cret</Code></a>",
         ] {
             assert_eq!(refused(body), "STS answered 400 Bad Request", "{body}");
+        }
+    }
+
+    #[test]
+    fn what_aws_says_to_one_user_is_nobody_elses() {
+        let service = "the Cognito identity pool";
+        let refused = |status, code: &str, retry_after| AwsError::Refused {
+            service,
+            status: StatusCode::from_u16(status).unwrap(),
+            code: (!code.is_empty()).then(|| code.to_owned()),
+            retry_after,
+        };
+        let away = AwsError::NoAnswer {
+            service,
+            cause: outgoing::FetchError::Timeout,
+        };
+        let odd = AwsError::Unusable { service, why: "" };
+        for (error, everyone) in [
+            (refused(500, "InternalErrorException", None), true),
+            (refused(400, "TooManyRequestsException", None), true),
+            (refused(400, "ThrottlingException", None), true),
+            (refused(429, "", None), true),
+            (refused(400, "", Some(Duration::ZERO)), true),
+            (away, true),
+            (refused(400, "NotAuthorizedException", None), false),
+            (refused(400, "InvalidParameterException", None), false),
+            (refused(403, "", None), false),
+            (odd, false),
+            (AwsError::Expired, false),
+            (AwsError::AccessToken, false),
+        ] {
+            assert_eq!(error.concerns_everyone(), everyone, "{error}");
         }
     }
 

@@ -7,19 +7,25 @@ use crate::client::token::FetchError;
 
 /// Whether this failure would meet any other user too.
 pub(super) fn concerns_everyone(error: &FetchError) -> bool {
-    let FetchError::Refused {
-        status,
-        retry_after,
-        ..
-    } = error
-    else {
+    match error {
+        FetchError::Refused {
+            status,
+            retry_after,
+            ..
+        } => {
+            status.is_server_error()
+                || *status == StatusCode::TOO_MANY_REQUESTS
+                || retry_after.is_some()
+                || error.is_invalid_client()
+        }
+        FetchError::Aws(error) => error.concerns_everyone(),
         // a single answer may be odd
-        return !matches!(error, FetchError::Unusable(_));
-    };
-    status.is_server_error()
-        || *status == StatusCode::TOO_MANY_REQUESTS
-        || retry_after.is_some()
-        || error.is_invalid_client()
+        FetchError::Unusable(_) => false,
+        FetchError::Secret(_)
+        | FetchError::Client(_)
+        | FetchError::NoAnswer(_)
+        | FetchError::Actor => true,
+    }
 }
 
 /// What the app is told if the endpoint refuses this user, and nobody else: no outage, and nothing
