@@ -1,5 +1,6 @@
 //! Calling one of AWS's own APIs: one POST, signed or not, and its refusals by their code.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,23 @@ use crate::client::token::Endpoint;
 use crate::clock::UnixTime;
 use crate::secret::SecretError;
 
+/// Whom we ask, as errors call it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Service(pub &'static str);
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Service {
+    /// Its answer, or what it is to be asked, cannot be used.
+    pub(super) fn unusable(self, why: &'static str) -> AwsError {
+        AwsError::Unusable { service: self, why }
+    }
+}
+
 /// Why AWS gave us nothing. Its text holds no secret and nothing the service chose freely.
 #[derive(Debug, thiserror::Error)]
 pub enum AwsError {
@@ -22,7 +40,7 @@ pub enum AwsError {
     #[error("no answer from {service}: {cause}")]
     NoAnswer {
         /// Whom we asked.
-        service: &'static str,
+        service: Service,
         /// What failed.
         cause: outgoing::FetchError,
     },
@@ -30,7 +48,7 @@ pub enum AwsError {
     #[error("{service} answered {status}{}", said(code.as_deref()))]
     Refused {
         /// Whom we asked.
-        service: &'static str,
+        service: Service,
         /// The status.
         status: StatusCode,
         /// The error's code, if the body holds one.
@@ -42,7 +60,7 @@ pub enum AwsError {
     #[error("the answer of {service} is not usable: {why}")]
     Unusable {
         /// Whom we asked.
-        service: &'static str,
+        service: Service,
         /// What is wrong with it.
         why: &'static str,
     },
@@ -169,8 +187,7 @@ fn is_throttling(code: &str) -> bool {
 /// A call, but for who signs it.
 #[derive(Debug)]
 pub(super) struct Call<'c> {
-    /// What errors call the service.
-    pub(super) service: &'static str,
+    pub(super) service: Service,
     pub(super) endpoint: &'c Url,
     pub(super) content_type: &'static str,
     /// `X-Amz-Target` of the JSON protocol.
@@ -195,10 +212,7 @@ impl Call<'_> {
     }
 
     fn request(self, signer: Option<Signer<'_>>) -> Result<Request<Bytes>, AwsError> {
-        let unwritable = AwsError::Unusable {
-            service: self.service,
-            why: "its endpoint cannot be asked",
-        };
+        let unwritable = || self.service.unusable("its endpoint cannot be asked");
         let mut request = Request::post(self.endpoint.as_str())
             .header(CONTENT_TYPE, self.content_type)
             .body(self.body);
@@ -207,7 +221,7 @@ impl Call<'_> {
             request.headers_mut().insert("x-amz-target", target);
         }
         let (Ok(request), Some(host)) = (request, host(self.endpoint)) else {
-            return Err(unwritable);
+            return Err(unwritable());
         };
         let Some((keys, scope, now)) = signer else {
             return Ok(request);
@@ -215,7 +229,7 @@ impl Call<'_> {
         let (mut head, body) = request.into_parts();
         head.headers.insert(HOST, host);
         if sigv4::sign(&mut head, Payload::Whole(&body), keys, scope, now).is_err() {
-            return Err(unwritable);
+            return Err(unwritable());
         }
         // written by the client, the same; HTTP/2 wants none beside its `:authority`
         head.headers.remove(HOST);
@@ -235,7 +249,7 @@ fn host(endpoint: &Url) -> Option<HeaderValue> {
 
 /// The body of a 200, or why there is none.
 pub(super) fn read(
-    service: &'static str,
+    service: Service,
     fetched: Result<Fetched, outgoing::FetchError>,
 ) -> Result<Bytes, AwsError> {
     let fetched = fetched.map_err(|cause| AwsError::NoAnswer { service, cause })?;
@@ -294,7 +308,7 @@ mod tests {
             max_age: None,
             retry_after: None,
         };
-        read("STS", Ok(fetched)).unwrap_err().to_string()
+        read(Service("STS"), Ok(fetched)).unwrap_err().to_string()
     }
 
     #[test]
@@ -324,7 +338,7 @@ mod tests {
 
     #[test]
     fn what_aws_says_to_one_user_is_nobody_elses() {
-        let service = "the Cognito identity pool";
+        let service = Service("the Cognito identity pool");
         let refused = |status, code: &str, retry_after| AwsError::Refused {
             service,
             status: StatusCode::from_u16(status).unwrap(),
@@ -335,7 +349,7 @@ mod tests {
             service,
             cause: outgoing::FetchError::Timeout,
         };
-        let odd = AwsError::Unusable { service, why: "" };
+        let odd = service.unusable("");
         for (error, everyone) in [
             (refused(500, "InternalErrorException", None), true),
             (refused(400, "TooManyRequestsException", None), true),

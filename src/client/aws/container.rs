@@ -7,14 +7,14 @@ use http::{HeaderValue, Request};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::client::aws::api::{self, AwsError};
+use crate::client::aws::api::{self, AwsError, Service};
 use crate::client::aws::{AwsKeys, Issued, instant};
 use crate::client::token::Endpoint;
 use crate::clock::UnixTime;
 use crate::config::ContainerEndpoint;
 use crate::secret::Secret;
 
-const SERVICE: &str = "the container's credentials endpoint";
+const SERVICE: Service = Service("the container's credentials endpoint");
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -32,35 +32,29 @@ pub(super) async fn fetch(
     authorization: Option<&Secret>,
     through: &dyn Endpoint,
 ) -> Result<Issued, AwsError> {
-    let unusable = |why| AwsError::Unusable {
-        service: SERVICE,
-        why,
-    };
     let mut request = Request::get(endpoint.url.as_str()).header(ACCEPT, "application/json");
     if let Some(secret) = authorization {
         let mut value = HeaderValue::from_str(secret.expose().trim())
-            .map_err(|_control| unusable("its Authorization is no header value"))?;
+            .map_err(|_control| SERVICE.unusable("its Authorization is no header value"))?;
         value.set_sensitive(true);
         request = request.header(AUTHORIZATION, value);
     }
     let request = request
         .body(Bytes::new())
-        .map_err(|_odd| unusable("its address cannot be asked"))?;
+        .map_err(|_odd| SERVICE.unusable("its address cannot be asked"))?;
     let fetched = through.send(request).await;
     read(&api::read(SERVICE, fetched)?)
 }
 
 fn read(body: &[u8]) -> Result<Issued, AwsError> {
-    let unusable = |why| AwsError::Unusable {
-        service: SERVICE,
-        why,
-    };
-    let answer: Answer = serde_json::from_slice(body)
-        .map_err(|_content| unusable("it is not JSON of the container-credentials format"))?;
+    let answer: Answer = serde_json::from_slice(body).map_err(|_content| {
+        SERVICE.unusable("it is not JSON of the container-credentials format")
+    })?;
     let until = match answer.expiration {
-        Some(text) => {
-            Some(instant(&text).ok_or_else(|| unusable("Expiration is not a moment of RFC 3339"))?)
-        }
+        Some(text) => Some(
+            instant(&text)
+                .ok_or_else(|| SERVICE.unusable("Expiration is not a moment of RFC 3339"))?,
+        ),
         None => None,
     };
     let keys = AwsKeys::new(
@@ -70,7 +64,7 @@ fn read(body: &[u8]) -> Result<Issued, AwsError> {
         answer.role_arn,
     );
     Ok(Issued {
-        keys: keys.ok_or_else(|| unusable("its keys cannot stand in a request"))?,
+        keys: keys.ok_or_else(|| SERVICE.unusable("its keys cannot stand in a request"))?,
         until,
     })
 }
@@ -120,7 +114,7 @@ mod tests {
             "}",
         ] {
             let error = read(more).unwrap_err().to_string();
-            assert!(error.contains(SERVICE), "{error}");
+            assert!(error.contains(SERVICE.0), "{error}");
         }
     }
 }

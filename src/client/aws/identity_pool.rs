@@ -7,14 +7,14 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::client::aws::api::{AwsError, Call};
+use crate::client::aws::api::{AwsError, Call, Service};
 use crate::client::aws::{AwsKeys, Issued};
 use crate::client::token::{Endpoint, peek};
 use crate::clock::UnixTime;
 use crate::config::IdentityPool;
 use crate::secret::Secret;
 
-const SERVICE: &str = "the Cognito identity pool";
+const SERVICE: Service = Service("the Cognito identity pool");
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -47,8 +47,8 @@ pub(in crate::client) async fn keys_for(
     let logins = json!({ provider(id_token)?: id_token });
     let body = json!({ "IdentityPoolId": pool.id, "Logins": logins });
     let found = ask(pool, through, "AWSCognitoIdentityService.GetId", &body).await?;
-    let found: Identity =
-        serde_json::from_slice(&found).map_err(|_content| unusable("it holds no identity"))?;
+    let found: Identity = serde_json::from_slice(&found)
+        .map_err(|_content| SERVICE.unusable("it holds no identity"))?;
     let body = json!({ "IdentityId": found.identity_id, "Logins": logins });
     let target = "AWSCognitoIdentityService.GetCredentialsForIdentity";
     read(&ask(pool, through, target, &body).await?)
@@ -68,13 +68,6 @@ async fn ask(
         body: body.to_string().into(),
     };
     call.send(through, None).await
-}
-
-fn unusable(why: &'static str) -> AwsError {
-    AwsError::Unusable {
-        service: SERVICE,
-        why,
-    }
 }
 
 /// Under which name the pool knows the token's issuer: its URL without the scheme, of Cognito's two
@@ -100,7 +93,7 @@ fn provider(id_token: &str) -> Result<String, AwsError> {
 
 fn read(answer: &[u8]) -> Result<Issued, AwsError> {
     let answer: Answer =
-        serde_json::from_slice(answer).map_err(|_content| unusable("it holds no keys"))?;
+        serde_json::from_slice(answer).map_err(|_content| SERVICE.unusable("it holds no keys"))?;
     let Credentials {
         access_key_id,
         secret_key,
@@ -108,11 +101,11 @@ fn read(answer: &[u8]) -> Result<Issued, AwsError> {
         expiration,
     } = answer.credentials;
     let until = Duration::try_from_secs_f64(expiration)
-        .map_err(|_odd| unusable("it does not say when the keys expire"))?;
+        .map_err(|_odd| SERVICE.unusable("it does not say when the keys expire"))?;
     let token = Some(Secret::new(session_token));
     let keys = AwsKeys::new(access_key_id, Secret::new(secret_key), token, None);
     Ok(Issued {
-        keys: keys.ok_or_else(|| unusable("its keys cannot stand in a request"))?,
+        keys: keys.ok_or_else(|| SERVICE.unusable("its keys cannot stand in a request"))?,
         until: Some(UnixTime(until.as_secs())),
     })
 }

@@ -14,7 +14,7 @@ mod tests;
 
 use std::time::{Duration, UNIX_EPOCH};
 
-pub use self::api::AwsError;
+pub use self::api::{AwsError, Service};
 pub use self::container::body as container_body;
 pub(in crate::client) use self::identity_pool::keys_for as pool_keys_for;
 pub use self::keys::AwsKeys;

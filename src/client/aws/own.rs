@@ -1,10 +1,13 @@
 //! Key sets of our own: as configured, from the container's endpoint, or from STS for a token the
 //! platform gave us.
 
-use crate::client::aws::api::AwsError;
+use crate::client::aws::api::{AwsError, Service};
 use crate::client::aws::{AwsKeys, Issued, container, sts};
 use crate::client::token::Endpoint;
 use crate::config::AwsKeySource;
+
+/// Who gave keys that we hold ourselves.
+const CONFIGURATION: Service = Service("the configuration");
 
 /// Asks a source once.
 pub(in crate::client) async fn fetch(
@@ -25,10 +28,7 @@ pub(in crate::client) async fn fetch(
             };
             let keys = AwsKeys::new(id.expose().to_owned(), secret, token, None);
             keys.map(|keys| Issued { keys, until: None })
-                .ok_or(AwsError::Unusable {
-                    service: "the configuration",
-                    why: "its AWS keys cannot stand in a request",
-                })
+                .ok_or_else(|| CONFIGURATION.unusable("its AWS keys cannot stand in a request"))
         }
         AwsKeySource::Container(endpoint) => {
             let authorization = match &endpoint.authorization {

@@ -4,13 +4,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::client::aws::AwsKeys;
-use crate::client::aws::api::{AwsError, Call};
+use crate::client::aws::api::{AwsError, Call, Service};
 use crate::client::aws::sigv4::Scope;
 use crate::client::token::Endpoint;
 use crate::clock::UnixTime;
 use crate::secret::{AwsSecret, Secret};
 
-const SERVICE: &str = "AWS Secrets Manager";
+const SERVICE: Service = Service("AWS Secrets Manager");
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -41,30 +41,27 @@ pub(super) async fn fetch(
 }
 
 fn read(answer: &[u8], json_key: Option<&str>) -> Result<Secret, AwsError> {
-    let unusable = |why| AwsError::Unusable {
-        service: SERVICE,
-        why,
-    };
     let answer: Answer =
-        serde_json::from_slice(answer).map_err(|_content| unusable("it is not JSON"))?;
+        serde_json::from_slice(answer).map_err(|_content| SERVICE.unusable("it is not JSON"))?;
     let whole = answer.secret_string.map(Secret::new);
-    let whole = whole.ok_or_else(|| unusable("the secret is binary"))?;
+    let whole = whole.ok_or_else(|| SERVICE.unusable("the secret is binary"))?;
     let text = match json_key {
         None => whole,
         Some(key) => {
-            let mut object: Value = serde_json::from_str(whole.expose())
-                .map_err(|_content| unusable("the secret is not JSON, and json_key is set"))?;
+            let mut object: Value = serde_json::from_str(whole.expose()).map_err(|_content| {
+                SERVICE.unusable("the secret is not JSON, and json_key is set")
+            })?;
             match object.get_mut(key).map(Value::take) {
                 Some(Value::String(text)) => Secret::new(text),
                 Some(Value::Number(number)) => Secret::new(number.to_string()),
                 Some(_) | None => {
-                    return Err(unusable("the secret's JSON has no text under json_key"));
+                    return Err(SERVICE.unusable("the secret's JSON has no text under json_key"));
                 }
             }
         }
     };
     if text.expose().is_empty() {
-        return Err(unusable("the secret is empty"));
+        return Err(SERVICE.unusable("the secret is empty"));
     }
     Ok(text)
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use url::form_urlencoded::Serializer;
 
-use crate::client::aws::api::{AwsError, Call, Signer, xml_text};
+use crate::client::aws::api::{AwsError, Call, Service, Signer, xml_text};
 use crate::client::aws::sigv4::Scope;
 use crate::client::aws::{AwsKeys, Issued, granted, instant};
 use crate::client::token::{Endpoint, Granted, exp};
@@ -11,14 +11,7 @@ use crate::clock::UnixTime;
 use crate::config::{WebIdentity, WebIdentityToken};
 use crate::secret::Secret;
 
-const SERVICE: &str = "AWS STS";
-
-fn unusable(why: &'static str) -> AwsError {
-    AwsError::Unusable {
-        service: SERVICE,
-        why,
-    }
-}
+const SERVICE: Service = Service("AWS STS");
 
 async fn ask(
     form: &[(&str, &str)],
@@ -67,8 +60,8 @@ fn read_keys(answer: &[u8], role_arn: &str) -> Result<Issued, AwsError> {
             AwsKeys::new(id, Secret::new(secret), Some(Secret::new(token)), role)
         });
     Ok(Issued {
-        keys: keys.ok_or_else(|| unusable("it holds no keys"))?,
-        until: Some(until.ok_or_else(|| unusable("it does not say when the keys expire"))?),
+        keys: keys.ok_or_else(|| SERVICE.unusable("it holds no keys"))?,
+        until: Some(until.ok_or_else(|| SERVICE.unusable("it does not say when the keys expire"))?),
     })
 }
 
@@ -102,7 +95,7 @@ fn read_token(answer: &[u8]) -> Result<(Secret, UnixTime), AwsError> {
     let until = xml_text(answer, "Expiration").and_then(|text| instant(&text));
     let (token, until) = token
         .zip(until)
-        .ok_or_else(|| unusable("it holds no token, or not until when"))?;
+        .ok_or_else(|| SERVICE.unusable("it holds no token, or not until when"))?;
     // whom it is sent to looks at its `exp`
     let until = exp(&token).map_or(until, |exp| exp.min(until));
     Ok((Secret::new(token), until))
