@@ -48,11 +48,14 @@ impl Resolver<'_> {
         (!value.is_empty()).then_some(value)
     }
 
+    fn usual_region(&self) -> Option<&str> {
+        let region = self.variable("AWS_REGION");
+        region.or_else(|| self.variable("AWS_DEFAULT_REGION"))
+    }
+
     /// The region written here, else `AWS_REGION`.
     pub(super) fn aws_region(&mut self, written: Option<&str>, path: &KeyPath) -> Option<String> {
-        let found = written
-            .or_else(|| self.variable("AWS_REGION"))
-            .or_else(|| self.variable("AWS_DEFAULT_REGION"));
+        let found = written.or_else(|| self.usual_region());
         let Some(region) = found.map(str::to_owned) else {
             self.mistakes.push(
                 path,
@@ -206,8 +209,7 @@ impl Resolver<'_> {
         let session_name = session_name.to_owned();
         // without a region SDKs ask the global endpoint
         let region = self
-            .variable("AWS_REGION")
-            .or_else(|| self.variable("AWS_DEFAULT_REGION"))
+            .usual_region()
             .filter(|region| is_label(region))
             .map(str::to_owned);
         Some(WebIdentity {
