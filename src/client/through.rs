@@ -10,7 +10,7 @@ use url::Url;
 use crate::client::aws::{AwsError, Process};
 use crate::client::jwks::Background;
 use crate::client::outgoing::{self, Fetched, Outgoing};
-use crate::client::token::{ANSWER_WITHIN, Endpoint, LARGEST_ANSWER};
+use crate::client::token::{ANSWER_WITHIN, Endpoint, LARGEST_ANSWER, blocking};
 use crate::clock::Clock;
 use crate::config::{ClientAuthentication, Config, FederatedAssertion, WebIdentityToken};
 use crate::gate::Boxed;
@@ -91,13 +91,13 @@ async fn load_here(source: &SecretSource) -> Result<Secret, SecretError> {
     match source {
         SecretSource::File(path) => {
             let file = source.clone();
-            match tokio::task::spawn_blocking(move || file.load()).await {
-                Ok(loaded) => loaded,
-                Err(ended) => Err(SecretError::File {
+            let loaded = blocking(move || file.load()).await;
+            loaded.unwrap_or_else(|cut_short| {
+                Err(SecretError::File {
                     path: path.clone(),
-                    source: std::io::Error::other(ended),
-                }),
-            }
+                    source: cut_short,
+                })
+            })
         }
         SecretSource::Env(_) | SecretSource::Literal(_) | SecretSource::Aws(_) => source.load(),
     }

@@ -158,7 +158,7 @@ impl Requester {
 }
 
 /// Does what blocks elsewhere. `Err` if that was cut short.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(in crate::client) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> std::io::Result<T> {
     tokio::task::spawn_blocking(work)
