@@ -1,6 +1,7 @@
 //! Cognito identity pools, the enhanced flow: a user's ID token → that user's AWS keys. Both calls are
 //! public: the token is the proof, nothing is signed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,9 +10,10 @@ use serde_json::{Value, json};
 
 use crate::client::aws::api::{AwsError, Call, Service};
 use crate::client::aws::{AwsKeys, Issued};
-use crate::client::token::{Endpoint, peek};
+use crate::client::token::{Endpoint, FetchError, FetchFor, Granted, SubjectToken, peek};
 use crate::clock::UnixTime;
 use crate::config::IdentityPool;
+use crate::gate::Boxed;
 use crate::secret::Secret;
 
 const SERVICE: Service = Service("the Cognito identity pool");
@@ -38,8 +40,34 @@ struct Credentials {
     expiration: f64,
 }
 
+/// An identity pool, and through what it is asked.
+#[derive(Debug)]
+pub(in crate::client) struct AskingPool {
+    pool: IdentityPool,
+    endpoint: Arc<dyn Endpoint>,
+}
+
+impl AskingPool {
+    pub(in crate::client) fn new(pool: IdentityPool, endpoint: Arc<dyn Endpoint>) -> Self {
+        Self { pool, endpoint }
+    }
+}
+
+impl FetchFor<AwsKeys> for AskingPool {
+    fn fetch_for<'f>(
+        &'f self,
+        subject: &'f SubjectToken,
+        now: UnixTime,
+    ) -> Boxed<'f, Result<Granted<AwsKeys>, FetchError>> {
+        Box::pin(async move {
+            let issued = keys_for(&self.pool, subject.expose(), &*self.endpoint).await?;
+            Ok(issued.granted(now)?)
+        })
+    }
+}
+
 /// The keys of the user whose ID token this is (`GetId`, then `GetCredentialsForIdentity`).
-pub(in crate::client) async fn keys_for(
+async fn keys_for(
     pool: &IdentityPool,
     id_token: &str,
     through: &dyn Endpoint,

@@ -16,27 +16,27 @@ use std::time::{Duration, UNIX_EPOCH};
 
 pub use self::api::{AwsError, Service};
 pub use self::container::body as container_body;
-pub(in crate::client) use self::identity_pool::keys_for as pool_keys_for;
+pub(in crate::client) use self::identity_pool::AskingPool;
 pub use self::keys::AwsKeys;
-pub(in crate::client) use self::own::fetch as fetch_own;
+pub(in crate::client) use self::own::AskingKeys;
 pub use self::process::Process;
 use crate::client::token::{Granted, LifeFrom};
 use crate::clock::UnixTime;
 
-/// The life of keys that do not end by themselves: a hundred years.
+/// The life of keys and secrets that do not end by themselves: a hundred years.
 const NO_END: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// A key set as a source gave it.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::client) struct Issued {
-    pub(in crate::client) keys: AwsKeys,
-    /// When AWS stops to accept it; `None`: when somebody says so.
-    pub(in crate::client) until: Option<UnixTime>,
+struct Issued {
+    keys: AwsKeys,
+    /// When AWS stops to accept it; `None`: it does not end by itself.
+    until: Option<UnixTime>,
 }
 
 impl Issued {
     /// As the freshness engine has it, asked for at `now`.
-    pub(in crate::client) fn granted(self, now: UnixTime) -> Result<Granted<AwsKeys>, AwsError> {
+    fn granted(self, now: UnixTime) -> Result<Granted<AwsKeys>, AwsError> {
         granted(self.keys, self.until, now)
     }
 }

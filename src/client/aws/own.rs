@@ -1,19 +1,58 @@
 //! Key sets of our own: as configured, from the container's endpoint, or from STS for a token the
 //! platform gave us.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use crate::client::aws::api::{AwsError, Service};
 use crate::client::aws::{AwsKeys, Issued, container, sts};
-use crate::client::token::Endpoint;
+use crate::client::token::{Endpoint, Fetch, FetchError, Granted};
+use crate::clock::UnixTime;
 use crate::config::AwsKeySource;
+use crate::gate::Boxed;
 
 /// Who gave keys that we hold ourselves.
 const CONFIGURATION: Service = Service("the configuration");
 
-/// Asks a source once.
-pub(in crate::client) async fn fetch(
-    source: &AwsKeySource,
-    through: &dyn Endpoint,
-) -> Result<Issued, AwsError> {
+/// Where the keys come from, and through what they are asked for.
+#[derive(Debug)]
+pub(in crate::client) struct AskingKeys {
+    source: AwsKeySource,
+    endpoint: Mutex<Arc<dyn Endpoint>>,
+}
+
+impl AskingKeys {
+    pub(in crate::client) fn new(source: AwsKeySource, endpoint: Arc<dyn Endpoint>) -> Self {
+        Self {
+            source,
+            endpoint: Mutex::new(endpoint),
+        }
+    }
+
+    pub(in crate::client) fn is_of(&self, source: &AwsKeySource) -> bool {
+        self.source == *source
+    }
+
+    /// Asks through this from now on.
+    pub(in crate::client) fn ask_through(&self, endpoint: Arc<dyn Endpoint>) {
+        *self.endpoint() = endpoint;
+    }
+
+    fn endpoint(&self) -> MutexGuard<'_, Arc<dyn Endpoint>> {
+        self.endpoint.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Fetch<AwsKeys> for AskingKeys {
+    fn fetch(&self, now: UnixTime) -> Boxed<'_, Result<Granted<AwsKeys>, FetchError>> {
+        let endpoint = Arc::clone(&self.endpoint());
+        Box::pin(async move {
+            let issued = fetch(&self.source, &*endpoint).await?;
+            Ok(issued.granted(now)?)
+        })
+    }
+}
+
+async fn fetch(source: &AwsKeySource, through: &dyn Endpoint) -> Result<Issued, AwsError> {
     match source {
         AwsKeySource::Kept {
             access_key_id,

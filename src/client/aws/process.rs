@@ -9,9 +9,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::client::aws::api::AwsError;
-use crate::client::aws::{AwsKeys, granted, secrets_manager, sts};
+use crate::client::aws::{AskingKeys, AwsKeys, granted, secrets_manager, sts};
 use crate::client::jwks::Background;
-use crate::client::token::{AskingKeys, Endpoint, Fetch, FetchError, Grant, Granted};
+use crate::client::token::{Endpoint, Fetch, FetchError, Grant, Granted};
 use crate::clock::{Clock, UnixTime};
 use crate::config::{AwsKeySource, Freshness, WebIdentityToken};
 use crate::gate::Boxed;

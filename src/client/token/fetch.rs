@@ -70,7 +70,7 @@ pub enum LifeFrom {
     Exp,
     /// The `Expiration` of AWS keys.
     Expiration,
-    /// Nobody: [`UNSTATED_LIFE`].
+    /// Nobody: [`UNSTATED_LIFE`], and of what AWS gives without an end a hundred years.
     Unstated,
     /// Another sidecar, which fetched it; nobody was asked now.
     Fleet {

@@ -47,14 +47,13 @@ use self::refresh_token::Refreshing;
 pub use self::request::Endpoint;
 use self::request::Requester;
 pub(in crate::client) use self::request::{ANSWER_WITHIN, LARGEST_ANSWER, blocking};
-pub(in crate::client) use self::signing::AskingKeys;
 use self::source::{Absent, Means, Source};
 pub use self::subject::{FetchFor, Setup, Subjects, Without};
 use self::token_exchange::{Exchange, acts_by};
 #[cfg(test)]
 pub(crate) use self::user::tests::user;
 pub use self::user::{Proof, SubjectToken, User};
-use crate::client::aws::AwsKeys;
+use crate::client::aws::{AskingKeys, AwsKeys};
 use crate::client::jwks::Background;
 use crate::client::through::Through;
 use crate::clock::{Clock, UnixTime};

@@ -1,22 +1,19 @@
 //! `kind = "aws"`: no header is written, the finished request is signed (Signature Version 4).
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
 use serde_json::Value;
 
 use crate::client::aws::sigv4::{self, NotSigned, Payload, Scope};
-use crate::client::aws::{AwsKeys, fetch_own, pool_keys_for};
+use crate::client::aws::{AskingKeys, AskingPool, AwsKeys};
 use crate::client::token::attached::Attachment;
 use crate::client::token::request::Endpoint;
 use crate::client::token::source::{Absent, Means, Nothing};
-use crate::client::token::{
-    Fetch, FetchError, FetchFor, For, Grant, Granted, Lent, Setup, SubjectToken, Subjects,
-};
-use crate::clock::{Clock, UnixTime};
+use crate::client::token::{Fetch, For, Grant, Lent, Setup, Subjects};
+use crate::clock::Clock;
 use crate::config::{AwsCredential, AwsKeySource, Freshness, IdentityPool};
-use crate::gate::Boxed;
 use crate::reason::{Denial, Failure, Refusal};
 
 /// Most users whose keys are kept at once.
@@ -91,36 +88,6 @@ pub(super) struct Signing {
     clock: Arc<dyn Clock>,
 }
 
-/// Where the keys come from, and through what they are asked for.
-#[derive(Debug)]
-pub(in crate::client) struct AskingKeys {
-    source: AwsKeySource,
-    endpoint: Mutex<Arc<dyn Endpoint>>,
-}
-
-impl AskingKeys {
-    pub(in crate::client) fn new(source: AwsKeySource, endpoint: Arc<dyn Endpoint>) -> Self {
-        Self {
-            source,
-            endpoint: Mutex::new(endpoint),
-        }
-    }
-
-    fn endpoint(&self) -> MutexGuard<'_, Arc<dyn Endpoint>> {
-        self.endpoint.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Fetch<AwsKeys> for AskingKeys {
-    fn fetch(&self, now: UnixTime) -> Boxed<'_, Result<Granted<AwsKeys>, FetchError>> {
-        let endpoint = Arc::clone(&self.endpoint());
-        Box::pin(async move {
-            let issued = fetch_own(&self.source, &*endpoint).await?;
-            Ok(issued.granted(now)?)
-        })
-    }
-}
-
 impl Signing {
     /// Takes over what `previous` holds if it is the same, and leaves `previous` as it is.
     pub(super) fn start(
@@ -133,7 +100,7 @@ impl Signing {
         let endpoint = Arc::clone(means.endpoint);
         // kept keys are read anew: a changed file means a reload
         let issued = !matches!(source, AwsKeySource::Kept { .. });
-        let kept = previous.filter(|previous| issued && previous.asking.source == *source);
+        let kept = previous.filter(|previous| issued && previous.asking.is_of(source));
         let (asking, grant) = if let Some(kept) = kept {
             (Arc::clone(&kept.asking), Arc::clone(&kept.grant))
         } else {
@@ -161,7 +128,7 @@ impl Signing {
 
     /// What was kept from the world before asks through this one's from now on.
     pub(super) fn go_into_force(&self) {
-        *self.asking.endpoint() = Arc::clone(&self.endpoint);
+        self.asking.ask_through(Arc::clone(&self.endpoint));
     }
 
     pub(super) async fn attach(&self, call: &For<'_>) -> Result<Attachment, Nothing> {
@@ -202,26 +169,6 @@ pub(super) struct PoolSigning {
     clock: Arc<dyn Clock>,
 }
 
-/// An identity pool, and through what it is asked.
-#[derive(Debug)]
-struct AskingPool {
-    pool: IdentityPool,
-    endpoint: Arc<dyn Endpoint>,
-}
-
-impl FetchFor<AwsKeys> for AskingPool {
-    fn fetch_for<'f>(
-        &'f self,
-        subject: &'f SubjectToken,
-        now: UnixTime,
-    ) -> Boxed<'f, Result<Granted<AwsKeys>, FetchError>> {
-        Box::pin(async move {
-            let issued = pool_keys_for(&self.pool, subject.expose(), &*self.endpoint).await?;
-            Ok(issued.granted(now)?)
-        })
-    }
-}
-
 impl PoolSigning {
     /// Keeps the keys of `previous` if they are the same pool's.
     pub(super) fn start(
@@ -231,10 +178,7 @@ impl PoolSigning {
         means: &Means<'_>,
         previous: Option<&Self>,
     ) -> Self {
-        let asking = AskingPool {
-            pool: pool.clone(),
-            endpoint: Arc::clone(means.endpoint),
-        };
+        let asking = AskingPool::new(pool.clone(), Arc::clone(means.endpoint));
         let subjects = Subjects::new(Setup {
             name,
             kind: "aws",
