@@ -163,8 +163,9 @@ async fn what_ends_while_its_request_waits_for_a_connection_is_not_sent() {
         clock.advance(Duration::from_secs(200));
     }
     let lines = world.log(6).await;
-    let reasons: Vec<_> = lines.iter().map(|line| line["reason"].as_str()).collect();
-    let ended = Some("egress_token_unavailable");
-    assert_eq!(reasons, [None, ended, None, None, ended, None]);
+    // two of them end at about the same time
+    let reason = |line: &serde_json::Value| line["reason"].as_str().map(str::to_owned);
+    let refused: Vec<_> = lines.iter().filter_map(reason).collect();
+    assert_eq!(refused, ["egress_token_unavailable"; 2]);
     assert!(lines.iter().all(|line| line["credential"] == "granted"));
 }
