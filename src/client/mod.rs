@@ -1,6 +1,7 @@
 //! Whom we call: issuers for keys, token endpoints, upstreams and egress targets.
 
 pub mod aws;
+pub mod disk;
 pub mod egress;
 mod jitter;
 pub mod jwks;

@@ -8,9 +8,10 @@ use http::{HeaderValue, Request};
 use url::Url;
 
 use crate::client::aws::{AwsError, Process};
+use crate::client::disk;
 use crate::client::jwks::Background;
 use crate::client::outgoing::{self, Fetched, Outgoing};
-use crate::client::token::{ANSWER_WITHIN, Endpoint, LARGEST_ANSWER, blocking};
+use crate::client::token::{ANSWER_WITHIN, Endpoint, LARGEST_ANSWER};
 use crate::clock::Clock;
 use crate::config::{ClientAuthentication, Config, FederatedAssertion, WebIdentityToken};
 use crate::gate::Boxed;
@@ -54,7 +55,7 @@ impl Through {
         let secret = match source {
             SecretSource::Aws(secret) => secret,
             SecretSource::File(_) | SecretSource::Env(_) | SecretSource::Literal(_) => {
-                return load_here(source).await;
+                return disk::load(source).await;
             }
         };
         let elsewhere = |why| SecretError::Aws {
@@ -84,23 +85,6 @@ fn wanted(config: &Config) -> impl Iterator<Item = (&str, &WebIdentityToken)> {
             | ClientAuthentication::PrivateKeyJwt(_)
             | ClientAuthentication::None => None,
         })
-}
-
-/// A secret of this machine: its file may be on a slow mount.
-async fn load_here(source: &SecretSource) -> Result<Secret, SecretError> {
-    match source {
-        SecretSource::File(path) => {
-            let file = source.clone();
-            let loaded = blocking(move || file.load()).await;
-            loaded.unwrap_or_else(|cut_short| {
-                Err(SecretError::File {
-                    path: path.clone(),
-                    source: cut_short,
-                })
-            })
-        }
-        SecretSource::Env(_) | SecretSource::Literal(_) | SecretSource::Aws(_) => source.load(),
-    }
 }
 
 impl Endpoint for Through {

@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::client::disk::blocking;
 use crate::client::jwks::snapshot::SnapshotFile;
 use crate::client::jwks::source::{Document, SourceError};
 use crate::client::jwks::state::{Change, IssuerKeys};
@@ -162,9 +163,9 @@ impl Worker {
 async fn on_disk<T: Send + 'static, E: std::fmt::Display + Send + 'static>(
     work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, String> {
-    match timeout(DISK_TIMEOUT, tokio::task::spawn_blocking(work)).await {
+    match timeout(DISK_TIMEOUT, blocking(work)).await {
         Ok(Ok(done)) => done.map_err(|error| error.to_string()),
-        Ok(Err(_panic)) => Err("internal error".to_owned()),
+        Ok(Err(_cut_short)) => Err("internal error".to_owned()),
         Err(_elapsed) => Err("the disk does not answer".to_owned()),
     }
 }

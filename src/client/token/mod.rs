@@ -46,7 +46,7 @@ pub use self::handed::{Handed, HandedWhat};
 use self::refresh_token::Refreshing;
 pub use self::request::Endpoint;
 use self::request::Requester;
-pub(in crate::client) use self::request::{ANSWER_WITHIN, LARGEST_ANSWER, blocking};
+pub(in crate::client) use self::request::{ANSWER_WITHIN, LARGEST_ANSWER};
 use self::source::{Absent, Means, Source};
 pub use self::subject::{FetchFor, Setup, Subjects, Without};
 use self::token_exchange::{Exchange, acts_by};

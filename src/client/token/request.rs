@@ -156,12 +156,3 @@ impl Requester {
         Ok(means)
     }
 }
-
-/// Does what blocks elsewhere. `Err` if that was cut short.
-pub(in crate::client) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> std::io::Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(std::io::Error::other)
-}

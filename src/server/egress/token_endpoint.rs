@@ -4,7 +4,6 @@
 //! is not surely the app gets nothing, and is not told why.
 
 use std::net::IpAddr;
-use std::path::Path;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::request::Parts;
@@ -13,13 +12,14 @@ use serde_json::{Value, json};
 
 use super::user;
 use crate::client::aws::container_body;
+use crate::client::disk;
 use crate::client::token::{For, HandedWhat};
 use crate::clock::UnixTime;
 use crate::config::TokenEndpoint;
 use crate::reason::{Denial, Failure, Refusal};
 use crate::request::forwarded::states_origin;
 use crate::request::headers::{SEC_FETCH_SITE, single, states_place};
-use crate::secret::{Secret, SecretError, SecretSource};
+use crate::secret::SecretSource;
 use crate::server::World;
 use crate::server::accept::Downstream;
 use crate::server::account::Account;
@@ -132,7 +132,7 @@ async fn authenticate(settings: &TokenEndpoint, headers: &HeaderMap) -> Result<(
         .map_err(|_two| nothing("it has two Authorizations"))?
         .ok_or_else(|| nothing("it has no Authorization"))?;
     let file = &settings.authorization_file;
-    let expected = match read(file).await {
+    let expected = match disk::load(&SecretSource::File(file.clone())).await {
         Ok(expected) if expected.expose().len() >= SHORTEST => expected,
         Ok(_short) => {
             tracing::warn!(file = %file.display(), "token endpoint: the file holds fewer than 16 bytes, nothing is served");
@@ -145,17 +145,6 @@ async fn authenticate(settings: &TokenEndpoint, headers: &HeaderMap) -> Result<(
     };
     verify_slices_are_equal(said.as_bytes(), expected.expose().as_bytes())
         .map_err(|_other| nothing("its Authorization is not what the file holds"))
-}
-
-async fn read(file: &Path) -> Result<Secret, SecretError> {
-    let source = SecretSource::File(file.to_owned());
-    let read = tokio::task::spawn_blocking(move || source.load()).await;
-    read.unwrap_or_else(|ended| {
-        Err(SecretError::File {
-            path: file.to_owned(),
-            source: std::io::Error::other(ended),
-        })
-    })
 }
 
 /// One answer for everybody; `why` is for our own log.

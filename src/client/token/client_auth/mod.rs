@@ -11,8 +11,9 @@ use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
 
 use self::own_key::OwnKey;
+use crate::client::disk::blocking;
 use crate::client::token::FetchError;
-use crate::client::token::request::{Endpoint, blocking};
+use crate::client::token::request::Endpoint;
 use crate::clock::UnixTime;
 use crate::config::{ClientAuthentication, FederatedAssertion, OAuthClient};
 use crate::secret::{Secret, SecretSource};

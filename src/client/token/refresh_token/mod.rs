@@ -11,9 +11,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use self::state_file::{Lock, State, StateFile};
+use crate::client::disk::blocking;
 use crate::client::outgoing::Fetched;
 use crate::client::token::granting::Asks;
-use crate::client::token::request::{Endpoint, Requester, blocking};
+use crate::client::token::request::{Endpoint, Requester};
 use crate::client::token::{Bearer, Fetch, FetchError, Granted, answer};
 use crate::clock::UnixTime;
 use crate::config::{Freshness, OAuthClient, RefreshToken};
