@@ -72,3 +72,30 @@ fn schema_prints_a_json_schema() {
         false
     );
 }
+
+#[test]
+fn check_says_where_two_credentials_share_a_state_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("token"), "r").unwrap();
+    let credential = |name: &str| {
+        format!(
+            "[credentials.{name}]\nkind = \"refresh_token\"\ntoken_url = \"https://login.example/token\"\n\
+             client_id = \"a\"\nauth_method = \"none\"\nrefresh_token = {{ file = \"token\" }}\n\
+             state_file = \"state\"\n"
+        )
+    };
+    let config = format!("{GOOD}{}{}", credential("one"), credential("two"));
+    let line = config.lines().count();
+    std::fs::write(folder.path().join("gatepost.toml"), config).unwrap();
+    let output = gatepost(&["check"], folder.path());
+    assert_eq!(output.status.code(), Some(1));
+    let expected = format!(
+        "./gatepost.toml:{line}:1: credentials.two.state_file: one keeps its refresh token in this file\n"
+    );
+    let said = text(&output.stderr);
+    assert!(said.starts_with(&expected), "{said}");
+    assert!(
+        said.ends_with("\n  fix: name a file for each\n1 error\n"),
+        "{said}"
+    );
+}

@@ -154,3 +154,62 @@ async fn a_second_signal_cuts_what_is_open() {
     let _closed_or_reset = held.read_to_end(&mut heard).await;
     assert_eq!(heard, b"");
 }
+
+#[tokio::test]
+async fn a_stop_waits_for_a_refresh_token_that_is_being_rotated() {
+    const GRANTED: &str = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 81\r\n\r\n\
+                           {\"access_token\":\"a\",\"token_type\":\"Bearer\",\"expires_in\":600,\"refresh_token\":\"r-2\"}";
+    let target = Upstream::start().await;
+    let tokens = Wire::told().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(file("configured"), "r-1").unwrap();
+    let mut gatepost = Gatepost::start(&format!(
+        r#"
+        [shutdown]
+        pre_drain = "0s"
+        grace = "20s"
+        [egress]
+        listen = "127.0.0.1:0"
+        [credentials.delegated]
+        kind = "refresh_token"
+        token_url = "http://{tokens}/token"
+        client_id = "app"
+        auth_method = "none"
+        refresh_token = {{ file = "{configured}" }}
+        state_file = "{state}"
+        [[egress_targets]]
+        name = "api"
+        url = "{target}"
+        credential = "delegated"
+        "#,
+        tokens = tokens.address,
+        configured = file("configured"),
+        state = file("state"),
+        target = target.url(),
+    ))
+    .await;
+    let egress = gatepost.listener("egress").await;
+    let health = gatepost.listener("health").await;
+    // a client that does not stay
+    let mut gone = TcpStream::connect(egress).await.unwrap();
+    gone.write_all(b"GET /api/x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        .await
+        .unwrap();
+    eventually("the refresh", || async {
+        (!tokens.heard().is_empty()).then_some(())
+    })
+    .await;
+    drop(gone);
+    gatepost.signal("TERM");
+    // all that is left is what must not be cut
+    eventually("the end of the drain", || async {
+        TcpStream::connect(health).await.is_err().then_some(())
+    })
+    .await;
+    tokens.tell.send(GRANTED).unwrap();
+    assert_eq!(gatepost.exit().await, Some(0));
+    let state = String::from_utf8(std::fs::read(file("state")).unwrap()).unwrap();
+    assert!(state.contains(r#""refresh_token":"r-2""#), "{state}");
+    assert!(target.requests().is_empty());
+}

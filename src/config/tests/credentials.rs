@@ -318,6 +318,18 @@ fn user_password_and_refresh_token_are_checked() {
         assert_eq!(errors[0].key, format!("credentials.c.{key}"));
         assert!(errors[0].message.contains(words), "{}", errors[0].message);
     }
+    // two of them, one file
+    let two = format!(
+        "{}[credentials.d]\n{}\n",
+        table(&refresh("auth_method = \"none\"\nstate_file = \"/state\"")),
+        refresh("auth_method = \"none\"\nstate_file = \"/state\""),
+    );
+    let errors = bad(&two, &[]);
+    assert_eq!(errors.len(), 1, "{}", ConfigErrors(errors.clone()));
+    assert_eq!(errors[0].key, "credentials.d.state_file");
+    assert!(errors[0].message.contains("c keeps its refresh token"));
+    let line = two.lines().count();
+    assert_eq!(errors[0].line, Some(line));
     good(&table(&basic("a b", "c:d")), &[]);
     good(
         &table(&refresh("auth_method = \"none\"\nstate_file = \"/state\"")),

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::support::eventually;
 use crate::support::gatepost::Gatepost;
 use crate::support::http::Call;
 use crate::support::upstream::{self, Upstream, status};
@@ -35,7 +36,13 @@ impl Scene {
                 .map(|name| request.header(name))
                 .concat();
             let code = asked.lock().unwrap()(&credential);
-            status(StatusCode::from_u16(code).unwrap())
+            let mut answer = status(StatusCode::from_u16(code).unwrap());
+            if code == 401 {
+                let challenge = HeaderValue::from_static("Target realm=\"t\"");
+                answer.headers_mut().insert("www-authenticate", challenge);
+                *answer.body_mut() = "the target's own words".into();
+            }
+            answer
         })
         .await;
         let count = AtomicUsize::new(0);
@@ -249,5 +256,44 @@ async fn any_method_is_sent_again_whose_body_is_kept() {
         let answer = wire::send(scene.at, &format!("{line}{framing}")).await;
         assert_eq!(wire::status(&answer), 401, "{answer}");
         assert_eq!(scene.count(), before + 1, "{framing}");
+    }
+}
+
+#[tokio::test]
+async fn a_401_to_what_cannot_be_sent_again_reaches_the_app_and_the_next_has_another_token() {
+    // both ways of not being kept: too large, and of a length that nobody stated
+    let large = format!("Content-Length: 101\r\n\r\n{}", "x".repeat(101));
+    let streamed = "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    for framing in [&*large, streamed] {
+        let scene = Scene::new().await;
+        scene.judging(
+            |credential| {
+                if credential.ends_with("-1") { 401 } else { 200 }
+            },
+        );
+        let line = "POST /service/x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
+        let answer = wire::send(scene.at, &format!("{line}{framing}")).await;
+        assert_eq!(wire::status(&answer), 401, "{answer}");
+        assert!(
+            answer.contains("www-authenticate: Target realm=\"t\""),
+            "{answer}"
+        );
+        assert!(answer.ends_with("the target's own words"), "{answer}");
+        eventually("another token", async || {
+            (scene.issuer.requests().len() == 2).then_some(())
+        })
+        .await;
+        // it is there a moment after it was asked for
+        let reply = Call::get(scene.at, "/service/x").send().await;
+        assert_eq!(reply.status, 200);
+        assert_eq!(scene.sent(0)[0], "Bearer granted-1");
+        assert_eq!(scene.sent(0).last().unwrap(), "Bearer granted-2");
+        // the new one is refused too: no third within half a minute
+        scene.judging(|_credential| 401);
+        for _call in 0..3 {
+            let answer = wire::send(scene.at, &format!("{line}{framing}")).await;
+            assert_eq!(wire::status(&answer), 401, "{answer}");
+        }
+        assert_eq!(scene.issuer.requests().len(), 2);
     }
 }

@@ -257,3 +257,26 @@ async fn a_refresh_token_is_kept_whatever_is_wrong_with_the_access_token() {
     assert!(!shown.contains("r-2") && !shown.contains("r-1"), "{shown}");
     assert_eq!(credentials.report()[0]["kind"], "refresh_token");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_drops_the_sources_amid_a_refresh_ends_their_tasks_and_loses_no_refresh_token() {
+    let files = Files::new();
+    let world = World::new(1000);
+    let credentials = world.start(&sources(files.definition()), None);
+    rotates(&world, "a-1", "r-2");
+    // the endpoint has been asked, and has not answered
+    let amid = Duration::from_millis(50);
+    assert!(
+        tokio::time::timeout(amid, token(&credentials))
+            .await
+            .is_err()
+    );
+    drop(credentials);
+    world.background.tasks.close();
+    let ended = tokio::time::timeout(Duration::from_secs(60), world.background.tasks.wait());
+    assert!(ended.await.is_ok(), "a task goes on");
+    world.background.tasks.reopen();
+    let restarted = world.start(&sources(files.definition()), None);
+    assert!(token(&restarted).await.is_ok());
+    assert_eq!(spent(&world), ["r-1", "r-2"]);
+}

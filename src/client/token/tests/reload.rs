@@ -125,3 +125,18 @@ async fn a_running_source_shares_through_the_store_of_the_world_in_force() {
     world.start(&sources, Some(&next));
     assert!(!is_shared(&next));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_drops_the_sources_amid_a_fetch_ends_it_at_once() {
+    let world = World::new(1000);
+    let credentials = world.start(&grant(definition()), None);
+    let amid = Duration::from_millis(50);
+    let asked = tokio::time::timeout(amid, token(&credentials)).await;
+    assert!(asked.is_err());
+    drop(credentials);
+    world.background.tasks.close();
+    // it would be answered in as much time again
+    let ended = tokio::time::timeout(Duration::from_millis(1), world.background.tasks.wait());
+    assert!(ended.await.is_ok(), "a task goes on");
+    assert_eq!(world.endpoint.calls(), 1);
+}
