@@ -12,6 +12,9 @@ use super::entra::is_entra;
 /// What Entra wants as `aud`, but for its national clouds.
 const ENTRA: (&str, &str) = ("login.microsoftonline.com", "api://AzureADTokenExchange");
 
+/// STS of no region.
+const GLOBAL: &str = "sts.amazonaws.com";
+
 /// STS's default, in seconds.
 const USUAL: u16 = 300;
 
@@ -55,12 +58,21 @@ impl Resolver<'_> {
         }
         keys?;
         let region = region?;
+        let endpoint = self.aws_endpoint(AwsService::Sts, Some(&region), path)?;
+        if endpoint.host_str() == Some(GLOBAL) {
+            self.mistakes.push(
+                path,
+                "the global endpoint of STS issues no such tokens",
+                "name a region's in AWS_ENDPOINT_URL_STS, or remove it: then the region's own is asked",
+            );
+            return None;
+        }
         Some(WebIdentityToken {
             audience: audience?,
             algorithm,
             seconds: seconds?,
-            endpoint: self.aws_endpoint(AwsService::Sts, Some(&region), path)?,
             region,
+            endpoint,
         })
     }
 

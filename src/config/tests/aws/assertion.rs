@@ -82,6 +82,16 @@ fn an_assertion_that_sts_could_never_issue_or_nobody_takes_is_a_mistake() {
         ),
         (
             ENTRA,
+            "{}",
+            &[
+                ROLE,
+                REGION,
+                ("AWS_ENDPOINT_URL_STS", "https://sts.amazonaws.com"),
+            ],
+            "the global endpoint of STS issues no such tokens",
+        ),
+        (
+            ENTRA,
             "{}\nclient_assertion_file = \"/run/token\"",
             &[ROLE, REGION],
             "client_assertion_file authenticates this client already",
