@@ -2,6 +2,7 @@
 
 use url::Url;
 
+use crate::authn::issuer::Algorithm;
 use crate::secret::SecretSource;
 
 /// Requests of a target are signed with Signature Version 4.
@@ -78,32 +79,12 @@ pub struct IdentityPool {
 pub struct WebIdentityToken {
     /// Its `aud`.
     pub audience: String,
-    /// How it is signed.
-    pub algorithm: WebIdentityAlgorithm,
+    /// How it is signed: RS256 or ES384.
+    pub algorithm: Algorithm,
     /// Seconds it is valid, 60 to 3600.
     pub seconds: u16,
     /// The region of STS.
     pub region: String,
     /// STS. The global endpoint does not offer it.
     pub endpoint: Url,
-}
-
-/// Algorithms of [`WebIdentityToken`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WebIdentityAlgorithm {
-    /// RSA; what Entra takes.
-    RS256,
-    /// ECDSA on P-384.
-    ES384,
-}
-
-impl WebIdentityAlgorithm {
-    /// As in JWS and STS.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::RS256 => "RS256",
-            Self::ES384 => "ES384",
-        }
-    }
 }

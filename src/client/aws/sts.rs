@@ -76,7 +76,7 @@ pub(super) async fn web_identity_token(
     let form = [
         ("Action", "GetWebIdentityToken"),
         ("Audience.member.1", wanted.audience.as_str()),
-        ("SigningAlgorithm", wanted.algorithm.name()),
+        ("SigningAlgorithm", wanted.algorithm.as_str()),
         ("DurationSeconds", seconds.as_str()),
     ];
     let scope = Scope {

@@ -12,12 +12,13 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::Process;
+use crate::authn::issuer::Algorithm;
 use crate::client::aws::AwsError;
 use crate::client::jwks::Background;
 use crate::client::outgoing::{FetchError, Fetched};
 use crate::client::token::Endpoint;
 use crate::clock::{Clock, PausedClock, UnixTime};
-use crate::config::{AwsKeySource, WebIdentityAlgorithm, WebIdentityToken};
+use crate::config::{AwsKeySource, WebIdentityToken};
 use crate::gate::Boxed;
 use crate::secret::{AwsSecret, Secret, SecretError, SecretSource};
 use crate::telemetry::Telemetry;
@@ -116,7 +117,7 @@ impl World {
         });
         let wanted = WebIdentityToken {
             audience: "api://a".to_owned(),
-            algorithm: WebIdentityAlgorithm::RS256,
+            algorithm: Algorithm::RS256,
             seconds: 300,
             region: "eu-west-1".to_owned(),
             endpoint: Url::parse("https://sts.test/").unwrap(),

@@ -62,19 +62,12 @@ pub(in crate::config) enum AuthMethod {
 pub(in crate::config) struct AwsAssertion {
     /// Its `aud`. Without it Entra's own, at Entra.
     pub(in crate::config) audience: Option<Text<NonEmpty>>,
-    /// How it is signed.
-    pub(in crate::config) algorithm: Option<AwsAlgorithm>,
+    /// How it is signed: RS256 or ES384.
+    pub(in crate::config) algorithm: Option<Text<Algorithm>>,
     /// How long it is valid: 60 s to 1 h.
     pub(in crate::config) duration: Option<Text<Positive>>,
     /// The region whose STS is asked. Without it `AWS_REGION`.
     pub(in crate::config) region: Option<Text<NonEmpty>>,
-}
-
-/// `algorithm` of `client_assertion_aws`
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-pub(in crate::config) enum AwsAlgorithm {
-    RS256,
-    ES384,
 }
 
 /// How long what was fetched is used.

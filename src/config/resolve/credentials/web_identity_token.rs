@@ -2,18 +2,22 @@
 
 use url::Url;
 
+use super::super::super::WebIdentityToken;
 use super::super::super::error::KeyPath;
-use super::super::super::raw::{self, AwsAlgorithm};
-use super::super::super::{WebIdentityAlgorithm, WebIdentityToken};
+use super::super::super::raw;
 use super::super::Resolver;
 use super::super::aws::AwsService;
 use super::entra::is_entra;
+use crate::authn::issuer::Algorithm;
 
 /// What Entra wants as `aud`, but for its national clouds.
 const ENTRA: (&str, &str) = ("login.microsoftonline.com", "api://AzureADTokenExchange");
 
 /// STS of no region.
 const GLOBAL: &str = "sts.amazonaws.com";
+
+/// What STS signs by, the usual one first.
+const SIGNS: [Algorithm; 2] = [Algorithm::RS256, Algorithm::ES384];
 
 /// STS's default, in seconds.
 const USUAL: u16 = 300;
@@ -33,13 +37,18 @@ impl Resolver<'_> {
         let region = self.aws_region(region, &path.key("region"));
         let keys = self.needs_own_keys(path);
         let audience = self.audience_of_assertion(raw, token_url, path);
-        let algorithm = match raw.algorithm {
-            None | Some(AwsAlgorithm::RS256) => WebIdentityAlgorithm::RS256,
-            Some(AwsAlgorithm::ES384) => WebIdentityAlgorithm::ES384,
-        };
-        if algorithm == WebIdentityAlgorithm::ES384 && token_url.is_some_and(is_entra) {
+        let algorithm = raw.algorithm.as_ref().map_or(SIGNS[0], |text| text.0);
+        let at = path.key("algorithm");
+        if !SIGNS.contains(&algorithm) {
+            let message = format!("STS does not sign by {}", algorithm.as_str());
+            let fix = format!(
+                "write {}, or remove algorithm",
+                SIGNS.map(Algorithm::as_str).join(" or ")
+            );
+            self.mistakes.push(&at, message, fix);
+        } else if algorithm != SIGNS[0] && token_url.is_some_and(is_entra) {
             self.mistakes.push(
-                &path.key("algorithm"),
+                &at,
                 "Entra takes assertions by RS256 only",
                 "remove algorithm",
             );

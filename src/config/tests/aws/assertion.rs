@@ -1,7 +1,8 @@
 //! `client_assertion_aws`: a token of STS as a client's assertion.
 
 use super::*;
-use crate::config::{FederatedAssertion, OAuthClient, WebIdentityAlgorithm, WebIdentityToken};
+use crate::authn::issuer::Algorithm;
+use crate::config::{FederatedAssertion, OAuthClient, WebIdentityToken};
 
 fn assertion(lines: &str, environment: &[(&str, &str)]) -> Result<WebIdentityToken, Vec<String>> {
     let text = format!(
@@ -32,7 +33,7 @@ fn an_assertion_of_sts_is_by_default_what_entra_takes() {
     let entra = format!("{ENTRA}\nclient_assertion_aws = {{}}");
     let found = assertion(&entra, &[ROLE, REGION]).unwrap();
     assert_eq!(found.audience, "api://AzureADTokenExchange");
-    assert_eq!(found.algorithm, WebIdentityAlgorithm::RS256);
+    assert_eq!(found.algorithm, Algorithm::RS256);
     assert_eq!(found.seconds, 300);
     let url = "https://sts.eu-west-1.amazonaws.com/";
     assert_eq!(found.endpoint.as_str(), url);
@@ -43,7 +44,7 @@ fn an_assertion_of_sts_is_by_default_what_entra_takes() {
     );
     let found = assertion(&other, &[ROLE]).unwrap();
     assert_eq!(found.audience, "b");
-    assert_eq!(found.algorithm, WebIdentityAlgorithm::ES384);
+    assert_eq!(found.algorithm, Algorithm::ES384);
     assert_eq!(found.seconds, 3600);
     // not the global one: it does not issue them
     let url = "https://sts.us-east-1.amazonaws.com/";
@@ -66,7 +67,7 @@ fn an_assertion_that_sts_could_never_issue_or_nobody_takes_is_a_mistake() {
             ENTRA,
             "{ algorithm = \"PS256\" }",
             &[ROLE, REGION],
-            "algorithm",
+            "algorithm: STS does not sign by PS256",
         ),
         (
             ENTRA,
