@@ -168,12 +168,14 @@ impl Account {
         });
     }
 
-    /// Egress: for this target, and for this user if one is known.
-    pub(crate) fn directed(&mut self, target: &Arc<str>, user: Option<&Proven>) {
-        self.note(|line| {
-            line.route = Some(Arc::clone(target));
-            line.principal = user.map(|user| Arc::clone(&user.principal));
-        });
+    /// Egress: for this target.
+    pub(crate) fn directed(&mut self, target: &Arc<str>) {
+        self.note(|line| line.route = Some(Arc::clone(target)));
+    }
+
+    /// Egress: for this user, if one is known.
+    pub(crate) fn for_user(&mut self, user: Option<&Proven>) {
+        self.note(|line| line.principal = user.map(|user| Arc::clone(&user.principal)));
     }
 
     /// The credential of this source is used.

@@ -95,7 +95,8 @@ async fn carry(
     let definition = target.definition();
     let user = user::find(world, definition, &head.headers)?;
     let proven = user.as_ref().map(|user| &user.proven);
-    account.directed(&definition.name, proven);
+    account.directed(&definition.name);
+    account.for_user(proven);
 
     let hop = Hop::of(head, &body, target.pool());
     let trailers = RequestTrailers {

@@ -62,6 +62,7 @@ pub(super) async fn answer(
     }
     account.lent(name);
     let user = user::of_handle(world, &head.headers)?;
+    account.for_user(user.as_ref().map(|user| &user.proven));
     let call = For {
         // the caller's Authorization is for us, and no credential of its own
         headers: &HeaderMap::new(),
