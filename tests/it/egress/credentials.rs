@@ -3,14 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use gatepost::authn::claims::Claims;
-use gatepost::authn::principal::{Names, Principal, PrincipalKind};
-use gatepost::authz::decision::Proven;
-use gatepost::client::token::Proof;
-use gatepost::clock::UnixTime;
-use gatepost::config::{CredentialKind, EgressTarget};
+use gatepost::config::CredentialKind;
 use gatepost::secret::SecretSource;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, StatusCode};
 use serde_json::json;
 
 use crate::support::eventually;
@@ -221,90 +216,6 @@ async fn the_callers_own_token_passes_if_it_is_one() {
         3,
         "what was refused is not replayed"
     );
-}
-
-pub(super) fn ada() -> Proven {
-    Proven {
-        principal: Arc::new(Principal {
-            kind: PrincipalKind::User,
-            issuer: "users".into(),
-            user_id: "ada".to_owned(),
-            tenant_id: None,
-            client_id: None,
-            name: None,
-            email: None,
-            groups: Names::Known(vec![]),
-            roles: Names::Known(vec![]),
-            permissions: Names::Known(vec![]),
-            scopes: vec![],
-            claims: Claims::default(),
-        }),
-        until: UnixTime(0),
-        headers: Arc::new(
-            vec![(
-                HeaderName::from_static("x-user-id"),
-                HeaderValue::from_static("ada"),
-            )]
-            .into(),
-        ),
-    }
-}
-
-#[tokio::test]
-async fn the_user_is_stated_by_a_live_handle_only() {
-    let billing = Upstream::start().await;
-    let targets = vec![EgressTarget {
-        forward_user: true,
-        ..target("billing", &billing.url(), &["static"])
-    }];
-    let gatepost = Running::start(vec![fixed()], targets).await;
-    let proof = Proof {
-        proven: &ada(),
-        token: None,
-        expires_at: UnixTime(0),
-    };
-    let (handle, _guard) = gatepost.app.world().handles.issue(&proof);
-    let claiming = || {
-        gatepost
-            .get("/billing/x")
-            .header("x-user-id", "root")
-            .header("x_user_id", "root")
-            .header("x-auth-anything", "root")
-    };
-    let told = || {
-        let last = billing.last();
-        ["x-user-id", "x_user_id", "x-auth-anything", "x-auth-handle"]
-            .map(|name| last.header(name).to_owned())
-    };
-    let nobody = ["", "", "", ""];
-    claiming().send().await;
-    assert_eq!(told(), nobody);
-    let live = claiming().header("x-auth-handle", handle.to_str().unwrap());
-    assert_eq!(live.send().await.status, 200);
-    assert_eq!(told(), ["ada", "", "", ""]);
-    let sent = billing.requests().len();
-    for (name, dead) in [
-        ("x-auth-handle", "AAAAAAAAAAAAAAAAAAAAAA"),
-        ("x-auth-handle", ""),
-        ("x_auth_handle", handle.to_str().unwrap()),
-    ] {
-        let refused = claiming().header(name, dead).send().await;
-        assert_eq!(refused.status, 403, "{name}: {dead}");
-        assert_eq!(refused.header("x-auth-reason"), "egress_token_unavailable");
-        assert!(
-            refused.text().contains("names nobody"),
-            "{}",
-            refused.text()
-        );
-    }
-    assert_eq!(billing.requests().len(), sent);
-    let two = claiming()
-        .header("x-auth-handle", handle.to_str().unwrap())
-        .header("x-auth-handle", "AAAAAAAAAAAAAAAAAAAAAA");
-    assert_eq!(two.send().await.status, 400);
-    let lines = gatepost.lines();
-    assert!(lines.contains(r#""user_id":"ada""#), "{lines}");
-    assert!(!lines.contains(handle.to_str().unwrap()), "{lines}");
 }
 
 #[tokio::test]

@@ -8,14 +8,15 @@ use gatepost::authz::route::{Authorization, Forward};
 use gatepost::clock::{ManualClock, UnixTime};
 use gatepost::config::Upstream as Named;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::support::eventually;
 use crate::support::upstream::{self, Upstream};
 use crate::support::world::{self, World};
+use crate::support::{DEADLINE, eventually};
 
 /// A server that answers a request each time it is let.
 struct Slow {

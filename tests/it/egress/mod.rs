@@ -31,10 +31,7 @@ use gatepost::request::IdentityNames;
 use gatepost::secret::{Secret, SecretSource};
 use gatepost::telemetry::Telemetry;
 use http::HeaderValue;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
-use crate::support::DEADLINE;
 use crate::support::http::Call;
 
 /// Bodies up to this size are kept for a replay.
@@ -196,17 +193,4 @@ fn granted(url: &str) -> CredentialSource {
         "granted",
         CredentialKind::ClientCredentials(Box::new(definition)),
     )
-}
-
-/// Sends these bytes and returns what comes back, for requests no client library would send. They
-/// must say `Connection: close`.
-async fn raw(to: SocketAddr, request: &str) -> String {
-    let exchange = async {
-        let mut stream = TcpStream::connect(to).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
-        String::from_utf8_lossy(&answer).into_owned()
-    };
-    tokio::time::timeout(DEADLINE, exchange).await.unwrap()
 }

@@ -1,17 +1,11 @@
 //! `/.gatepost/token/<credential>`: who gets a credential, and who gets nothing.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use gatepost::client::token::Proof;
-use gatepost::clock::{Clock as _, SystemClock};
-use gatepost::config::{CredentialKind, TokenEndpoint};
 use http::{Method, StatusCode};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::credentials::ada;
-use super::{Running, config, source, target};
 use crate::support::gatepost::Gatepost;
 use crate::support::http::{Call, Reply};
 use crate::support::upstream::{self, Upstream};
@@ -277,55 +271,4 @@ async fn it_is_off_by_default() {
     let scene = Scene::new(false).await;
     nothing("off", &scene.get(SERVICE).await, StatusCode::FORBIDDEN);
     assert_eq!(scene.issuer.requests().len(), 0);
-}
-
-#[tokio::test]
-async fn what_is_the_users_is_handed_out_for_a_live_handle_only() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("app-token");
-    std::fs::write(&file, SAID).unwrap();
-    let mut caller = source("caller", CredentialKind::PassThrough);
-    caller.issuers = vec![Arc::clone(&ada().principal.issuer)];
-    let billing = Upstream::start().await;
-    let mut config = config(
-        vec![caller],
-        vec![target("billing", &billing.url(), &["caller"])],
-    );
-    config.egress.as_mut().unwrap().token_endpoint = Some(TokenEndpoint {
-        authorization_file: file,
-        credentials: vec!["caller".into()],
-    });
-    let gatepost = Running::of(config).await;
-    let ask = || {
-        gatepost
-            .get("/.gatepost/token/caller")
-            .header("authorization", SAID)
-    };
-    let until = SystemClock.now().plus(600);
-    let mut proven = ada();
-    proven.until = until;
-    let proof = Proof {
-        proven: &proven,
-        token: Some(b"s3cret-adas"),
-        expires_at: until,
-    };
-    let (handle, _guard) = gatepost.app.world().handles.issue(&proof);
-    let handle = handle.to_str().unwrap();
-
-    let told = ask().header("x-auth-handle", handle).send().await.json();
-    assert_eq!(told["access_token"], "s3cret-adas", "{told}");
-    assert!(told["expires_in"].as_u64().unwrap() > 500, "{told}");
-
-    nothing("no handle", &ask().send().await, StatusCode::FORBIDDEN);
-    let other = handle.chars().rev().collect::<String>();
-    for wrong in [&*other, "", "AAAAAAAAAAAAAAAAAAAAAA"] {
-        let reply = ask().header("x-auth-handle", wrong).send().await;
-        nothing(wrong, &reply, StatusCode::FORBIDDEN);
-        assert_eq!(reply.header("x-auth-reason"), "egress_token_unavailable");
-    }
-    let lines = gatepost.lines();
-    assert!(
-        !lines.contains("s3cret") && !lines.contains(handle),
-        "{lines}"
-    );
 }

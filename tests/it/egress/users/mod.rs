@@ -1,6 +1,7 @@
 //! Calls for a user: ingress gives the app a handle, the app passes it on, and the target is called
 //! with that user's credential or not at all.
 
+mod handed;
 mod routes;
 mod told;
 
@@ -16,11 +17,12 @@ use gatepost::authz::route::{Access, Authorization, Forward, Mode, OnBehalfOf, P
 use gatepost::clock::{Clock, ManualClock, SystemClock, UnixTime};
 use gatepost::config::{
     ACCESS_TOKEN_TYPE, ClientAuthentication, CredentialKind, Egress, EgressTarget, ExchangeProfile,
-    Freshness, OAuthClient, Rfc8693, TokenExchange,
+    Freshness, OAuthClient, Rfc8693, TokenEndpoint, TokenExchange,
 };
 use gatepost::secret::{Secret, SecretSource};
 use http::{StatusCode, header};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::{fixed, listener, source, target};
 use crate::support::http::{Call, Reply};
@@ -33,7 +35,12 @@ struct Place {
     app: Upstream,
     orders: Upstream,
     endpoint: Upstream,
+    /// Where the file of egress's own token endpoint is.
+    _folder: TempDir,
 }
+
+/// What that file says.
+const SAID: &str = "s3cret-of-the-app-itself";
 
 /// What the endpoint is sent.
 fn form(request: &Recorded) -> Value {
@@ -111,11 +118,17 @@ impl Place {
         let (app, orders) = (Upstream::start().await, Upstream::start().await);
         let endpoint = endpoint().await;
         let at = orders.url();
+        let folder = tempfile::tempdir().unwrap();
+        let authorization_file = folder.path().join("app-token");
+        std::fs::write(&authorization_file, SAID).unwrap();
         let world = World::by_clock(clock, app.address, routes, |config| {
             config.egress = Some(Egress {
                 listener: listener(),
                 replay_body_bytes: 1000,
-                token_endpoint: None,
+                token_endpoint: Some(TokenEndpoint {
+                    authorization_file,
+                    credentials: vec!["own".into(), "exchanged".into()],
+                }),
             });
             config.credentials = vec![
                 fixed(),
@@ -140,6 +153,7 @@ impl Place {
             app,
             orders,
             endpoint,
+            _folder: folder,
         }
     }
 
@@ -280,6 +294,16 @@ async fn who_is_named_by_no_live_handle_gets_nothing() {
             assert_eq!(
                 reply.header("x-auth-reason"),
                 "egress_token_unavailable",
+                "{case}"
+            );
+            let why = if headers.is_empty() {
+                "for a user"
+            } else {
+                "names nobody"
+            };
+            assert!(
+                headers.iter().any(|(name, _)| *name == "x-request-id")
+                    || reply.text().contains(why),
                 "{case}"
             );
         }

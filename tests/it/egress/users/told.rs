@@ -85,4 +85,9 @@ async fn a_target_is_told_the_user_of_the_handle_and_nothing_the_app_says() {
     let carols = place.handle_of(stated(&batch)).await;
     let (_, sent) = place.call("exchanged", &carols).await;
     assert_eq!(sent.as_deref(), Some("Bearer s3cret-batch-1"));
+    let lines = format!("{:?}", place.world.log(7).await);
+    assert!(
+        lines.contains("carol") && !lines.contains(&carols),
+        "{lines}"
+    );
 }
