@@ -115,12 +115,7 @@ impl<A: Asks> Granting<A> {
     }
 
     pub(super) async fn attach(&self) -> Result<Attachment, Nothing> {
-        match self.grant.find().await {
-            Ok(lent) => Ok(Attachment::bearer(&lent)),
-            Err(pause) => Err(Nothing {
-                retry_after: Some(pause),
-            }),
-        }
+        Ok(Attachment::bearer(&self.grant.find().await?))
     }
 
     pub(super) async fn replace(&self, refused: &Attachment) -> Option<Attachment> {

@@ -132,20 +132,14 @@ impl Signing {
     }
 
     pub(super) async fn attach(&self, call: &For<'_>) -> Result<Attachment, Nothing> {
-        match self.grant.find().await {
-            Ok(lent) => {
-                let guarded = call.guarded;
-                Ok(Signer::attached(
-                    &self.definition,
-                    lent,
-                    &self.clock,
-                    guarded,
-                ))
-            }
-            Err(pause) => Err(Nothing {
-                retry_after: Some(pause),
-            }),
-        }
+        let lent = self.grant.find().await?;
+        let guarded = call.guarded;
+        Ok(Signer::attached(
+            &self.definition,
+            lent,
+            &self.clock,
+            guarded,
+        ))
     }
 
     pub(super) async fn replace(&self, refused: &Attachment) -> Option<Attachment> {

@@ -78,6 +78,14 @@ pub(super) enum Absent {
     Ends(Refusal),
 }
 
+impl From<Duration> for Nothing {
+    fn from(pause: Duration) -> Self {
+        Self {
+            retry_after: Some(pause),
+        }
+    }
+}
+
 impl Absent {
     /// How it is counted.
     pub(super) fn asked(&self) -> Asked {
