@@ -17,16 +17,12 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::token::request::ANSWER_WITHIN;
+use crate::client::token::schedule::WAIT_AT_MOST;
 use crate::client::token::{Fetch, FetchError, Granted, Lent, LifeFrom, schedule};
 use crate::clock::{Clock, UnixTime};
 use crate::config::Freshness;
 use crate::telemetry::Telemetry;
 
-/// At most one refetch because of a target's 401 in this time.
-const FORCED_EVERY: Duration = Duration::from_secs(30);
-/// Longest a caller waits: two requests, since `invalid_client` may cause a second.
-const WAIT_AT_MOST: Duration = ANSWER_WITHIN.saturating_mul(2);
 /// The driver looks at the wall clock at least this often: it may be set, or the machine sleep.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
@@ -163,14 +159,9 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
                 return Some(other);
             }
             if !state.wanted && !state.fetching {
-                let now = Instant::now();
-                let too_soon = state
-                    .forced_at
-                    .is_some_and(|at| now.saturating_duration_since(at) < FORCED_EVERY);
-                if too_soon || state.pause().is_some() {
+                if state.pause().is_some() || !schedule::may_force(&mut state.forced_at) {
                     return None;
                 }
-                state.forced_at = Some(now);
                 state.wanted = true;
             }
             state.ended

@@ -5,8 +5,13 @@ use std::time::Duration;
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use tokio::time::Instant;
 
+use crate::client::token::request::ANSWER_WITHIN;
 use crate::config::Freshness;
 
+/// At most one refetch because of a target's 401 in this time, for each source or subject.
+pub(super) const FORCED_EVERY: Duration = Duration::from_secs(30);
+/// Longest a caller waits: two requests, since `invalid_client` may cause a second.
+pub(super) const WAIT_AT_MOST: Duration = ANSWER_WITHIN.saturating_mul(2);
 /// Refresh ahead of the end at most this long, unless configured.
 const MOST_AHEAD: u64 = 300;
 /// First pause after a failed fetch; each further one doubles it.
@@ -48,6 +53,17 @@ pub(super) fn pause(failures: u32, retry_after: Option<Duration>, jitter: f64) -
 /// At least half of it is random too. `jitter` is 0 to 1.
 pub(super) fn pause_at_need(pause: Duration, jitter: f64) -> Duration {
     pause.min(LONGEST_PAUSE_AT_NEED.mul_f64(0.5 + jitter / 2.0))
+}
+
+/// Whether a target's 401 may cause a refetch now; if so, that is noted: not before [`FORCED_EVERY`]
+/// has passed may it again.
+pub(super) fn may_force(forced_at: &mut Option<Instant>) -> bool {
+    let now = Instant::now();
+    let may = forced_at.is_none_or(|at| now.saturating_duration_since(at) >= FORCED_EVERY);
+    if may {
+        *forced_at = Some(now);
+    }
+    may
 }
 
 /// What is left until then, if anything.

@@ -23,17 +23,13 @@ use self::everyone::Everyone;
 use self::slot::{Found, Held, Slot};
 use self::table::Table;
 use crate::client::jwks::Background;
-use crate::client::token::request::ANSWER_WITHIN;
+use crate::client::token::schedule::WAIT_AT_MOST;
 use crate::client::token::{FetchError, Granted, Lent, RETRY_AFTER, SubjectToken, User, schedule};
 use crate::clock::{Clock, UnixTime};
 use crate::config::Freshness;
 use crate::gate::Boxed;
 use crate::telemetry::Telemetry;
 
-/// At most one refetch because of a target's 401 in this time, for each subject.
-const FORCED_EVERY: Duration = Duration::from_secs(30);
-/// Longest a caller waits: two requests, since `invalid_client` may cause a second.
-const WAIT_AT_MOST: Duration = ANSWER_WITHIN.saturating_mul(2);
 /// Most fetches at once; others wait for their turn.
 const FETCHES_AT_ONCE: usize = 32;
 /// So many users refused in a row, and nobody given anything, look like a mistake of ours.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{FORCED_EVERY, Without};
+use super::Without;
+use crate::client::token::schedule::FORCED_EVERY;
 use crate::client::token::user::SubjectKey;
 use crate::client::token::{Lent, schedule};
 use crate::clock::UnixTime;
@@ -125,14 +126,9 @@ impl<C> Slot<C> {
             if let Some(without) = state.pause().or(everyone.map(Without::Later)) {
                 return Found::Without(without);
             }
-            let now = Instant::now();
-            let too_soon = state
-                .forced_at
-                .is_some_and(|at| now.saturating_duration_since(at) < FORCED_EVERY);
-            if too_soon {
+            if !schedule::may_force(&mut state.forced_at) {
                 return Found::Without(Without::Later(FORCED_EVERY));
             }
-            state.forced_at = Some(now);
         }
         state.wait()
     }
