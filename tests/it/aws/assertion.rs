@@ -342,7 +342,7 @@ async fn without_an_assertion_nothing_is_sent_and_calls_go_on_when_sts_is_back()
         is_unavailable(&call(&gatepost).await);
         assert_eq!(endpoint.requests().len(), asked, "{does:?}: no assertion");
         assert_eq!(target.requests().len(), sent, "{does:?}: no credential");
-        is_told(&gatepost, words);
+        is_told(&gatepost, words).await;
 
         let told = environment.describe(&config).await;
         assert!(told.contains(words), "{told}");
@@ -368,7 +368,7 @@ async fn an_sts_that_never_answers_is_an_outage() {
         .start(&config(&target, &endpoint.url(), &assertion))
         .await;
     is_unavailable(&call(&gatepost).await);
-    is_told(&gatepost, "no answer from AWS STS");
+    is_told(&gatepost, "no answer from AWS STS").await;
     assert!(endpoint.requests().is_empty() && target.requests().is_empty());
 }
 
@@ -378,14 +378,17 @@ fn is_unavailable(reply: &Reply) {
 }
 
 /// Both who asks STS and the source it asks for say why.
-fn is_told(gatepost: &Gatepost, words: &str) {
+async fn is_told(gatepost: &Gatepost, words: &str) {
     for name in ["c:assertion", "c"] {
-        let events = gatepost.events("WARN");
-        let event = events.iter().find(|event| {
-            let fields = &event["fields"];
-            fields["message"] == "token not fetched" && fields["credential"] == name
-        });
-        let error = event.expect(name)["fields"]["error"].to_string();
+        let error = eventually(name, || async {
+            let events = gatepost.events("WARN");
+            let mut fields = events.iter().map(|event| &event["fields"]);
+            let found = fields.find(|fields| {
+                fields["message"] == "token not fetched" && fields["credential"] == name
+            });
+            Some(found?["error"].to_string())
+        })
+        .await;
         assert!(error.contains(words), "{name}: {error}");
         assert!(!error.contains("s3cret"), "{error}");
     }

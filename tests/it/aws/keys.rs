@@ -242,11 +242,13 @@ async fn without_keys_nothing_is_sent() {
     assert_eq!(reply.status, 503);
     assert_eq!(reply.header("x-auth-reason"), "egress_token_unavailable");
     assert_eq!(target.requests().len(), 0);
-    let events = gatepost.events("WARN");
-    let event = events
-        .iter()
-        .find(|event| event["fields"]["message"] == "token not fetched");
-    let error = event.expect("it is told why")["fields"]["error"].to_string();
+    let error = crate::support::eventually("it is told why", || async {
+        let events = gatepost.events("WARN");
+        let mut fields = events.iter().map(|event| &event["fields"]);
+        let found = fields.find(|fields| fields["message"] == "token not fetched");
+        Some(found?["error"].to_string())
+    })
+    .await;
     assert!(
         error.contains("the container's credentials endpoint answered 503")
             && error.contains("NoTaskRole"),
