@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use http::header::ORIGIN;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Uri};
+use url::Url;
 
 use crate::client::egress::{Target, Targets};
 use crate::reason::Denial;
@@ -117,6 +118,19 @@ pub(super) fn find<'w>(
 /// Whether this listener answers to this name.
 pub(super) fn is_ours(host: &Host<'_>) -> bool {
     host.is_loopback() || host.as_str().ends_with(SUFFIX)
+}
+
+/// Whether an app whose proxy this listener is would call another target than this one there.
+pub(super) fn is_others(targets: &Targets, target: &Target, to: &Url) -> bool {
+    let host = to.host_str().and_then(|host| Host::parse(host).ok());
+    let path = Path::parse(to.path());
+    let (Some(host), Ok(path), "http") = (host, path, to.scheme()) else {
+        return false;
+    };
+    let port = to.port_or_known_default().unwrap_or(80);
+    targets
+        .find_by_url(host.as_str(), port, path.as_str())
+        .is_some_and(|found| found.definition().name != target.definition().name)
 }
 
 fn by_url<'w>(targets: &'w Targets, uri: &Uri, host: &str, path: &str) -> Option<&'w Target> {

@@ -18,6 +18,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
+use url::Url;
 
 use self::find::Found;
 use self::redirect::Asked;
@@ -93,9 +94,9 @@ async fn carry(
     };
     let target = directed.target;
     let definition = target.definition();
+    account.directed(&definition.name);
     let user = user::find(world, definition, &head.headers)?;
     let proven = user.as_ref().map(|user| &user.proven);
-    account.directed(&definition.name);
     account.for_user(proven);
 
     let hop = Hop::of(head, &body, target.pool());
@@ -191,7 +192,8 @@ async fn carry(
         let mut headers = rewrite::response(&headers);
         if headers.contains_key(header::LOCATION) {
             let asked = Asked::of(&directed, head, egress.listener.listen.port());
-            redirect::settle(&mut headers, asked.as_ref());
+            let is_others = |to: &Url| find::is_others(&world.targets, target, to);
+            redirect::settle(&mut headers, asked.as_ref(), is_others);
         }
         headers
     })?)

@@ -4,7 +4,8 @@
 //! listener's, and what it asks of this listener carries a credential. So one target could lead it to
 //! another one, with that one's credential (`/billing/x` redirected to `/payments/refund`). What
 //! is said relatively is about the target's own URL: it is written out in full where the target was
-//! named in the path. What leads to this listener in so many words is left out.
+//! named in the path. What leads to this listener in so many words, or to another target of an app
+//! that has it as its proxy, is left out.
 
 use http::request::Parts;
 use http::uri::Authority;
@@ -45,12 +46,17 @@ impl Asked {
         })
     }
 
-    /// A `Location` as the app is to read it; `None`: it would lead to this listener.
-    fn location(&self, said: &HeaderValue) -> Option<HeaderValue> {
+    /// A `Location` as the app is to read it; `None`: it would lead to this listener, or through it to
+    /// what `is_others`.
+    fn location(
+        &self,
+        said: &HeaderValue,
+        is_others: impl Fn(&Url) -> bool,
+    ) -> Option<HeaderValue> {
         let text = std::str::from_utf8(said.as_bytes()).ok()?;
         let to = self.url.join(text).ok()?;
         let stays = to.origin() == self.url.origin();
-        if self.leads_back(&to) && (self.by_path || !stays) {
+        if is_others(&to) || (self.leads_back(&to) && (self.by_path || !stays)) {
             return None;
         }
         // readers differ on the rest
@@ -83,19 +89,24 @@ fn is_absolute(location: &str) -> bool {
     })
 }
 
-/// Settles where these headers lead.
-pub(super) fn settle(headers: &mut HeaderMap, asked: Option<&Asked>) {
+/// Settles where these headers lead. `is_others`: another target is there, for an app whose proxy this
+/// listener is.
+pub(super) fn settle(
+    headers: &mut HeaderMap,
+    asked: Option<&Asked>,
+    is_others: impl Fn(&Url) -> bool,
+) {
     let header::Entry::Occupied(entry) = headers.entry(header::LOCATION) else {
         return;
     };
     let (_name, said) = entry.remove_entry_mult();
     let said: Vec<HeaderValue> = said.collect();
     for said in &said {
-        if let Some(location) = asked.and_then(|asked| asked.location(said)) {
+        if let Some(location) = asked.and_then(|asked| asked.location(said, &is_others)) {
             headers.append(header::LOCATION, location);
         } else {
             tracing::warn!(
-                "a target's Location leads to this listener, or cannot be read: left out"
+                "a target's Location leads to this listener or another target, or cannot be read: left out"
             );
         }
     }
@@ -184,10 +195,18 @@ mod tests {
                 as_said("http://evil.test/@127.0.0.1:7402/payments"),
                 as_said("http://evil.test/@127.0.0.1:7402/payments"),
             ),
+            ("http://payments.test/refund", None, None),
+            (
+                "//payments.test/refund",
+                as_said("https://payments.test/refund"),
+                None,
+            ),
             ("http://", None, None),
         ] {
             for (asked, expected) in [(&by_path, &for_path), (&by_name, &for_name)] {
-                let location = asked.location(&HeaderValue::from_str(said).unwrap());
+                let location = asked.location(&HeaderValue::from_str(said).unwrap(), |to| {
+                    (to.scheme(), to.host_str()) == ("http", Some("payments.test"))
+                });
                 let text = location.as_ref().map(|value| value.to_str().unwrap());
                 assert_eq!(
                     text,

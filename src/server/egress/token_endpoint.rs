@@ -60,7 +60,6 @@ pub(super) async fn answer(
     {
         return Err(nothing("the credential has another form"));
     }
-    account.lent(name);
     let user = user::of_handle(world, &head.headers)?;
     account.for_user(user.as_ref().map(|user| &user.proven));
     let call = For {
@@ -81,6 +80,7 @@ pub(super) async fn answer(
             container_body(keys, handed.until.map_or(hour, |until| until.min(hour)))
         }
     };
+    account.lent(name);
     account.attached();
     Ok(Plain::json(StatusCode::OK, &told).respond(&head.method))
 }

@@ -126,6 +126,13 @@ async fn no_redirect_leads_from_one_target_to_another() {
             "",
         ),
         (format!("//{own}/plain/x"), String::new(), ""),
+        // an app whose proxy this listener is would call it here
+        (format!("{}/x", plain.url()), String::new(), ""),
+        (
+            format!("{}/x", plain.url().to_uppercase()),
+            String::new(),
+            "",
+        ),
     ] {
         said.lock().unwrap().clone_from(&location);
         let reply = gatepost.get("/billing/x").send().await;
