@@ -1,6 +1,7 @@
 //! The only reader of wall time. Everything else takes a [`UnixTime`] as a parameter.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,6 +20,23 @@ impl UnixTime {
     #[must_use]
     pub fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl FromStr for UnixTime {
+    type Err = &'static str;
+
+    /// RFC 3339 in UTC, or seconds since 1970.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(seconds) = text.parse() {
+            return Ok(Self(seconds));
+        }
+        let time = humantime::parse_rfc3339(text)
+            .map_err(|_invalid| "write it as 2026-11-22T03:00:00Z or as seconds since 1970")?;
+        let since = time
+            .duration_since(UNIX_EPOCH)
+            .map_err(|_before| "a time before 1970")?;
+        Ok(Self(since.as_secs()))
     }
 }
 
@@ -117,5 +135,24 @@ impl PausedClock {
 impl Clock for PausedClock {
     fn since_epoch(&self) -> Duration {
         self.at + self.begun.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_written_in_two_ways() {
+        for (text, seconds) in [
+            ("0", Some(0)),
+            ("1790000000", Some(1_790_000_000)),
+            ("1970-01-01T00:01:00Z", Some(60)),
+            ("2026-11-22", None),
+            ("1969-12-31T23:59:59Z", None),
+            ("tomorrow", None),
+        ] {
+            assert_eq!(text.parse().ok(), seconds.map(UnixTime), "{text}");
+        }
     }
 }

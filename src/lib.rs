@@ -15,7 +15,7 @@
 //! | [`config`] | TOML as written → as meant; `client`, `server`, `telemetry` read its types | `request`, `authn`, `authz` (builds their types) |
 //! | [`app`] | composition root: config → world; reload builds a new one and swaps | everything above |
 //! | [`lifecycle`] | signals and changed files | leaf |
-//! | [`cli`] | `serve`, `dev`, `check`, `explain`, `token`, `health`, `schema` | `app` |
+//! | [`cli`] | `serve`, `dev`, `check`, `explain`, `test`, `token`, `health`, `schema` | `app` |
 //! | [`certificate`] | PEM files, what a certificate says | leaf |
 //! | [`reason`], [`secret`], [`steps`], [`clock`] | why a request was refused, what cannot be printed, what `explain` hears, wall time | leaves |
 //!

@@ -91,6 +91,45 @@ pub enum Denial {
 }
 
 impl Denial {
+    /// Every reason code of a denial, in alphabetical order.
+    pub const REASONS: [&str; 35] = [
+        "algorithm_refused",
+        "audience_mismatch",
+        "body_too_large",
+        "claim_mismatch",
+        "client_refused",
+        "connection_limit",
+        "credential_ambiguous",
+        "credential_missing",
+        "egress_target_refused",
+        "egress_token_unavailable",
+        "group_missing",
+        "groups_unresolved",
+        "headers_too_large",
+        "host_invalid",
+        "issuer_unknown",
+        "key_unknown",
+        "method_not_allowed",
+        "no_route",
+        "path_ambiguous",
+        "peer_untrusted",
+        "permission_missing",
+        "principal_kind_refused",
+        "request_malformed",
+        "request_timeout",
+        "role_missing",
+        "scope_missing",
+        "signature_invalid",
+        "subject_invalid",
+        "token_expired",
+        "token_malformed",
+        "token_not_yet_valid",
+        "token_too_large",
+        "token_type_refused",
+        "token_use_mismatch",
+        "uri_too_long",
+    ];
+
     /// The stable reason code.
     #[must_use]
     pub fn reason(&self) -> &'static str {

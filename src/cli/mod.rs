@@ -5,8 +5,10 @@ pub mod dev;
 pub mod doctor;
 pub mod explain;
 pub mod health;
+mod offline;
 pub mod schema;
 pub mod serve;
+pub mod test;
 pub mod token;
 mod token_file;
 
@@ -37,6 +39,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Explain one decision, step by step
     Explain(explain::ExplainArgs),
+    /// Judge rule cases and tell where a decision is not the expected one
+    Test(test::TestArgs),
     /// Fetch the token of a credential source and describe it
     Token(token::TokenArgs),
     /// Play the impostor before your proxy and tell what gets through to the app
@@ -61,6 +65,7 @@ pub fn run() -> ExitCode {
         Command::Dev(args) => dev::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Health(args) => health::run(&args),

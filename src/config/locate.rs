@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use toml_edit::{ImDocument, Item, Value};
 
-use super::error::{KeyPath, Step};
+use super::error::{ConfigError, ConfigErrors, KeyPath, Step};
 
 /// A parsed file, asked where its keys are.
 #[derive(Debug)]
@@ -14,14 +14,14 @@ pub(super) struct Located<'t> {
 }
 
 impl<'t> Located<'t> {
-    /// Parses TOML; on error, the message and its place.
-    pub(super) fn parse(text: &'t str) -> Result<Self, (String, Option<(usize, usize)>)> {
+    /// Parses TOML.
+    pub(super) fn parse(text: &'t str) -> Result<Self, Broken> {
         match ImDocument::parse(text) {
             Ok(document) => Ok(Self { text, document }),
-            Err(error) => Err((
-                error.message().trim().replace('\n', ", "),
-                error.span().map(|span| line_column(text, span.start)),
-            )),
+            Err(error) => Err(Broken {
+                message: error.message().trim().replace('\n', ", "),
+                place: error.span().map(|span| line_column(text, span.start)),
+            }),
         }
     }
 
@@ -56,6 +56,29 @@ impl<'t> Located<'t> {
             .and_then(Item::as_table_like)
             .map(|table| table.iter().map(|(key, _)| key.to_owned()).collect())
             .unwrap_or_default()
+    }
+}
+
+/// What is no TOML, and where.
+#[derive(Debug)]
+pub(super) struct Broken {
+    message: String,
+    /// Line and column.
+    place: Option<(usize, usize)>,
+}
+
+impl Broken {
+    /// The error, for the file of this name.
+    pub(super) fn of(self, file: &str) -> ConfigErrors {
+        ConfigErrors(vec![ConfigError {
+            file: Some(file.to_owned()),
+            variable: None,
+            line: self.place.map(|(line, _)| line),
+            column: self.place.map(|(_, column)| column),
+            key: String::new(),
+            message: format!("not TOML: {}", self.message),
+            fix: "correct the syntax (https://toml.io)".to_owned(),
+        }])
     }
 }
 
@@ -147,7 +170,7 @@ a.kind = \"jwt\"
 
     #[test]
     fn broken_toml_has_a_place() {
-        let (_, place) = Located::parse("a = 1\nb = = 2\n").unwrap_err();
-        assert_eq!(place, Some((2, 5)));
+        let broken = Located::parse("a = 1\nb = = 2\n").unwrap_err();
+        assert_eq!(broken.place, Some((2, 5)));
     }
 }

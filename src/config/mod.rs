@@ -4,6 +4,7 @@
 //! Every error is reported at once, with file, line, column, key and the fix.
 
 mod aws;
+mod cases;
 mod credentials;
 mod environment;
 mod error;
@@ -43,6 +44,7 @@ use crate::authz::identity::ListFormat;
 use crate::request::IdentityNames;
 
 pub use self::aws::*;
+pub use self::cases::*;
 pub use self::credentials::*;
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::issuers::*;
@@ -137,17 +139,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
     let located = match &sources.file {
         Some(file) => match Located::parse(&file.text) {
             Ok(located) => Some(located),
-            Err((message, place)) => {
-                return Err(ConfigErrors(vec![ConfigError {
-                    file: Some(file.name.clone()),
-                    variable: None,
-                    line: place.map(|(line, _)| line),
-                    column: place.map(|(_, column)| column),
-                    key: String::new(),
-                    message: format!("not TOML: {message}"),
-                    fix: "correct the syntax (https://toml.io)".to_owned(),
-                }]));
-            }
+            Err(broken) => return Err(broken.of(&file.name)),
         },
         None => None,
     };

@@ -3,9 +3,9 @@
 
 use std::sync::LazyLock;
 
-use schemars::Schema;
 use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema};
 use serde_json::{Map, Value, json};
 
 use super::layers;
@@ -17,13 +17,18 @@ pub fn schema() -> &'static Value {
     &SCHEMA
 }
 
-fn generate() -> Value {
+/// The schema of a file that is written like `T`.
+pub(super) fn of<T: JsonSchema>(title: &str) -> Value {
     let settings = SchemaSettings::draft2020_12()
         .with(|settings| settings.inline_subschemas = true)
         .with_transform(RecursiveTransform(tidy));
-    let mut schema = settings.into_generator().into_root_schema_for::<Raw>();
-    schema.insert("title".to_owned(), json!("Gatepost configuration"));
-    let mut schema = schema.to_value();
+    let mut schema = settings.into_generator().into_root_schema_for::<T>();
+    schema.insert("title".to_owned(), json!(title));
+    schema.to_value()
+}
+
+fn generate() -> Value {
+    let mut schema = of::<Raw>("Gatepost configuration");
     state_defaults(&mut schema, &layers::defaults());
     schema
 }

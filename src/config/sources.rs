@@ -62,7 +62,8 @@ impl Sources {
                 // a broken link or a folder we may not enter is an error, not "no file"
                 .find(|path| path.symlink_metadata().is_ok())
         });
-        let file = found.map(read_file).transpose()?;
+        let fix = "name a readable file: gatepost … --config FILE";
+        let file = found.map(|path| SourceFile::read(path, fix)).transpose()?;
         Ok(Self {
             file,
             environment,
@@ -71,26 +72,29 @@ impl Sources {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one reader of the configuration file"
-)]
-fn read_file(path: &Path) -> Result<SourceFile, ConfigErrors> {
-    let name = path.display().to_string();
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(SourceFile {
-            name,
-            path: Some(path.to_owned()),
-            text,
-        }),
-        Err(error) => Err(ConfigErrors(vec![ConfigError {
-            file: Some(name),
-            variable: None,
-            line: None,
-            column: None,
-            key: String::new(),
-            message: format!("cannot read it: {error}"),
-            fix: "name a readable file: gatepost … --config FILE".to_owned(),
-        }])),
+impl SourceFile {
+    /// Reads a file. One that cannot be read is an error, with this fix.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one reader of configuration and case files"
+    )]
+    pub fn read(path: &Path, fix: &str) -> Result<Self, ConfigErrors> {
+        let name = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Self {
+                name,
+                path: Some(path.to_owned()),
+                text,
+            }),
+            Err(error) => Err(ConfigErrors(vec![ConfigError {
+                file: Some(name),
+                variable: None,
+                line: None,
+                column: None,
+                key: String::new(),
+                message: format!("cannot read it: {error}"),
+                fix: fix.to_owned(),
+            }])),
+        }
     }
 }

@@ -9,16 +9,19 @@ use super::later;
 use super::layers::defaults;
 use super::schema::{branches, schema, words};
 
-/// Checks a whole configuration. Returns it without what was found wrong; a bad element of a list
-/// becomes null, so that the others keep their numbers.
-pub(super) fn walk(value: &Value, mistakes: &mut Mistakes) -> Value {
-    let Some(schema) = schema().as_object() else {
-        return Value::Null;
-    };
+/// Checks a whole file against its schema. Returns it without what was found wrong; a bad element of a
+/// list becomes null, so that the others keep their numbers.
+pub(super) fn walk_by(schema: &Value, value: &Value, mistakes: &mut Mistakes) -> Value {
     let mut walk = Walk { mistakes };
-    let mut kept = walk
-        .value(value, schema, &KeyPath::default())
-        .unwrap_or(Value::Null);
+    schema
+        .as_object()
+        .and_then(|schema| walk.value(value, schema, &KeyPath::default()))
+        .unwrap_or(Value::Null)
+}
+
+/// The same for a configuration.
+pub(super) fn walk(value: &Value, mistakes: &mut Mistakes) -> Value {
+    let mut kept = walk_by(schema(), value, mistakes);
     // what was dropped whole must not hide mistakes elsewhere
     if let (Some(kept), Value::Object(defaults)) = (kept.as_object_mut(), defaults()) {
         for (key, value) in defaults {
@@ -182,6 +185,10 @@ impl Walk<'_> {
         let others = schema
             .get("additionalProperties")
             .and_then(Value::as_object);
+        // whatever stands in it
+        if schema.get("additionalProperties") == Some(&Value::Bool(true)) {
+            return Some(Value::Object(table.clone()));
+        }
         let required: Vec<&str> = schema
             .get("required")
             .and_then(Value::as_array)

@@ -18,8 +18,8 @@ use self::cache::TokenCache;
 pub use self::judgement::{Evidence, Judgement, Validation};
 pub use self::keys::{Boxed, FixedKeys, KeySource, KeysNow, Sought};
 use self::prove::Presented;
-use crate::authn::Issuer;
 use crate::authn::credential::TokenSource;
+use crate::authn::{Issuer, Principal};
 use crate::authz::decision;
 use crate::authz::identity::ListFormat;
 use crate::authz::route::Access;
@@ -137,15 +137,22 @@ impl Gate {
         now: UnixTime,
         steps: &mut (impl Steps + Send),
     ) -> Judgement {
-        steps.step("request", || {
-            format!(
-                "{} {}{}",
-                facts.method,
-                facts.host.as_str(),
-                facts.path.as_str()
-            )
-        });
-        self.decide(self.routes.find(facts), facts, now, steps)
+        tell_request(facts, steps);
+        self.decide(self.routes.find(facts), facts, None, now, steps)
+            .await
+    }
+
+    /// Decides on one request as if it presented a valid credential of this principal (`gatepost test`).
+    /// Nothing proves the principal: nothing that serves may ask this.
+    pub async fn check_stated(
+        &self,
+        facts: &RequestFacts<'_>,
+        principal: &Arc<Principal>,
+        now: UnixTime,
+        steps: &mut (impl Steps + Send),
+    ) -> Judgement {
+        tell_request(facts, steps);
+        self.decide(self.routes.find(facts), facts, Some(principal), now, steps)
             .await
     }
 
@@ -157,14 +164,15 @@ impl Gate {
         now: UnixTime,
         steps: &mut (impl Steps + Send),
     ) -> Judgement {
-        self.decide(self.routes.find_named(name, facts), facts, now, steps)
-            .await
+        let found = self.routes.find_named(name, facts);
+        self.decide(found, facts, None, now, steps).await
     }
 
     async fn decide(
         &self,
         found: Result<&Arc<Route>, Denial>,
         facts: &RequestFacts<'_>,
+        stated: Option<&Arc<Principal>>,
         now: UnixTime,
         steps: &mut (impl Steps + Send),
     ) -> Judgement {
@@ -183,6 +191,7 @@ impl Gate {
                 let presented = Presented {
                     headers: facts.headers,
                     certificate: facts.certificate,
+                    stated,
                 };
                 let mut judgement = self.judge(route, presented, now, steps).await;
                 if let Ok(Decision::Allow(permit)) = &judgement.outcome {
@@ -212,6 +221,7 @@ impl Gate {
         let presented = Presented {
             headers,
             certificate: None,
+            stated: None,
         };
         tell_route(route, steps);
         let Judgement { outcome, evidence } = self.judge(route, presented, now, steps).await;
@@ -272,6 +282,17 @@ impl Gate {
         };
         Validation { outcome, evidence }
     }
+}
+
+fn tell_request(facts: &RequestFacts<'_>, steps: &mut impl Steps) {
+    steps.step("request", || {
+        format!(
+            "{} {}{}",
+            facts.method,
+            facts.host.as_str(),
+            facts.path.as_str()
+        )
+    });
 }
 
 fn tell_route(route: &Route, steps: &mut impl Steps) {

@@ -8,20 +8,22 @@ use super::cache::{Entry, TokenTag};
 use super::{Evidence, Gate, KeysNow, Known, Sought};
 use crate::authn::credential::{self, Kind, TokenSource};
 use crate::authn::jws::{Jws, MAX_TOKEN_BYTES};
-use crate::authn::{self, Issuer, KeySet, VerifiedToken, jwt};
+use crate::authn::{self, Issuer, KeySet, Principal, VerifiedToken, jwt};
 use crate::authz::decision::Proven;
 use crate::authz::identity;
 use crate::authz::route::Protected;
 use crate::certificate::Certificate;
 use crate::clock::UnixTime;
 use crate::reason::{Denial, Failure, Refusal};
-use crate::steps::Steps;
+use crate::steps::{Steps, shown};
 
 /// Where the credentials of a request are looked for.
 #[derive(Clone, Copy)]
 pub(super) struct Presented<'r> {
     pub(super) headers: &'r HeaderMap,
     pub(super) certificate: Option<&'r Certificate>,
+    /// Whose valid credential is to be supposed ([`Gate::check_stated`]).
+    pub(super) stated: Option<&'r Arc<Principal>>,
 }
 
 impl Gate {
@@ -37,13 +39,18 @@ impl Gate {
     ) -> Result<Option<Proven>, Refusal> {
         let mut first: Option<Proven> = None;
         for kind in &asked.accepts {
-            let proven = match kind {
-                Kind::Bearer => {
+            let supposed = match presented.stated {
+                Some(principal) => self.suppose(principal, *kind, presented, asked, steps)?,
+                None => None,
+            };
+            let proven = match (supposed, kind) {
+                (Some(supposed), _) => Some(supposed),
+                (None, Kind::Bearer) => {
                     let (sources, accepted) = (&asked.token_from, &asked.issuers);
                     self.prove_bearer(presented.headers, sources, accepted, now, steps, evidence)
                         .await?
                 }
-                Kind::Mtls => {
+                (None, Kind::Mtls) => {
                     self.prove_certificate(presented.certificate, now, steps, evidence)?
                 }
             };
@@ -57,6 +64,55 @@ impl Gate {
             };
         }
         Ok(first)
+    }
+
+    /// A principal that is stated, not proven, where its credential would be of this kind: with what a
+    /// verified one is still asked, the route's issuers, and that there is no second one.
+    fn suppose(
+        &self,
+        principal: &Arc<Principal>,
+        kind: Kind,
+        presented: Presented<'_>,
+        asked: &Protected,
+        steps: &mut impl Steps,
+    ) -> Result<Option<Proven>, Denial> {
+        let by_certificate = *principal.issuer == *authn::certificate::ISSUER;
+        let (of_this_kind, second, accepted) = match kind {
+            Kind::Bearer => (
+                !by_certificate,
+                credential::bearer(presented.headers, &asked.token_from)?.is_some(),
+                asked.issuers.iter().any(|&number| {
+                    let known = self.issuers.get(number);
+                    known.is_some_and(|known| known.issuer.name == principal.issuer)
+                }),
+            ),
+            Kind::Mtls => (by_certificate, presented.certificate.is_some(), true),
+        };
+        if !of_this_kind {
+            return Ok(None);
+        }
+        if second {
+            return Err(Denial::CredentialAmbiguous);
+        }
+        steps.step("credential", || format!("{}, supposed", kind.as_str()));
+        steps.step("principal", || {
+            format!(
+                "{} {:?} of issuer {:?}, client {}, tenant {}",
+                principal.kind.as_str(),
+                principal.user_id,
+                principal.issuer,
+                shown(principal.client_id.as_deref()),
+                shown(principal.tenant_id.as_deref()),
+            )
+        });
+        if !accepted {
+            return Err(Denial::IssuerUnknown);
+        }
+        Ok(Some(Proven {
+            principal: Arc::clone(principal),
+            headers: Arc::new(identity::render(&self.identity, self.lists, principal)),
+            until: UnixTime(u64::MAX),
+        }))
     }
 
     /// Client certificate → principal.

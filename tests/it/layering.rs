@@ -55,6 +55,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
             "certificate",
             "clock",
             "config",
+            "reason",
             "request",
             "secret",
         ],

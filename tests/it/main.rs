@@ -79,6 +79,8 @@ mod reload;
 #[cfg(test)]
 mod rotation;
 #[cfg(test)]
+mod rule_cases;
+#[cfg(test)]
 mod shadow;
 #[cfg(test)]
 mod shutdown;

@@ -14,6 +14,7 @@ const PAGES: &[&str] = &[
     "docs/egress.md",
     "docs/explain.md",
     "docs/forward-auth.md",
+    "docs/testing-rules.md",
     "deploy/alb/README.md",
     "deploy/ingress-nginx/README.md",
     "deploy/nginx/README.md",

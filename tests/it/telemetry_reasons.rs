@@ -1,5 +1,6 @@
 //! docs/reason-codes.md lists exactly the codes of `reason.rs`, with the statuses that are sent.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use gatepost::config::{ErrorFormat, Errors};
@@ -103,6 +104,13 @@ fn every_denial_is_documented_with_its_status() {
         list
     };
     assert_eq!(by_code(documented("## Denials")), by_code(known));
+}
+
+#[test]
+fn the_list_of_reasons_holds_each_once() {
+    let all = denials();
+    let known: BTreeSet<&str> = all.iter().map(Denial::reason).collect();
+    assert_eq!(known.into_iter().collect::<Vec<_>>(), Denial::REASONS);
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod print;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -14,20 +14,18 @@ use tokio_util::task::TaskTracker;
 
 use self::print::Explanation;
 use crate::app::gate_parts;
-use crate::authn::KeySet;
-use crate::authz::Decision;
 use crate::certificate::{self, Certificate};
 use crate::cli::complain;
 use crate::cli::dev::{DEFAULT_BASE, dev_config};
+use crate::cli::offline::{facts, local_keys, refused};
 use crate::cli::token_file::{TokenFileError, authorization};
 use crate::client::jwks::{Background, KeyEngine};
 use crate::client::outgoing::Outgoing;
 use crate::client::tls;
 use crate::clock::{Clock, SystemClock, UnixTime};
-use crate::config::{self, Config, KeyLocation, Sources};
+use crate::config::{self, Config, Sources};
 use crate::gate::{FixedKeys, Gate, Judgement, KeySource, KeysNow};
-use crate::reason::Denial;
-use crate::request::{Host, Path, RequestFacts};
+use crate::request::RequestFacts;
 use crate::steps::{Steps as _, Transcript};
 use crate::telemetry::Telemetry;
 
@@ -57,7 +55,7 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "FILE")]
     jwks: Option<PathBuf>,
     /// The time to decide at: RFC 3339 in UTC, or seconds since 1970
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME")]
     now: Option<UnixTime>,
     /// The config; without it what `serve` would take
     #[arg(long, value_name = "FILE")]
@@ -164,7 +162,7 @@ async fn explain(args: &ExplainArgs) -> Result<Explanation, ExplainError> {
     Ok(Explanation::new(&config, &headers, judgement, steps, now))
 }
 
-/// What every front end does: read host and path strictly, then ask the gate.
+/// Asks the gate, and tells of the other routes that the request matches.
 async fn judge(
     gate: &Gate,
     args: &ExplainArgs,
@@ -173,40 +171,12 @@ async fn judge(
     now: UnixTime,
     steps: &mut Transcript,
 ) -> Judgement {
-    let refused = |denial| Judgement {
-        outcome: Ok(Decision::Deny(denial)),
-        evidence: crate::gate::Evidence::default(),
-    };
-    if args.method == Method::TRACE || args.method == Method::CONNECT {
-        steps.step("request", || format!("{} is never carried", args.method));
-        return refused(Denial::MethodNotAllowed(Vec::new()));
-    }
-    let host = match Host::parse(&args.host) {
-        Ok(host) => host,
-        Err(denial) => {
-            steps.step("request", || "the host is malformed".to_owned());
-            return refused(denial);
-        }
-    };
-    let path = args
-        .path
-        .split_once('?')
-        .map_or(args.path.as_str(), |(path, _query)| path);
-    let path = match Path::parse(path) {
-        Ok(path) => path,
-        Err(denial) => {
-            steps.step("request", || {
-                "the path could be read in two ways".to_owned()
-            });
-            return refused(denial);
-        }
-    };
-    let facts = RequestFacts {
-        method: &args.method,
-        host,
-        path,
-        headers,
-        certificate,
+    let facts = match facts(&args.method, &args.host, &args.path, headers, steps) {
+        Ok(facts) => RequestFacts {
+            certificate,
+            ..facts
+        },
+        Err(denial) => return refused(denial),
     };
     let judgement = gate.check(&facts, now, steps).await;
     let route = judgement.evidence.route.as_ref();
@@ -255,22 +225,12 @@ async fn fixed_keys(config: &Config, path: &PathBuf) -> Result<FixedKeys, Explai
     let json = read(path).await?;
     let mut sets = Vec::with_capacity(config.issuers.len());
     for known in &config.issuers {
-        let algorithms = &known.issuer.algorithms;
-        let why = |why: String| ExplainError::KeySet {
+        let set = local_keys(known, Some(&json)).await;
+        let set = set.map_err(|why| ExplainError::KeySet {
             issuer: known.issuer.name.to_string(),
             why,
-        };
-        let set = match &known.keys {
-            KeyLocation::JwksUrl(_) | KeyLocation::Discovery { .. } | KeyLocation::JwksFile(_) => {
-                KeySet::parse(&json, algorithms)
-            }
-            KeyLocation::PublicKeyFile(pem) => KeySet::from_pem(&read(pem).await?, algorithms),
-            KeyLocation::Secret(source) => {
-                let secret = source.load().map_err(|error| why(error.to_string()))?;
-                KeySet::from_secret(&secret, algorithms)
-            }
-        };
-        sets.push(Arc::new(set.map_err(|error| why(error.to_string()))?));
+        })?;
+        sets.push(Arc::new(set));
     }
     Ok(FixedKeys(sets))
 }
@@ -325,35 +285,9 @@ fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
     Ok((name, value))
 }
 
-fn parse_time(text: &str) -> Result<UnixTime, String> {
-    if let Ok(seconds) = text.parse() {
-        return Ok(UnixTime(seconds));
-    }
-    let time = humantime::parse_rfc3339(text)
-        .map_err(|_invalid| "write it as 2026-11-22T03:00:00Z or as seconds since 1970")?;
-    let since = time
-        .duration_since(UNIX_EPOCH)
-        .map_err(|_before| "a time before 1970")?;
-    Ok(UnixTime(since.as_secs()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_time_is_written_in_two_ways() {
-        for (text, seconds) in [
-            ("0", Some(0)),
-            ("1790000000", Some(1_790_000_000)),
-            ("1970-01-01T00:01:00Z", Some(60)),
-            ("2026-11-22", None),
-            ("1969-12-31T23:59:59Z", None),
-            ("tomorrow", None),
-        ] {
-            assert_eq!(parse_time(text).ok(), seconds.map(UnixTime), "{text}");
-        }
-    }
 
     #[test]
     fn a_header_is_a_name_a_colon_and_a_value() {

@@ -3,16 +3,17 @@
 
 use std::io::{self, Write};
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 use serde_json::{Value, json};
 
 use crate::authz::route::{Cors, HostPattern, Segment};
 use crate::authz::{Decision, Route, RouteTable};
+use crate::cli::offline::removed;
 use crate::clock::UnixTime;
 use crate::config::Config;
 use crate::gate::Judgement;
 use crate::reason::Refusal;
-use crate::request::{OwnedHeaders, Path, RequestFacts};
+use crate::request::{Path, RequestFacts};
 use crate::server::respond;
 use crate::steps::Transcript;
 
@@ -125,7 +126,10 @@ impl Explanation {
                 .filter(|_upstream| !answered)
                 .map(|forward| forward.upstream.to_string()),
             outcome,
-            removed: removed(config, route, given),
+            removed: removed(config, route, given)
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
         }
     }
 
@@ -226,21 +230,6 @@ fn is_answered(route: Option<&Route>) -> bool {
         route.and_then(|route| route.cors.as_ref()),
         Some(Cors::Answer(_))
     )
-}
-
-/// Names of the given headers that are taken out before the upstream sees the request.
-fn removed(config: &Config, route: Option<&Route>, given: &HeaderMap) -> Vec<String> {
-    let of_route = route
-        .and_then(|route| route.forward.as_ref())
-        .map_or(&[][..], |forward| &*forward.strip);
-    let strip: Vec<HeaderName> = config.strip.iter().chain(of_route).cloned().collect();
-    let pass_overrides = route.is_some_and(|route| route.pass_overrides);
-    let owned = OwnedHeaders::new(&config.identity, &strip, pass_overrides);
-    given
-        .keys()
-        .filter(|name| owned.owns(name))
-        .map(|name| name.as_str().to_owned())
-        .collect()
 }
 
 /// Which other routes match host and path, and that this one was the more specific.

@@ -2,6 +2,7 @@
 //! file is checked, so that a mistake is reported with its line.
 
 mod amounts;
+mod cases;
 mod http;
 mod origin;
 mod redis;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Deserializer, de};
 use url::Url;
 
 pub(super) use self::amounts::{Positive, Size};
+pub(super) use self::cases::Token;
 pub(super) use self::http::{
     CertificateName, HostHeader, HostPort, OptionalHeader, Realm, StripPrefix,
 };
@@ -30,6 +32,8 @@ pub(super) use self::words::{Domain, LogLevel, NonEmpty};
 use crate::authn::credential::TokenSource;
 use crate::authn::issuer::Algorithm;
 use crate::authz::route::{HostPattern, PathPattern};
+use crate::clock::UnixTime;
+use crate::config::cases::Expected;
 
 /// A value written as a string of a certain form.
 pub(super) trait Form: Sized {
@@ -101,6 +105,9 @@ pub(super) fn fault(format: &str, text: &str) -> Option<(String, &'static str)> 
         of::<RedisUrl>,
         of::<KeyId>,
         of::<KeyPrefix>,
+        of::<UnixTime>,
+        of::<Expected>,
+        of::<Token>,
     ]
     .into_iter()
     .find_map(|check| check(format, text))

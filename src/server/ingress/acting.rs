@@ -14,16 +14,16 @@ use crate::request::headers::single;
 
 /// The user a service acts for.
 #[derive(Debug)]
-pub(super) struct Stated {
+pub(crate) struct Stated {
     /// For the log.
-    pub(super) user: String,
+    pub(crate) user: String,
     /// The identity headers: the stated user and tenant, the service behind them, nothing else.
-    pub(super) headers: Arc<IdentityHeaders>,
+    pub(crate) headers: Arc<IdentityHeaders>,
 }
 
 /// The user the request states, if the route lets its principal state one. `None` otherwise: the
 /// headers are then removed like any client's.
-pub(super) fn stated(
+pub(crate) fn stated(
     permit: &Permit,
     headers: &HeaderMap,
     names: &IdentityNames,

@@ -1,7 +1,7 @@
 //! The reverse proxy: judge the request, rewrite its headers, carry it to the upstream, stream the
 //! answer back.
 
-mod acting;
+pub(crate) mod acting;
 mod cors;
 mod headers;
 mod target;
