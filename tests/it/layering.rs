@@ -253,6 +253,27 @@ fn imports_point_down_only() {
     );
 }
 
+/// A principal that is supposed, not proven, is for `gatepost test` alone.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "it reads the source")]
+fn nothing_that_serves_supposes_a_principal() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut found: Vec<String> = files
+        .iter()
+        .filter(|path| {
+            let source = fs::read_to_string(path).unwrap();
+            source
+                .lines()
+                .any(|line| code(line).contains("check_stated"))
+        })
+        .map(|path| path.strip_prefix(&root).unwrap().display().to_string())
+        .collect();
+    found.sort();
+    assert_eq!(found, ["cli/test/judge.rs", "gate/mod.rs"]);
+}
+
 #[test]
 fn a_breach_is_named_with_file_and_line() {
     let source = "//! uses tokio\nuse http::Method;\nuse tokio::time;\nuse crate::{client, x};\nlet s = \"hyper\";\n";
