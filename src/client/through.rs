@@ -11,7 +11,7 @@ use crate::client::aws::{AwsError, Process};
 use crate::client::disk;
 use crate::client::jwks::Background;
 use crate::client::outgoing::{self, Fetched, Outgoing};
-use crate::client::token::{ANSWER_WITHIN, Endpoint, LARGEST_ANSWER};
+use crate::client::token::{ANSWER_WITHIN, Endpoint, LARGEST_ANSWER, Refused};
 use crate::clock::Clock;
 use crate::config::{ClientAuthentication, Config, FederatedAssertion, WebIdentityToken};
 use crate::gate::Boxed;
@@ -50,8 +50,12 @@ impl Through {
         Self { process, ..alone }
     }
 
-    /// The secret as it is now, without blocking the runtime.
-    pub async fn load(&self, source: &SecretSource) -> Result<Secret, SecretError> {
+    /// The secret as [`Endpoint::load`] has it, without blocking the runtime.
+    pub async fn load(
+        &self,
+        source: &SecretSource,
+        refused: Option<Refused<'_>>,
+    ) -> Result<Secret, SecretError> {
         let secret = match source {
             SecretSource::Aws(secret) => secret,
             SecretSource::File(_) | SecretSource::Env(_) | SecretSource::Literal(_) => {
@@ -63,7 +67,7 @@ impl Through {
             why,
         };
         let fetched = match &self.process {
-            Some(process) => process.secret(secret).await,
+            Some(process) => process.secret(secret, refused).await,
             None => Err(AwsError::NoKeys),
         };
         fetched.map_err(|error| elsewhere(error.to_string()))
@@ -105,8 +109,12 @@ impl Endpoint for Through {
         Box::pin(sent)
     }
 
-    fn load<'l>(&'l self, source: &'l SecretSource) -> Boxed<'l, Result<Secret, SecretError>> {
-        Box::pin(self.load(source))
+    fn load<'l>(
+        &'l self,
+        source: &'l SecretSource,
+        refused: Option<Refused<'l>>,
+    ) -> Boxed<'l, Result<Secret, SecretError>> {
+        Box::pin(self.load(source, refused))
     }
 
     fn web_identity_token<'w>(

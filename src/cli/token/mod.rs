@@ -187,7 +187,7 @@ fn find<'c>(sources: &'c [CredentialSource], name: &str) -> Result<&'c Credentia
 }
 
 fn load(source: &SecretSource, config: &Config) -> Result<Secret, String> {
-    let loaded = ask(config, async |through| through.load(source).await);
+    let loaded = ask(config, async |through| through.load(source, None).await);
     loaded?.map_err(|error| error.to_string())
 }
 

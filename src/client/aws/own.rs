@@ -9,6 +9,7 @@ use crate::client::token::{Endpoint, Fetch, FetchError, Granted};
 use crate::clock::UnixTime;
 use crate::config::AwsKeySource;
 use crate::gate::Boxed;
+use crate::secret::Secret;
 
 /// Who gave keys that we hold ourselves.
 const CONFIGURATION: Service = Service("the configuration");
@@ -18,6 +19,8 @@ const CONFIGURATION: Service = Service("the configuration");
 pub(in crate::client) struct AskingKeys {
     source: AwsKeySource,
     endpoint: Mutex<Arc<dyn Endpoint>>,
+    /// Configured ones do not end: who asks again had these refused.
+    given: Mutex<Option<AwsKeys>>,
 }
 
 impl AskingKeys {
@@ -25,6 +28,7 @@ impl AskingKeys {
         Self {
             source,
             endpoint: Mutex::new(endpoint),
+            given: Mutex::default(),
         }
     }
 
@@ -37,6 +41,10 @@ impl AskingKeys {
         *self.endpoint() = endpoint;
     }
 
+    fn given(&self) -> MutexGuard<'_, Option<AwsKeys>> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn endpoint(&self) -> MutexGuard<'_, Arc<dyn Endpoint>> {
         self.endpoint.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -46,23 +54,36 @@ impl Fetch<AwsKeys> for AskingKeys {
     fn fetch(&self, now: UnixTime) -> Boxed<'_, Result<Granted<AwsKeys>, FetchError>> {
         let endpoint = Arc::clone(&self.endpoint());
         Box::pin(async move {
-            let issued = fetch(&self.source, &*endpoint).await?;
+            let given = self.given().clone();
+            let issued = fetch(&self.source, &*endpoint, given.as_ref()).await?;
+            *self.given() = Some(issued.keys.clone());
             Ok(issued.granted(now)?)
         })
     }
 }
 
-async fn fetch(source: &AwsKeySource, through: &dyn Endpoint) -> Result<Issued, AwsError> {
+async fn fetch(
+    source: &AwsKeySource,
+    through: &dyn Endpoint,
+    refused: Option<&AwsKeys>,
+) -> Result<Issued, AwsError> {
     match source {
         AwsKeySource::Kept {
             access_key_id,
             secret_access_key,
             session_token,
         } => {
-            let id = through.load(access_key_id).await?;
-            let secret = through.load(secret_access_key).await?;
+            let is_refused = |part: &Secret| {
+                refused.is_some_and(|keys| {
+                    part.expose() == keys.access_key_id
+                        || *part == keys.secret_access_key
+                        || Some(part) == keys.session_token.as_ref()
+                })
+            };
+            let id = through.load(access_key_id, Some(&is_refused)).await?;
+            let secret = through.load(secret_access_key, Some(&is_refused)).await?;
             let token = match session_token {
-                Some(token) => Some(through.load(token).await?),
+                Some(token) => Some(through.load(token, Some(&is_refused)).await?),
                 None => None,
             };
             let keys = AwsKeys::new(id.expose().to_owned(), secret, token, None);
@@ -71,13 +92,13 @@ async fn fetch(source: &AwsKeySource, through: &dyn Endpoint) -> Result<Issued, 
         }
         AwsKeySource::Container(endpoint) => {
             let authorization = match &endpoint.authorization {
-                Some(source) => Some(through.load(source).await?),
+                Some(source) => Some(through.load(source, None).await?),
                 None => None,
             };
             container::fetch(endpoint, authorization.as_ref(), through).await
         }
         AwsKeySource::WebIdentity(role) => {
-            let token = through.load(&role.token).await?;
+            let token = through.load(&role.token, None).await?;
             sts::assume_role(role, &token, through).await
         }
     }

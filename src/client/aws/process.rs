@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::client::aws::api::AwsError;
 use crate::client::aws::{AskingKeys, AwsKeys, granted, secrets_manager, sts};
 use crate::client::jwks::Background;
-use crate::client::token::{Endpoint, Fetch, FetchError, Grant, Granted};
+use crate::client::token::{Endpoint, Fetch, FetchError, Grant, Granted, Refused};
 use crate::clock::{Clock, UnixTime};
 use crate::config::{AwsKeySource, Freshness, WebIdentityToken};
 use crate::gate::Boxed;
@@ -105,14 +105,21 @@ impl Process {
         }
     }
 
-    /// The current version of a secret in Secrets Manager. Whoever asks again does so because somebody
-    /// refused it: it is fetched anew, at most once in 30 s, and is the known one between.
-    pub async fn secret(&self, secret: &AwsSecret) -> Result<Secret, AwsError> {
+    /// A secret in Secrets Manager: the known one, or its current version if that is `refused`, fetched
+    /// at most once in 30 s for this.
+    pub async fn secret(
+        &self,
+        secret: &AwsSecret,
+        refused: Option<Refused<'_>>,
+    ) -> Result<Secret, AwsError> {
         let grant = self.grant_of(secret);
         let Some(known) = grant.usable() else {
             return Ok(Secret::clone(&*held(&grant).await?));
         };
-        let other = grant.replace(|secret| *secret == *known.credential).await;
+        let other = match refused {
+            Some(refused) => grant.replace(refused).await,
+            None => None,
+        };
         Ok(Secret::clone(&other.unwrap_or(known).credential))
     }
 

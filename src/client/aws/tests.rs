@@ -16,7 +16,7 @@ use crate::authn::issuer::Algorithm;
 use crate::client::aws::AwsError;
 use crate::client::jwks::Background;
 use crate::client::outgoing::{FetchError, Fetched};
-use crate::client::token::Endpoint;
+use crate::client::token::{Endpoint, Refused};
 use crate::clock::{Clock, PausedClock, UnixTime};
 use crate::config::{AwsKeySource, WebIdentityToken};
 use crate::gate::Boxed;
@@ -77,7 +77,11 @@ impl Endpoint for Aws {
         })
     }
 
-    fn load<'l>(&'l self, source: &'l SecretSource) -> Boxed<'l, Result<Secret, SecretError>> {
+    fn load<'l>(
+        &'l self,
+        source: &'l SecretSource,
+        _refused: Option<Refused<'l>>,
+    ) -> Boxed<'l, Result<Secret, SecretError>> {
         Box::pin(async { source.load() })
     }
 
@@ -228,14 +232,15 @@ async fn sts_is_not_asked_again_at_each_call_that_it_refused() {
 }
 
 impl World {
-    async fn secret(&self, id: &str) -> Result<String, String> {
+    async fn secret(&self, id: &str, refused: Option<&str>) -> Result<String, String> {
+        let is_refused = |secret: &Secret| refused == Some(secret.expose());
         let secret = AwsSecret {
             id: id.to_owned(),
             json_key: None,
             region: "eu-west-1".to_owned(),
             endpoint: Url::parse("https://secrets.test/").unwrap(),
         };
-        let secret = self.process.secret(&secret).await;
+        let secret = self.process.secret(&secret, Some(&is_refused)).await;
         match secret {
             Ok(secret) => Ok(secret.expose().to_owned()),
             Err(error) => Err(error.to_string()),
@@ -246,28 +251,34 @@ impl World {
 #[tokio::test(start_paused = true)]
 async fn a_refused_secret_is_fetched_anew_once_in_half_a_minute_however_many_ask() {
     let world = World::new();
-    let all = async |expected: &str| {
-        let calls = (0..500).map(|_| world.secret("billing"));
+    let all = async |refused: Option<&str>, expected: &str| {
+        let calls = (0..500).map(|_| world.secret("billing", refused));
         for found in futures_util::future::join_all(calls).await {
             assert_eq!(found.unwrap(), expected);
         }
     };
-    all("s-1").await;
+    all(None, "s-1").await;
     assert_eq!(world.asked(), 1, "one call for all");
+    for _minute in 0..9 {
+        all(None, "s-1").await;
+        all(Some("s-0"), "s-1").await;
+        sleep(Duration::from_secs(60)).await;
+    }
+    assert_eq!(world.asked(), 1, "nobody refused it");
     // rotated, and refused at once
     *world.aws.secret.lock().unwrap() = "s-2";
-    all("s-2").await;
+    all(Some("s-1"), "s-2").await;
     assert_eq!(world.asked(), 2);
     // refused on and on: nobody rotated it
     for _second in 0..29 {
-        all("s-2").await;
+        all(Some("s-2"), "s-2").await;
         sleep(Duration::from_secs(1)).await;
     }
     assert_eq!(world.asked(), 2);
     sleep(Duration::from_secs(1)).await;
-    all("s-2").await;
+    all(Some("s-2"), "s-2").await;
     assert_eq!(world.asked(), 3);
-    assert_eq!(world.secret("other").await.unwrap(), "s-2");
+    assert_eq!(world.secret("other", None).await.unwrap(), "s-2");
     assert_eq!(world.asked(), 4, "each by itself");
 }
 
@@ -276,7 +287,7 @@ async fn while_secrets_manager_is_away_the_known_secret_stays_and_the_pauses_gro
     let world = World::new();
     *world.aws.down.lock().unwrap() = true;
     for _call in 0..100 {
-        let why = world.secret("billing").await.unwrap_err();
+        let why = world.secret("billing", None).await.unwrap_err();
         assert!(
             why.starts_with("no answer from AWS Secrets Manager"),
             "{why}"
@@ -287,11 +298,12 @@ async fn while_secrets_manager_is_away_the_known_secret_stays_and_the_pauses_gro
     assert!((5..=20).contains(&world.asked()), "{}", world.asked());
     *world.aws.down.lock().unwrap() = false;
     sleep(Duration::from_secs(2)).await;
-    assert_eq!(world.secret("billing").await.unwrap(), "s-1");
+    assert_eq!(world.secret("billing", None).await.unwrap(), "s-1");
     *world.aws.down.lock().unwrap() = true;
     let asked = world.asked();
     for _call in 0..100 {
-        assert_eq!(world.secret("billing").await.unwrap(), "s-1");
+        let found = world.secret("billing", Some("s-1")).await;
+        assert_eq!(found.unwrap(), "s-1");
     }
     assert_eq!(world.asked(), asked + 1);
 }

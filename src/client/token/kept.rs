@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::client::token::attached::Attachment;
-use crate::client::token::request::Endpoint;
+use crate::client::token::request::{Endpoint, Refused};
 use crate::client::token::source::Means;
 use crate::clock::Clock;
 use crate::secret::{Secret, SecretSource};
@@ -107,9 +107,20 @@ impl Kept {
         }
     }
 
-    /// Where it is kept, if it is a token and no key.
-    pub(super) fn token(&self) -> Option<&SecretSource> {
-        (self.kind == "static_token").then_some(&self.source)
+    /// Whether it is a token and no key.
+    pub(super) fn is_token(&self) -> bool {
+        self.kind == "static_token"
+    }
+
+    /// Whether both have read the same value at the same place.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let value = self.current();
+        self.source == other.source && value.is_some() && value == other.current()
+    }
+
+    /// Where it is kept.
+    pub(super) fn source(&self) -> &SecretSource {
+        &self.source
     }
 
     /// The header it writes.
@@ -126,7 +137,7 @@ impl Kept {
         if let Some(value) = self.current() {
             return Some(value);
         }
-        self.read_again().await;
+        self.read().await;
         self.current()
     }
 
@@ -136,7 +147,11 @@ impl Kept {
         let value = if let Some(value) = other() {
             value
         } else {
-            self.read_again().await;
+            let is_refused = |secret: &Secret| {
+                let value = self.form.write(secret);
+                value.is_none_or(|value| refused.is_header(&value))
+            };
+            self.read_again(&is_refused).await;
             other()?
         };
         Some(self.written(value))
@@ -151,8 +166,14 @@ impl Kept {
         self.value.load().as_deref().cloned()
     }
 
-    pub(super) async fn read_again(&self) {
-        match self.endpoint.load(&self.source).await {
+    /// Reads it as it is now, in place of what was taken over.
+    pub(super) async fn read(&self) {
+        self.read_again(&|secret| self.form.write(secret).is_none())
+            .await;
+    }
+
+    async fn read_again(&self, refused: Refused<'_>) {
+        match self.endpoint.load(&self.source, Some(refused)).await {
             Ok(secret) => self.keep(&secret),
             Err(error) => self.complain(&error),
         }

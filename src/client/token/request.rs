@@ -23,6 +23,9 @@ pub(in crate::client) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Most bytes of an answer. A secret of AWS's has up to 64 KiB, which JSON may double.
 pub(in crate::client) const LARGEST_ANSWER: usize = 256 * 1024;
 
+/// Whether this is a secret that somebody did not take.
+pub type Refused<'r> = &'r (dyn Fn(&Secret) -> bool + Send + Sync);
+
 /// What carries our own requests, and loads what they are made with: [`Through`](crate::client::through::Through),
 /// or a script in tests.
 pub trait Endpoint: fmt::Debug + Send + Sync {
@@ -37,8 +40,13 @@ pub trait Endpoint: fmt::Debug + Send + Sync {
     /// Any whole request and its answer.
     fn send(&self, request: Request<Bytes>) -> Boxed<'_, Result<Fetched, outgoing::FetchError>>;
 
-    /// A secret as it is now.
-    fn load<'l>(&'l self, source: &'l SecretSource) -> Boxed<'l, Result<Secret, SecretError>>;
+    /// A secret as it is now. One on this machine is read; of one elsewhere the known value is good until
+    /// it is one that `refused` means: then it is another, if that can be had now.
+    fn load<'l>(
+        &'l self,
+        source: &'l SecretSource,
+        refused: Option<Refused<'l>>,
+    ) -> Boxed<'l, Result<Secret, SecretError>>;
 
     /// A JWT of AWS's that says which role we are; another one than `refused`, if that can be had now.
     fn web_identity_token<'w>(

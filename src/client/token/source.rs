@@ -221,7 +221,7 @@ impl Source {
             let reading = Arc::clone(&kept);
             means.background.tasks.spawn(async move {
                 // a world that ends needs it no more
-                let _ended = stop.run_until_cancelled(reading.read_again()).await;
+                let _ended = stop.run_until_cancelled(reading.read()).await;
             });
         }
         Self::Kept(kept)
@@ -307,10 +307,7 @@ impl Source {
         match self {
             Self::ClientCredentials(granting) => Some(Actor::Granted(Arc::clone(granting.grant()))),
             Self::RefreshToken(granting) => Some(Actor::Granted(Arc::clone(granting.grant()))),
-            Self::Kept(kept) => kept.token().map(|source| Actor::Kept {
-                source: source.clone(),
-                seen: kept.current(),
-            }),
+            Self::Kept(kept) => kept.is_token().then(|| Actor::Kept(Arc::clone(kept))),
             Self::TokenExchange(_)
             | Self::Signing(_)
             | Self::PoolSigning(_)

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use http::HeaderValue;
+use http::StatusCode;
 use serde_json::Value;
 
 use crate::client::token::answer::{self, Expected};
 use crate::client::token::attached::Attachment;
+use crate::client::token::kept::Kept;
 use crate::client::token::request::Requester;
 use crate::client::token::source::{Absent, Means};
 use crate::client::token::subject::{FetchFor, Setup, Subjects};
@@ -16,7 +17,7 @@ use crate::config::{
     ACCESS_TOKEN_TYPE, CredentialKind, CredentialSource, ExchangeProfile, Rfc8693, TokenExchange,
 };
 use crate::gate::Boxed;
-use crate::secret::{Secret, SecretSource};
+use crate::secret::Secret;
 
 /// RFC 8693 2.1.
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -37,12 +38,7 @@ pub(super) enum Actor {
     /// Granted to a service, kept fresh.
     Granted(Arc<Grant<Bearer>>),
     /// Issued by somebody else; read for each exchange.
-    Kept {
-        /// Where.
-        source: SecretSource,
-        /// As it was read when this was built.
-        seen: Option<HeaderValue>,
-    },
+    Kept(Arc<Kept>),
 }
 
 impl Actor {
@@ -51,14 +47,8 @@ impl Actor {
     fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Granted(one), Self::Granted(other)) => Arc::ptr_eq(one, other),
-            (
-                Self::Kept { source, seen },
-                Self::Kept {
-                    source: other,
-                    seen: theirs,
-                },
-            ) => source == other && seen.is_some() && seen == theirs,
-            (Self::Granted(_), Self::Kept { .. }) | (Self::Kept { .. }, Self::Granted(_)) => false,
+            (Self::Kept(one), Self::Kept(other)) => one.is_same(other),
+            (Self::Granted(_), Self::Kept(_)) | (Self::Kept(_), Self::Granted(_)) => false,
         }
     }
 }
@@ -96,7 +86,8 @@ impl Exchange {
             && self.requester.is_same(&other.requester)
     }
 
-    async fn actors_token(&self) -> Result<Option<Secret>, FetchError> {
+    /// Another one than `refused`, if that can be had now.
+    async fn actors_token(&self, refused: Option<&Secret>) -> Result<Option<Secret>, FetchError> {
         if self.definition.actor().is_none() {
             return Ok(None);
         }
@@ -105,7 +96,11 @@ impl Exchange {
                 let granted = grant.find().await.map_err(|_pause| FetchError::Actor)?;
                 granted.credential.token().clone()
             }
-            Actor::Kept { source, .. } => self.requester.endpoint().load(source).await?,
+            Actor::Kept(kept) => {
+                let is_refused = |token: &Secret| refused == Some(token);
+                let endpoint = self.requester.endpoint();
+                endpoint.load(kept.source(), Some(&is_refused)).await?
+            }
         };
         Ok(Some(token))
     }
@@ -176,8 +171,22 @@ impl FetchFor<Bearer> for Exchange {
         now: UnixTime,
     ) -> Boxed<'f, Result<Granted<Bearer>, FetchError>> {
         Box::pin(async move {
-            let actor = self.actors_token().await?;
-            self.ask(subject, actor.as_ref(), now).await
+            let actor = self.actors_token(None).await?;
+            let outcome = self.ask(subject, actor.as_ref(), now).await;
+            let (Err(FetchError::Refused { status, .. }), Some(Actor::Kept(_))) =
+                (&outcome, &self.actor)
+            else {
+                return outcome;
+            };
+            // the endpoint does not say whose token it did not take; the actor's may be another by now
+            if *status != StatusCode::BAD_REQUEST {
+                return outcome;
+            }
+            match self.actors_token(actor.as_ref()).await {
+                Ok(other) if other != actor => self.ask(subject, other.as_ref(), now).await,
+                Ok(_same) => outcome,
+                Err(_not_read) => outcome,
+            }
         })
     }
 }

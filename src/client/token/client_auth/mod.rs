@@ -53,7 +53,7 @@ impl Means {
     }
 
     /// The same without blocking the runtime, and for each kind of client. The token endpoint did not
-    /// take what is in `refused`: an assertion that we had issued is asked for anew.
+    /// take what is in `refused`: a secret elsewhere, or an assertion that we had issued, is asked for anew.
     pub(super) async fn read(
         client: &OAuthClient,
         endpoint: &dyn Endpoint,
@@ -62,7 +62,11 @@ impl Means {
         match &client.authentication {
             ClientAuthentication::SecretPost(secret)
             | ClientAuthentication::SecretBasic(secret) => {
-                Ok(Self::Secret(endpoint.load(secret).await?))
+                let refused = refused.and_then(Self::secret);
+                let is_refused = |secret: &Secret| refused == Some(secret);
+                Ok(Self::Secret(
+                    endpoint.load(secret, Some(&is_refused)).await?,
+                ))
             }
             ClientAuthentication::PrivateKeyJwt(definition) => {
                 let definition = definition.clone();
@@ -73,7 +77,7 @@ impl Means {
             }
             ClientAuthentication::Federated(FederatedAssertion::File(path)) => {
                 let file = SecretSource::File(path.clone());
-                Ok(Self::Assertion(endpoint.load(&file).await?))
+                Ok(Self::Assertion(endpoint.load(&file, None).await?))
             }
             ClientAuthentication::Federated(FederatedAssertion::AwsSts(wanted)) => {
                 let refused = refused.and_then(Self::assertion);
@@ -81,6 +85,13 @@ impl Means {
                 Ok(Self::Assertion(token))
             }
             ClientAuthentication::None => Ok(Self::Nothing),
+        }
+    }
+
+    fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::Secret(secret) => Some(secret),
+            Self::Assertion(_) | Self::Key(_) | Self::Nothing => None,
         }
     }
 

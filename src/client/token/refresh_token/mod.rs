@@ -119,8 +119,12 @@ impl Refreshing {
         refused: Option<&Held>,
     ) -> Result<Option<Held>, FetchError> {
         let endpoint = self.requester.endpoint();
-        let configured = endpoint.load(&self.definition.refresh_token).await?;
-        let lineage = lineage(&self.definition.client, &configured);
+        let client = &self.definition.client;
+        let is_refused =
+            |token: &Secret| refused.is_some_and(|held| held.lineage == lineage(client, token));
+        let source = &self.definition.refresh_token;
+        let configured = endpoint.load(source, Some(&is_refused)).await?;
+        let lineage = lineage(client, &configured);
         *self.configured() = Some(lineage.clone());
         if progress.rotated.as_ref() == Some(&lineage) {
             return Ok(None);

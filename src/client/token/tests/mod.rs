@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::fleet::Store;
-use super::request::Endpoint;
+use super::request::{Endpoint, Refused};
 use super::{Attached, Credentials, For};
 use crate::client::aws::AwsError;
 use crate::client::jwks::Background;
@@ -47,6 +47,8 @@ struct Scripted {
     seen: Mutex<Vec<Seen>>,
     down: Mutex<bool>,
     life: u64,
+    /// Of each secret in Secrets Manager, as they are found once the one before is refused.
+    versions: Mutex<Vec<&'static str>>,
 }
 
 impl fmt::Debug for Scripted {
@@ -62,6 +64,7 @@ impl Scripted {
             seen: Mutex::default(),
             down: Mutex::new(false),
             life,
+            versions: Mutex::new(vec!["v-1"]),
         })
     }
 
@@ -94,8 +97,22 @@ impl Endpoint for Scripted {
         Box::pin(async { answer.unwrap_or(Err(FetchError::Timeout)) })
     }
 
-    fn load<'l>(&'l self, source: &'l SecretSource) -> Boxed<'l, Result<Secret, SecretError>> {
-        Box::pin(async move { source.load() })
+    fn load<'l>(
+        &'l self,
+        source: &'l SecretSource,
+        refused: Option<Refused<'l>>,
+    ) -> Boxed<'l, Result<Secret, SecretError>> {
+        Box::pin(async move {
+            if !matches!(source, SecretSource::Aws(_)) {
+                return source.load();
+            }
+            let mut versions = self.versions.lock().unwrap();
+            let known = Secret::new(versions[0].to_owned());
+            if versions.len() > 1 && refused.is_some_and(|is_refused| is_refused(&known)) {
+                versions.remove(0);
+            }
+            Ok(Secret::new(versions[0].to_owned()))
+        })
     }
 
     fn web_identity_token<'w>(

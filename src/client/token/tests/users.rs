@@ -3,6 +3,7 @@
 use super::*;
 use crate::client::token::{User, user};
 use crate::config::{ACCESS_TOKEN_TYPE, ExchangeProfile, Rfc8693, TokenExchange};
+use crate::secret::AwsSecret;
 
 fn exchange() -> CredentialKind {
     CredentialKind::TokenExchange(Box::new(TokenExchange {
@@ -105,30 +106,9 @@ async fn a_call_without_a_user_is_denied_only_if_no_source_is_out_of_order() {
 #[tokio::test(start_paused = true)]
 async fn a_token_exchanged_in_one_actors_name_is_not_sent_in_anothers() {
     let world = World::new(1000);
-    let CredentialKind::TokenExchange(mut definition) = exchange() else {
-        panic!("an exchange")
-    };
-    definition.profile = ExchangeProfile::Rfc8693(Rfc8693 {
-        subject_token_type: ACCESS_TOKEN_TYPE.to_owned(),
-        requested_token_type: None,
-        audiences: vec![],
-        resources: vec![],
-        actor: Some("robot".into()),
-    });
-    let sources = |actor: &str| {
-        let token = SecretSource::Literal(Secret::new(actor.to_owned()));
-        let definition = CredentialKind::TokenExchange(definition.clone());
-        // the actor may stand after those it acts for
-        [
-            source("theirs", definition),
-            source("robot", CredentialKind::StaticToken { token }),
-        ]
-    };
+    let sources = |actor: &str| acting(SecretSource::Literal(Secret::new(actor.to_owned())));
     for number in 1..=3 {
-        let answer = format!(
-            r#"{{"access_token":"x-{number}","issued_token_type":"{ACCESS_TOKEN_TYPE}","token_type":"Bearer","expires_in":3600}}"#
-        );
-        world.endpoint.then(200, &answer, None);
+        exchanges(&world, number);
     }
     let (ada, bob) = (
         ada(&world),
@@ -151,13 +131,79 @@ async fn a_token_exchanged_in_one_actors_name_is_not_sent_in_anothers() {
     let third = world.start(&sources("b"), Some(&second));
     let (_third, token) = as_who(third, ada).await;
     assert_eq!(token, "Bearer x-3");
+    assert_eq!(actors(&world), ["a", "a", "b"]);
+}
+
+/// An exchange by the actor `robot`, whose token is kept there.
+fn acting(token: SecretSource) -> [CredentialSource; 2] {
+    let CredentialKind::TokenExchange(mut definition) = exchange() else {
+        panic!("an exchange")
+    };
+    definition.profile = ExchangeProfile::Rfc8693(Rfc8693 {
+        subject_token_type: ACCESS_TOKEN_TYPE.to_owned(),
+        requested_token_type: None,
+        audiences: vec![],
+        resources: vec![],
+        actor: Some("robot".into()),
+    });
+    // the actor may stand after those it acts for
+    [
+        source("theirs", CredentialKind::TokenExchange(definition)),
+        source("robot", CredentialKind::StaticToken { token }),
+    ]
+}
+
+/// The next exchange brings `x-NUMBER`.
+fn exchanges(world: &World, number: usize) {
+    let answer = format!(
+        r#"{{"access_token":"x-{number}","issued_token_type":"{ACCESS_TOKEN_TYPE}","token_type":"Bearer","expires_in":3600}}"#
+    );
+    world.endpoint.then(200, &answer, None);
+}
+
+/// The actors' tokens of all exchanges.
+fn actors(world: &World) -> Vec<String> {
     let seen = world.endpoint.seen.lock().unwrap();
-    let actors: Vec<_> = seen
-        .iter()
+    seen.iter()
         .flat_map(|(form, _)| form.iter().filter(|(name, _)| name == "actor_token"))
-        .map(|(_, value)| value.as_str())
-        .collect();
-    assert_eq!(actors, ["a", "a", "b"]);
+        .map(|(_, value)| value.clone())
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_in_secrets_manager_is_read_again_when_an_exchange_is_refused_and_kept_by_a_reload()
+ {
+    let world = World::new(1000);
+    *world.endpoint.versions.lock().unwrap() = vec!["v-1", "v-2", "v-3"];
+    let sources = acting(SecretSource::Aws(Box::new(AwsSecret {
+        id: "robot".to_owned(),
+        json_key: None,
+        region: "eu-west-1".to_owned(),
+        endpoint: Url::parse("https://secrets.test/").unwrap(),
+    })));
+    let end = world.clock.now().plus(9000);
+    let who = |name: &str| user(name, &format!("{name}'s"), end);
+    for number in 1..=2 {
+        exchanges(&world, number);
+    }
+    let first = world.start(&sources, None);
+    for (name, token) in [("ada", "Bearer x-1"), ("bob", "Bearer x-2")] {
+        let found = attach_as(&first, &["theirs"], &who(name)).await;
+        assert_eq!(found.as_deref(), Ok(token));
+    }
+    assert_eq!(actors(&world), ["v-1", "v-1"], "nobody refused it");
+
+    let second = world.start(&sources, Some(&first));
+    let found = attach_as(&second, &["theirs"], &who("ada")).await;
+    assert_eq!(found.as_deref(), Ok("Bearer x-1"), "kept");
+
+    world
+        .endpoint
+        .then(400, r#"{"error":"invalid_request"}"#, None);
+    exchanges(&world, 3);
+    let found = attach_as(&second, &["theirs"], &who("eve")).await;
+    assert_eq!(found.as_deref(), Ok("Bearer x-3"));
+    assert_eq!(actors(&world), ["v-1", "v-1", "v-1", "v-2"]);
 }
 
 #[tokio::test(start_paused = true)]
