@@ -52,7 +52,7 @@ impl Table {
             self.row("role", &Value::from(role.as_str()).to_string());
         }
         match granted.life_from {
-            LifeFrom::Unstated => self.row("expires at", "not stated"),
+            LifeFrom::Unstated | LifeFrom::Endless => self.row("expires at", "not stated"),
             LifeFrom::ExpiresIn | LifeFrom::Exp | LifeFrom::Expiration | LifeFrom::Fleet { .. } => {
                 let seconds = granted.life.as_secs();
                 self.row("lifetime", &format!("{seconds} s (Expiration)"));
@@ -67,7 +67,7 @@ impl Table {
             LifeFrom::ExpiresIn => "expires_in",
             LifeFrom::Exp => "the token's exp",
             LifeFrom::Expiration => "Expiration",
-            LifeFrom::Unstated => "not stated by the endpoint, assumed",
+            LifeFrom::Unstated | LifeFrom::Endless => "not stated by the endpoint, assumed",
             LifeFrom::Fleet { .. } => "another sidecar",
         };
         self.row("token type", "Bearer");

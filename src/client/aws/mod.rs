@@ -49,7 +49,7 @@ fn granted<C>(
 ) -> Result<Granted<C>, AwsError> {
     let (life, life_from) = match until {
         Some(until) => (Duration::from_secs(until.since(now)), LifeFrom::Expiration),
-        None => (NO_END, LifeFrom::Unstated),
+        None => (NO_END, LifeFrom::Endless),
     };
     if life.is_zero() {
         return Err(AwsError::Expired);

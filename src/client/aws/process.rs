@@ -171,14 +171,15 @@ impl Drivers {
         name: Arc<str>,
         fetch: Arc<dyn Fetch<C>>,
     ) -> Arc<Grant<C>> {
-        let grant = Arc::new(Grant::new(
+        let grant = Grant::new(
             name,
             "aws",
             Freshness::default(),
             fetch,
             Arc::clone(&self.clock),
             Arc::clone(&self.telemetry),
-        ));
+        );
+        let grant = Arc::new(grant.ending_quietly());
         let drive = Arc::clone(&grant).drive(self.stop.clone());
         self.tasks.spawn_on(drive, &self.runtime);
         grant

@@ -106,6 +106,7 @@ fn answered(status: u16, body: &str) -> Fetched {
 struct World {
     aws: Arc<Aws>,
     process: Process,
+    telemetry: Arc<Telemetry>,
     wanted: WebIdentityToken,
 }
 
@@ -136,17 +137,19 @@ impl World {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
+        let telemetry = Telemetry::quiet();
         let process = Process::start(
             keys,
             [("graph", &wanted), ("orders", &wanted)].into_iter(),
             Arc::<Aws>::clone(&aws),
             &clock,
-            &Telemetry::quiet(),
+            &telemetry,
             &background,
         );
         Self {
             aws,
             process,
+            telemetry,
             wanted,
         }
     }
@@ -280,6 +283,19 @@ async fn a_refused_secret_is_fetched_anew_once_in_half_a_minute_however_many_ask
     assert_eq!(world.asked(), 3);
     assert_eq!(world.secret("other", None).await.unwrap(), "s-2");
     assert_eq!(world.asked(), 4, "each by itself");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_end_unused_alarms_nobody() {
+    let world = World::new();
+    world.token().await.unwrap();
+    world.secret("billing", None).await.unwrap();
+    let text = world.telemetry.metrics.render();
+    for name in ["aws:keys", "aws:billing", "graph:assertion"] {
+        let of = |metric: &str| format!("gatepost_credential_{metric}{{credential=\"{name}\"");
+        assert!(text.contains(&of("fetched_timestamp_seconds")), "{text}");
+        assert!(!text.contains(&of("expiry_timestamp_seconds")), "{text}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

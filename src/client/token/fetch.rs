@@ -54,9 +54,11 @@ impl<C> Granted<C> {
     pub(super) fn is_of_the_fleet(&self) -> bool {
         match self.life_from {
             LifeFrom::Fleet { .. } => true,
-            LifeFrom::ExpiresIn | LifeFrom::Exp | LifeFrom::Expiration | LifeFrom::Unstated => {
-                false
-            }
+            LifeFrom::ExpiresIn
+            | LifeFrom::Exp
+            | LifeFrom::Expiration
+            | LifeFrom::Unstated
+            | LifeFrom::Endless => false,
         }
     }
 }
@@ -70,8 +72,10 @@ pub enum LifeFrom {
     Exp,
     /// The `Expiration` of AWS keys.
     Expiration,
-    /// Nobody: [`UNSTATED_LIFE`], and of what AWS gives without an end a hundred years.
+    /// Nobody: [`UNSTATED_LIFE`].
     Unstated,
+    /// Nobody: it does not end by itself, and the life is a hundred years.
+    Endless,
     /// Another sidecar, which fetched it; nobody was asked now.
     Fleet {
         /// How long before we asked. Its life is counted from then.

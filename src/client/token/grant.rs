@@ -36,6 +36,8 @@ struct Held<C> {
     refresh_at: UnixTime,
     /// Never sent from this moment on.
     usable_until: UnixTime,
+    /// Whether anybody says when.
+    ends: bool,
 }
 
 impl<C> Held<C> {
@@ -57,6 +59,8 @@ pub struct Grant<C> {
     fetch: Arc<dyn Fetch<C>>,
     clock: Arc<dyn Clock>,
     telemetry: Arc<Telemetry>,
+    /// Whether metrics tell when it ends.
+    shows_end: bool,
     current: ArcSwapOption<Held<C>>,
     /// Wall time of the last use, or attempt to.
     last_used: AtomicU64,
@@ -107,12 +111,22 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
             fetch,
             clock,
             telemetry,
+            shows_end: true,
             current: ArcSwapOption::empty(),
             last_used: AtomicU64::new(0),
             state: Mutex::default(),
             ended: watch::Sender::new(0),
             wake: Notify::new(),
             seat: Arc::default(),
+        }
+    }
+
+    /// It may lie unused and end: nobody is to be alarmed by that.
+    #[must_use]
+    pub fn ending_quietly(self) -> Self {
+        Self {
+            shows_end: false,
+            ..self
         }
     }
 
@@ -281,12 +295,13 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
         let mut state = self.lock();
         match outcome {
             Ok((is_of_the_fleet, token)) => {
-                self.telemetry
-                    .metrics
-                    .token_expires(&self.name, token.usable_until);
-                self.telemetry
-                    .metrics
-                    .token_fetched(&self.name, token.fetched_at);
+                let metrics = &self.telemetry.metrics;
+                if self.shows_end && token.ends {
+                    metrics.token_expires(&self.name, token.usable_until);
+                } else {
+                    metrics.token_has_no_end(&self.name);
+                }
+                metrics.token_fetched(&self.name, token.fetched_at);
                 let what = if is_of_the_fleet {
                     "token of another sidecar taken"
                 } else {
@@ -330,9 +345,11 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
         let (life, ahead) = schedule::uses(granted.life, self.freshness, schedule::jitter());
         let fetched_at = match granted.life_from {
             LifeFrom::Fleet { age } => UnixTime(asked_at.0.saturating_sub(age.as_secs())),
-            LifeFrom::ExpiresIn | LifeFrom::Exp | LifeFrom::Expiration | LifeFrom::Unstated => {
-                asked_at
-            }
+            LifeFrom::ExpiresIn
+            | LifeFrom::Exp
+            | LifeFrom::Expiration
+            | LifeFrom::Unstated
+            | LifeFrom::Endless => asked_at,
         };
         Held {
             credential: Arc::new(granted.credential),
@@ -340,6 +357,7 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
             life,
             refresh_at: fetched_at.plus(life - ahead),
             usable_until: fetched_at.plus(life),
+            ends: granted.life_from != LifeFrom::Endless,
         }
     }
 

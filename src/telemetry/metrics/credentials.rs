@@ -139,6 +139,12 @@ impl Metrics {
             .set(signed(at.0));
     }
 
+    /// What a source has now does not expire, or is not missed when it does.
+    pub fn token_has_no_end(&self, credential: &str) {
+        // it mostly never had one
+        drop(self.credentials.expiry.remove_label_values(&[credential]));
+    }
+
     /// When a source's current token expires.
     pub fn token_expires(&self, credential: &str, at: UnixTime) {
         self.credentials

@@ -266,3 +266,50 @@ async fn a_panic_in_one_fetch_does_not_end_the_next() {
     sleep(Duration::from_secs(2)).await;
     assert_eq!(*grant.find().await.unwrap().credential, 7);
 }
+
+/// Gives what ends, and then what does not.
+#[derive(Debug, Default)]
+struct Rotated(Mutex<u32>);
+
+impl Fetch<u32> for Rotated {
+    fn fetch(&self, _now: UnixTime) -> Boxed<'_, Result<Granted<u32>, super::super::FetchError>> {
+        let mut given = self.0.lock().unwrap();
+        *given += 1;
+        let (credential, life_from) = match *given {
+            1 => (1, LifeFrom::Expiration),
+            more => (more, LifeFrom::Endless),
+        };
+        Box::pin(async move {
+            Ok(Granted {
+                credential,
+                life: Duration::from_secs(3600),
+                life_from,
+                scope: None,
+            })
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_is_told_while_somebody_says_so_and_no_longer() {
+    let world = World::new(3600);
+    let telemetry = Telemetry::quiet();
+    let grant = Arc::new(Grant::new(
+        Arc::from("rotated"),
+        "aws",
+        Freshness::default(),
+        Arc::new(Rotated::default()),
+        Arc::clone(&world.clock),
+        Arc::clone(&telemetry),
+    ));
+    let drive = Arc::clone(&grant).drive(world.background.stop.clone());
+    world.background.tasks.spawn(drive);
+    let tells_end = || {
+        let text = telemetry.metrics.render();
+        text.contains("gatepost_credential_expiry_timestamp_seconds{credential=\"rotated\"}")
+    };
+    assert_eq!(*grant.find().await.unwrap().credential, 1);
+    assert!(tells_end());
+    assert_eq!(*grant.replace(|one| *one == 1).await.unwrap().credential, 2);
+    assert!(!tells_end());
+}

@@ -127,7 +127,8 @@ impl Sidecar {
             own @ (LifeFrom::ExpiresIn
             | LifeFrom::Exp
             | LifeFrom::Expiration
-            | LifeFrom::Unstated) => panic!("{own:?}"),
+            | LifeFrom::Unstated
+            | LifeFrom::Endless) => panic!("{own:?}"),
         }
     }
 }
