@@ -87,7 +87,20 @@ pub enum SecretError {
         id: String,
         /// What was in the way.
         why: String,
+        /// Whether it is away: it may be back at any moment.
+        is_outage: bool,
     },
+}
+
+impl SecretError {
+    /// Whether where it is kept is away: it may be back at any moment.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Aws { is_outage, .. } => *is_outage,
+            Self::Env(_) | Self::Empty(_) | Self::File { .. } => false,
+        }
+    }
 }
 
 impl SecretSource {
@@ -122,6 +135,7 @@ impl SecretSource {
                 return Err(SecretError::Aws {
                     id: secret.id.clone(),
                     why: "it is not on this machine".to_owned(),
+                    is_outage: false,
                 });
             }
         };

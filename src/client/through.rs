@@ -62,15 +62,15 @@ impl Through {
                 return disk::load(source).await;
             }
         };
-        let elsewhere = |why| SecretError::Aws {
-            id: secret.id.clone(),
-            why,
-        };
         let fetched = match &self.process {
             Some(process) => process.secret(secret, refused).await,
             None => Err(AwsError::NoKeys),
         };
-        fetched.map_err(|error| elsewhere(error.to_string()))
+        fetched.map_err(|error| SecretError::Aws {
+            id: secret.id.clone(),
+            why: error.to_string(),
+            is_outage: error.is_outage(),
+        })
     }
 }
 

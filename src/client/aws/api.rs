@@ -125,8 +125,8 @@ impl AwsError {
                 retry_after,
                 ..
             } => status.is_server_error() && retry_after.is_none(),
+            Self::Secret(error) => error.is_outage(),
             Self::Unusable { .. }
-            | Self::Secret(_)
             | Self::AccessToken
             | Self::NoIdToken
             | Self::NoKeys

@@ -149,7 +149,8 @@ impl FetchError {
         }
     }
 
-    /// Whether the endpoint is away and names no time: it may be back at any moment.
+    /// Whether the endpoint, or where the client's secret is kept, is away and names no time: it may be
+    /// back at any moment.
     #[must_use]
     pub fn is_outage(&self) -> bool {
         match self {
@@ -160,7 +161,8 @@ impl FetchError {
                 ..
             } => status.is_server_error() && retry_after.is_none(),
             Self::Aws(error) => error.is_outage(),
-            Self::Secret(_) | Self::Client(_) | Self::Actor | Self::Unusable(_) => false,
+            Self::Secret(error) => error.is_outage(),
+            Self::Client(_) | Self::Actor | Self::Unusable(_) => false,
         }
     }
 

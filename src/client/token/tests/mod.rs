@@ -33,7 +33,7 @@ use crate::config::{
 };
 use crate::gate::Boxed;
 use crate::reason::{Denial, Failure, Refusal};
-use crate::secret::{Secret, SecretError, SecretSource};
+use crate::secret::{AwsSecret, Secret, SecretError, SecretSource};
 use crate::telemetry::Telemetry;
 
 type Answer = Result<Fetched, FetchError>;
@@ -105,6 +105,13 @@ impl Endpoint for Scripted {
         Box::pin(async move {
             if !matches!(source, SecretSource::Aws(_)) {
                 return source.load();
+            }
+            if *self.down.lock().unwrap() {
+                return Err(SecretError::Aws {
+                    id: "robot".to_owned(),
+                    why: "no answer".to_owned(),
+                    is_outage: true,
+                });
             }
             let mut versions = self.versions.lock().unwrap();
             let known = Secret::new(versions[0].to_owned());
@@ -316,4 +323,14 @@ fn written(attached: &Attached) -> (HeaderName, String) {
     assert_eq!(values.len(), 1);
     assert!(values[0].is_sensitive());
     (name.clone(), values[0].to_str().unwrap().to_owned())
+}
+
+/// A secret in Secrets Manager.
+fn elsewhere() -> SecretSource {
+    SecretSource::Aws(Box::new(AwsSecret {
+        id: "robot".to_owned(),
+        json_key: None,
+        region: "eu-west-1".to_owned(),
+        endpoint: Url::parse("https://secrets.test/").unwrap(),
+    }))
 }

@@ -75,6 +75,24 @@ async fn after_invalid_client_the_secret_is_read_again_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_go_on_as_soon_as_the_clients_secret_can_be_had_again() {
+    let world = World::new(1000);
+    let by_secret = ClientCredentials {
+        client: client(ClientAuthentication::SecretPost(elsewhere())),
+        ..definition()
+    };
+    let credentials = world.start(&grant(by_secret), None);
+    world.endpoint.down(true);
+    for _second in 0..300 {
+        assert!(token(&credentials).await.is_err());
+        sleep(Duration::from_secs(1)).await;
+    }
+    world.endpoint.down(false);
+    sleep(Duration::from_secs(2)).await;
+    assert!(token(&credentials).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn static_values_are_read_again_when_refused_and_replayed_only_if_changed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("value");

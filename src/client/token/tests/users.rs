@@ -3,7 +3,6 @@
 use super::*;
 use crate::client::token::{User, user};
 use crate::config::{ACCESS_TOKEN_TYPE, ExchangeProfile, Rfc8693, TokenExchange};
-use crate::secret::AwsSecret;
 
 fn exchange() -> CredentialKind {
     CredentialKind::TokenExchange(Box::new(TokenExchange {
@@ -175,12 +174,7 @@ async fn an_actor_in_secrets_manager_is_read_again_when_an_exchange_is_refused_a
  {
     let world = World::new(1000);
     *world.endpoint.versions.lock().unwrap() = vec!["v-1", "v-2", "v-3"];
-    let sources = acting(SecretSource::Aws(Box::new(AwsSecret {
-        id: "robot".to_owned(),
-        json_key: None,
-        region: "eu-west-1".to_owned(),
-        endpoint: Url::parse("https://secrets.test/").unwrap(),
-    })));
+    let sources = acting(elsewhere());
     let end = world.clock.now().plus(9000);
     let who = |name: &str| user(name, &format!("{name}'s"), end);
     for number in 1..=2 {
