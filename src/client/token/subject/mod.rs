@@ -250,8 +250,9 @@ impl<C: Send + Sync + 'static> Subjects<C> {
             // it ends with the user's token: another one would live no longer
             (end, end)
         };
-        if usable_until <= asked_at {
-            return Err(FetchError::Unusable("the token has expired already"));
+        // the answer may have taken longer than it lives
+        if usable_until <= self.clock.now() {
+            return Err(FetchError::Unusable("what it gave has ended already"));
         }
         Ok(Held {
             credential: Arc::new(granted.credential),

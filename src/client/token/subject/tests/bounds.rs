@@ -79,3 +79,21 @@ async fn large_credentials_give_way_before_there_are_too_many() {
     bench.subjects.table().retain(|slot| slot.is_needed(now));
     assert_eq!(shown(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_ended_while_it_was_fetched_is_a_failure_that_pauses() {
+    let bench = bench(10, 10);
+    let ada = bench.user("ada", 9000);
+    bench.script.slow(SECOND * 11);
+    for _try in 0..3 {
+        let found = bench.find(&ada).await;
+        assert!(
+            matches!(found, Err(Without::Later(rest)) if !rest.is_zero()),
+            "{found:?}"
+        );
+    }
+    assert_eq!(bench.script.asked("ada"), 1);
+    bench.script.slow(SECOND);
+    sleep(SECOND).await;
+    assert_eq!(bench.find(&ada).await.as_deref(), Ok("ada-2"));
+}

@@ -12,10 +12,12 @@ use crate::clock::PausedClock;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Answers after 100 ms with `<token>-1`, `<token>-2`… of `life`; refuses the tokens in `refusals`.
+/// Answers after a time (100 ms) with `<token>-1`, `<token>-2`… of `life`; refuses the tokens in
+/// `refusals`.
 #[derive(Debug)]
 struct Scripted {
     life: u64,
+    takes: Mutex<Duration>,
     asked: Mutex<HashMap<String, usize>>,
     refusals: Mutex<HashMap<String, &'static str>>,
 }
@@ -24,6 +26,11 @@ impl Scripted {
     fn asked(&self, token: &str) -> usize {
         let asked = self.asked.lock().unwrap();
         asked.get(token).copied().unwrap_or_default()
+    }
+
+    /// How long an answer takes from now on.
+    fn slow(&self, takes: Duration) {
+        *self.takes.lock().unwrap() = takes;
     }
 
     /// What is said to this token from now on; empty: nothing is wrong.
@@ -47,7 +54,8 @@ impl FetchFor<String> for Scripted {
                 *number += 1;
                 *number
             };
-            sleep(SECOND / 10).await;
+            let takes = *self.takes.lock().unwrap();
+            sleep(takes).await;
             let code = self.refusals.lock().unwrap().get(token).copied();
             match code.filter(|code| !code.is_empty()) {
                 Some("panic") => panic!("a bug"),
@@ -85,6 +93,7 @@ fn bench(life: u64, most: usize) -> Bench {
 fn bench_of(life: u64, most: usize, size: fn(&String) -> usize) -> Bench {
     let script = Arc::new(Scripted {
         life,
+        takes: Mutex::new(SECOND / 10),
         asked: Mutex::default(),
         refusals: Mutex::default(),
     });
