@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::client::token::user::SubjectKey;
 
+/// Those who must stay that are looked at, at most, for one that may go: everybody waits meanwhile.
+const LOOK_AT: usize = 64;
+
 /// Values by subject: at most `most`, and together at most so many bytes as they are said to take.
 #[derive(Debug)]
 pub(super) struct Table<V> {
@@ -48,7 +51,7 @@ impl<V: Clone> Table<V> {
     }
 
     /// The value of this subject, which is now the last one used. For a new one, of so many bytes, the
-    /// least recently used that `may_go` gives way; `None` if there is none.
+    /// least recently used that `may_go` gives way; `None` if there is none, or none is soon found.
     pub(super) fn find_or_insert(
         &mut self,
         key: SubjectKey,
@@ -90,16 +93,14 @@ impl<V: Clone> Table<V> {
     }
 
     /// Makes the least recently used that `may_go` give way until there is room for so many more of so
-    /// many bytes; whether there is. Who must stay counts as used: the next search does not begin
-    /// with them.
+    /// many bytes; whether there is. It does not look at all of them. Who must stay counts as used: the
+    /// next search does not begin with them.
     fn make_room(&mut self, more: usize, bytes: usize, may_go: impl Fn(&V) -> bool) -> bool {
         let has_room = |table: &Self| {
             table.entries.len() + more <= table.most && table.bytes + bytes <= table.most_bytes
         };
-        for _each in 0..self.entries.len() {
-            if has_room(self) {
-                break;
-            }
+        let mut stay = 0;
+        while stay < LOOK_AT && !has_room(self) {
             let Some((_used, oldest)) = self.order.pop_first() else {
                 break;
             };
@@ -110,6 +111,7 @@ impl<V: Clone> Table<V> {
                 self.bytes = self.bytes.saturating_sub(entry.bytes);
                 self.entries.remove(&oldest);
             } else {
+                stay += 1;
                 self.uses += 1;
                 entry.used = self.uses;
                 self.order.insert(self.uses, oldest);
@@ -132,5 +134,48 @@ impl<V: Clone> Table<V> {
         if self.entries.is_empty() {
             self.entries = HashMap::new();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::client::token::user;
+    use crate::clock::UnixTime;
+
+    fn key(number: usize) -> SubjectKey {
+        let user = user("ada", &number.to_string(), UnixTime(9));
+        user.subject().unwrap().0
+    }
+
+    #[test]
+    fn a_crowd_that_must_stay_is_not_gone_through_under_the_lock() {
+        let most = 10 * LOOK_AT;
+        let mut table = Table::new(most, usize::MAX);
+        for number in 0..most {
+            assert!(table.find_or_insert(key(number), || number, 1, |_| true) == Some(number));
+        }
+        // all but one are being fetched for
+        let idle = most - 1;
+        let looked = Cell::new(0);
+        let may_go = |number: &usize| {
+            looked.set(looked.get() + 1);
+            *number == idle
+        };
+        let newcomer = most;
+        let mut tries = 0;
+        loop {
+            looked.set(0);
+            tries += 1;
+            let found = table.find_or_insert(key(newcomer), || newcomer, 1, may_go);
+            assert!(looked.get() <= LOOK_AT, "{}", looked.get());
+            if found.is_some() {
+                break;
+            }
+        }
+        assert_eq!(tries, 10, "each search begins where the last one ended");
+        assert_eq!((table.len(), table.bytes()), (most, most));
     }
 }
