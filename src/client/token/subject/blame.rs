@@ -5,9 +5,26 @@ use http::StatusCode;
 
 use crate::client::token::FetchError;
 
-/// Whether this failure would meet any other user too.
-pub(super) fn concerns_everyone(error: &FetchError) -> bool {
-    match error {
+/// Whom a failure concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Concerns {
+    /// It would meet any other user too.
+    Everyone,
+    /// It need not.
+    OneUser,
+    /// The endpoint does not say which: `401` without a code means our client to some, the user's
+    /// token to others.
+    Unclear,
+}
+
+/// Whom this failure concerns.
+pub(super) fn concerns(error: &FetchError) -> Concerns {
+    let is_everyones = match error {
+        FetchError::Refused {
+            status: StatusCode::UNAUTHORIZED,
+            code: None,
+            retry_after: None,
+        } => return Concerns::Unclear,
         FetchError::Refused {
             status,
             retry_after,
@@ -25,6 +42,11 @@ pub(super) fn concerns_everyone(error: &FetchError) -> bool {
         | FetchError::Client(_)
         | FetchError::NoAnswer(_)
         | FetchError::Actor => true,
+    };
+    if is_everyones {
+        Concerns::Everyone
+    } else {
+        Concerns::OneUser
     }
 }
 

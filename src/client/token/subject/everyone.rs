@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::client::token::schedule;
+use crate::client::token::user::SubjectKey;
 
 /// The pause of a whole source, and what its endpoint has lately said to everybody.
 #[derive(Debug, Default)]
@@ -19,6 +20,18 @@ struct State {
     paused_until: Option<Instant>,
     /// Users refused since somebody was last given a credential.
     refused: u32,
+    unclear: Unclear,
+}
+
+/// Who failed, since somebody was last given a credential, for a reason that may be theirs or
+/// everyone's.
+#[derive(Debug, Default)]
+enum Unclear {
+    #[default]
+    Nobody,
+    /// Always this one: nobody else pays for it.
+    One(SubjectKey),
+    Several,
 }
 
 impl Everyone {
@@ -39,6 +52,18 @@ impl Everyone {
         state.paused_until = Some(state.paused_until.map_or(until, |known| known.max(until)));
     }
 
+    /// A fetch for this subject failed for a reason that may be its own; whether it is everyone's by
+    /// what is known: others failed so too, and nobody was given a credential meanwhile.
+    pub(super) fn is_met_by_all(&self, key: &SubjectKey) -> bool {
+        let mut state = self.lock();
+        state.unclear = match state.unclear {
+            Unclear::Nobody => Unclear::One(*key),
+            Unclear::One(known) if known == *key => Unclear::One(known),
+            Unclear::One(_) | Unclear::Several => Unclear::Several,
+        };
+        matches!(state.unclear, Unclear::Several)
+    }
+
     /// A user was refused, as the endpoint may; how many in a row by now.
     pub(super) fn refused(&self) -> u32 {
         let mut state = self.lock();
@@ -52,6 +77,7 @@ impl Everyone {
         let mut state = self.lock();
         state.answered();
         state.refused = 0;
+        state.unclear = Unclear::Nobody;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

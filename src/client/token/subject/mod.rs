@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::blame::{concerns_everyone, refused};
+use self::blame::{Concerns, concerns, refused};
 use self::everyone::Everyone;
 use self::slot::{Found, Held, Slot};
 use self::table::Table;
@@ -294,8 +294,14 @@ impl<C: Send + Sync + 'static> Subjects<C> {
                 );
             }
         } else {
-            if concerns_everyone(&error) {
-                self.known.everyone.failed(retry_after);
+            let everyone = &self.known.everyone;
+            let is_everyones = match concerns(&error) {
+                Concerns::Everyone => true,
+                Concerns::OneUser => false,
+                Concerns::Unclear => everyone.is_met_by_all(slot.key()),
+            };
+            if is_everyones {
+                everyone.failed(retry_after);
             }
             let failures = slot.settle(Err(Without::Later(Duration::ZERO)), pause);
             tracing::warn!(credential = name, %error, failures, "not fetched for a user");

@@ -1,6 +1,7 @@
 //! A scripted fetch under paused time.
 
 mod bounds;
+mod unclear;
 
 use std::collections::HashMap;
 
@@ -59,12 +60,12 @@ impl FetchFor<String> for Scripted {
             let code = self.refusals.lock().unwrap().get(token).copied();
             match code.filter(|code| !code.is_empty()) {
                 Some("panic") => panic!("a bug"),
-                // a status and a code: `429 access_denied`
+                // a status and a code: `429 access_denied`, `401 `
                 Some(said) => {
                     let (status, code) = said.split_once(' ').unwrap_or(("400", said));
                     Err(FetchError::Refused {
                         status: status.parse().unwrap(),
-                        code: Some(code.to_owned()),
+                        code: (!code.is_empty()).then(|| code.to_owned()),
                         retry_after: None,
                     })
                 }
