@@ -60,6 +60,15 @@ struct Shared {
     bytes: usize,
 }
 
+/// Who a new handle is to name, and what they weigh: found out before the lock is taken, where it takes
+/// a copy of the token or a walk through the claims.
+pub(super) struct Holder {
+    user: User,
+    whose: Whose,
+    /// Bytes of the user.
+    bytes: usize,
+}
+
 /// What became of a new handle.
 #[derive(Debug)]
 pub(super) struct Kept {
@@ -67,6 +76,23 @@ pub(super) struct Kept {
     pub(super) is_live: bool,
     /// How many others gave way.
     pub(super) evicted: u64,
+}
+
+impl Holder {
+    /// With a copy of the token of its own.
+    pub(super) fn of(proof: &Proof<'_>) -> Self {
+        let user = proof.user();
+        Self {
+            whose: whose(proof),
+            bytes: user.size(),
+            user,
+        }
+    }
+}
+
+fn whose(proof: &Proof<'_>) -> Whose {
+    let principal = Arc::as_ptr(&proof.proven.principal).addr();
+    (principal, proof.token.map(|_token| proof.ends_at()))
 }
 
 impl Live {
@@ -97,23 +123,41 @@ impl Live {
         }
     }
 
-    /// Keeps a handle of a running request, if there is room or can be made.
-    pub(super) fn keep(&mut self, key: Key, proof: &Proof<'_>) -> Kept {
-        let principal = Arc::as_ptr(&proof.proven.principal).addr();
-        let whose = (principal, proof.token.map(|_token| proof.ends_at()));
-        let user = match self.users.get(&whose) {
-            Some(shared) => User {
-                proven: proof.proven.clone(),
-                token: shared.user.token.clone(),
-            },
-            None => proof.user(),
+    /// The user of this proof, if another live handle names them by the same token.
+    pub(super) fn holder(&self, proof: &Proof<'_>) -> Option<Holder> {
+        let whose = whose(proof);
+        let shared = self.users.get(&whose)?;
+        let user = User {
+            proven: proof.proven.clone(),
+            token: shared.user.token.clone(),
         };
+        let bytes = match shared.beside(&user) {
+            0 => shared.bytes,
+            own => shared.bytes - shared.user.proven.headers.size() + own,
+        };
+        Some(Holder { user, whose, bytes })
+    }
+
+    /// Keeps a handle of a running request, if there is room or can be made.
+    pub(super) fn keep(&mut self, key: Key, holder: Holder) -> Kept {
+        let Holder {
+            mut user,
+            whose,
+            bytes,
+        } = holder;
+        let mut beside = 0;
+        if let Some(shared) = self.users.get(&whose) {
+            // another of this user may have come first
+            user.token.clone_from(&shared.user.token);
+            beside = shared.beside(&user);
+        }
         let mut evicted = 0;
         let own = loop {
             // what it shares may have given way with the last handle of it
-            let (own, shared) = match self.users.get(&whose) {
-                Some(shared) => (HANDLE + shared.beside(&user), 0),
-                None => (HANDLE, user.size()),
+            let (own, shared) = if self.users.contains_key(&whose) {
+                (HANDLE + beside, 0)
+            } else {
+                (HANDLE, bytes)
             };
             if self.bytes + own + shared <= self.most_bytes {
                 break own;
@@ -126,7 +170,6 @@ impl Live {
         };
         self.bytes += own;
         let shared = self.users.entry(whose).or_insert_with(|| {
-            let bytes = user.size();
             self.bytes += bytes;
             let user = user.clone();
             let handles = 0;

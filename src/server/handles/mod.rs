@@ -18,7 +18,7 @@ use http::{HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::live::{Key, Live};
+use self::live::{Holder, Key, Live};
 use crate::client::token::{Credentials, Proof, User};
 use crate::config::Config;
 use crate::telemetry::Telemetry;
@@ -101,11 +101,15 @@ impl Handles {
             key,
         };
         if random.is_ok() {
-            let kept = {
+            let known = {
                 let mut live = self.lock();
                 live.forget_ended(Instant::now());
-                live.keep(key, proof)
+                live.holder(proof).map(|holder| live.keep(key, holder))
             };
+            let kept = known.unwrap_or_else(|| {
+                let holder = Holder::of(proof);
+                self.lock().keep(key, holder)
+            });
             let metrics = &self.telemetry.metrics;
             if kept.evicted > 0 {
                 metrics.handles_evicted(kept.evicted);

@@ -109,6 +109,25 @@ async fn handles_of_one_token_share_it_and_nothing_is_held_after_the_last() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn two_that_come_first_at_once_share_the_token_all_the_same() {
+    let (one, other) = (handles(MOST_BYTES), handles(MOST_BYTES));
+    let ada = ada();
+    let proof = Proof {
+        proven: &ada.proven,
+        token: Some(b"token"),
+        expires_at: UnixTime(9),
+    };
+    let (first, second) = (Holder::of(&proof), Holder::of(&proof));
+    let keys = [[1; 16], [2; 16]];
+    assert!(one.lock().keep(keys[0], first).is_live);
+    assert!(one.lock().keep(keys[1], second).is_live);
+    let token = |key| one.lock().find(key, Instant::now()).unwrap().token.unwrap();
+    assert!(Arc::ptr_eq(&token(&keys[0]), &token(&keys[1])));
+    let _guards = (other.issue(&proof), other.issue(&proof));
+    assert_eq!(one.held(), other.held());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_counted_is_what_is_held() {
     let handles = handles(MOST_BYTES);
     let ada = of("ada", &"x".repeat(1000));
