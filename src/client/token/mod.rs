@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio_util::sync::DropGuard;
 
 pub(in crate::client) use self::answer::exp;
@@ -63,6 +64,10 @@ use crate::secret::Secret;
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::{Asked, CredentialCalls};
 
+/// Most refused credentials of one source that are looked into at once while nobody waits for another:
+/// each keeps its user and token until a fetch has ended.
+const DOUBTS_AT_ONCE: usize = 64;
+
 /// What a failure suggests when no source knows better.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -94,6 +99,7 @@ struct Listed {
     issuers: Vec<Arc<str>>,
     source: Source,
     calls: CredentialCalls,
+    doubts: Arc<Semaphore>,
 }
 
 impl Listed {
@@ -186,6 +192,7 @@ impl Credentials {
             calls: telemetry
                 .metrics
                 .credential_calls(&definition.name, definition.kind.as_str()),
+            doubts: Arc::new(Semaphore::new(DOUBTS_AT_ONCE)),
         };
         Self {
             sources: sources.iter().zip(built).map(list).collect(),
@@ -273,9 +280,16 @@ impl Credentials {
     }
 
     /// [`Self::replace`] for a request that is not sent again: nobody waits for the other credential.
+    /// Beyond [`DOUBTS_AT_ONCE`] nothing is done: the next refusal says the same.
     pub fn doubt(self: &Arc<Self>, refused: Attached, user: Option<User>) {
+        let listed = self.sources.get(refused.source);
+        let turn = listed.and_then(|listed| Arc::clone(&listed.doubts).try_acquire_owned().ok());
+        let Some(turn) = turn else {
+            return;
+        };
         let credentials = Arc::clone(self);
         let look = async move {
+            let _turn = turn;
             let call = For {
                 headers: &HeaderMap::new(),
                 user: user.as_ref(),

@@ -313,3 +313,29 @@ async fn an_end_is_told_while_somebody_says_so_and_no_longer() {
     assert_eq!(*grant.replace(|one| *one == 1).await.unwrap().credential, 2);
     assert!(!tells_end());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_of_refusals_that_nobody_waits_on_keeps_a_bounded_number_of_tasks() {
+    let world = World::new(1000);
+    let credentials = Arc::new(world.start(&grant(definition()), None));
+    let billing = names(&["billing"]);
+    let call = For {
+        headers: &HeaderMap::new(),
+        user: None,
+        guarded: false,
+    };
+    let tasks = world.background.tasks.clone();
+    let others = tasks.len();
+    for expected in ["Bearer t-2", "Bearer t-3"] {
+        let refused = credentials.attach(&billing, &call).await.unwrap();
+        for _request in 0..1000 {
+            credentials.doubt(refused.clone(), None);
+        }
+        assert_eq!(tasks.len() - others, DOUBTS_AT_ONCE);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(tasks.len(), others);
+        let found = attach(&credentials, &["billing"]).await.unwrap();
+        assert_eq!(text(&found), expected);
+        sleep(Duration::from_secs(30)).await;
+    }
+}

@@ -22,7 +22,7 @@ use url::Url;
 
 use super::fleet::Store;
 use super::request::{Endpoint, Refused};
-use super::{Attached, Credentials, For};
+use super::{Attached, Credentials, DOUBTS_AT_ONCE, For};
 use crate::client::aws::AwsError;
 use crate::client::jwks::Background;
 use crate::client::outgoing::{FetchError, Fetched};
