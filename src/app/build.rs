@@ -50,11 +50,6 @@ pub(super) fn build(
         &means,
         previous.map(|old| &*old.upstreams),
     )?;
-    let targets = Targets::new(
-        &config.egress_targets,
-        &means,
-        previous.map(|old| &*old.targets),
-    )?;
     let terminations = Terminations::load(&config, previous.map(|old| &old.tls))?;
     let keys = Arc::new(KeyEngine::start(
         &config.issuers,
@@ -86,6 +81,12 @@ pub(super) fn build(
         background,
         previous.map(|old| &*old.credentials),
     );
+    let targets = Targets::new(
+        &config.egress_targets,
+        &credentials,
+        &means,
+        previous.map(|old| &*old.targets),
+    )?;
     let parts = gate_parts(
         &config,
         Arc::clone(&keys) as Arc<dyn KeySource>,

@@ -1,15 +1,16 @@
 //! Carrying the app's own request to an allow-listed target, with a credential.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use serde_json::{Map, Value};
 use url::Url;
 
 use crate::client::pool::{Means, Payload, Pool, Reply};
-use crate::client::token::Attached;
+use crate::client::token::{Attached, Credentials};
 use crate::clock::Clock;
 use crate::config;
 use crate::reason::Refusal;
@@ -27,6 +28,7 @@ pub struct Targets {
 pub struct Target {
     definition: config::EgressTarget,
     pool: Pool,
+    credential_headers: Arc<[HeaderName]>,
 }
 
 /// The credential of a request.
@@ -41,9 +43,11 @@ pub struct Carried<'c> {
 }
 
 impl Targets {
-    /// Builds the pools, or takes them over from `previous` where nothing has changed.
+    /// Builds the pools, or takes them over from `previous` where nothing has changed. `credentials` are
+    /// of the same world.
     pub fn new(
         targets: &[config::EgressTarget],
+        credentials: &Credentials,
         means: &Means<'_>,
         previous: Option<&Self>,
     ) -> io::Result<Self> {
@@ -56,6 +60,7 @@ impl Targets {
                     &definition.server,
                     kept.map(|kept| &kept.pool),
                 )?,
+                credential_headers: credentials.headers(&definition.credentials),
                 definition: definition.clone(),
             })
         };
@@ -98,6 +103,12 @@ impl Target {
     #[must_use]
     pub fn definition(&self) -> &config::EgressTarget {
         &self.definition
+    }
+
+    /// The headers its credentials are written to, but for `Authorization`.
+    #[must_use]
+    pub fn credential_headers(&self) -> &Arc<[HeaderName]> {
+        &self.credential_headers
     }
 
     /// Its connections.

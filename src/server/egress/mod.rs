@@ -102,7 +102,7 @@ async fn carry(
     let hop = Hop::of(head, &body, target.pool());
     let trailers = RequestTrailers {
         owned: world.owned.clone(),
-        strip: world.credentials.headers(&definition.credentials),
+        strip: Arc::clone(target.credential_headers()),
         credential: None,
     };
     let limits = Limits {
