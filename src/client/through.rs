@@ -50,6 +50,12 @@ impl Through {
         Self { process, ..alone }
     }
 
+    /// What this process is to AWS, if anything.
+    #[must_use]
+    pub fn process(&self) -> Option<&Arc<Process>> {
+        self.process.as_ref()
+    }
+
     /// The secret as [`Endpoint::load`] has it, without blocking the runtime.
     pub async fn load(
         &self,

@@ -123,6 +123,15 @@ impl Process {
         Ok(Secret::clone(&other.unwrap_or(known).credential))
     }
 
+    /// What log and metrics call what it holds by now.
+    pub(in crate::client) fn names(&self) -> Vec<Arc<str>> {
+        let tokens = self.tokens.iter().map(|(_, grant)| grant.name());
+        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        let secrets = secrets.iter().map(|(_, grant)| grant.name());
+        let keys = std::iter::once(self.asking.keys.name());
+        keys.chain(tokens).chain(secrets).cloned().collect()
+    }
+
     fn grant_of(&self, secret: &AwsSecret) -> Arc<Grant<Secret>> {
         let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, grant)) = secrets.iter().find(|(known, _)| known == secret) {

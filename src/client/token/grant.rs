@@ -130,6 +130,11 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
         }
     }
 
+    /// What log and metrics call it.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
     /// The credential, fetched first if there is none. `Err`: when to try again.
     pub async fn find(&self) -> Result<Lent<C>, Duration> {
         let now = self.clock.now();

@@ -54,7 +54,7 @@ use self::token_exchange::{Exchange, acts_by};
 #[cfg(test)]
 pub(crate) use self::user::tests::user;
 pub use self::user::{Proof, SubjectToken, User};
-use crate::client::aws::{AskingKeys, AwsKeys};
+use crate::client::aws::{AskingKeys, AwsKeys, Process};
 use crate::client::jwks::Background;
 use crate::client::through::Through;
 use crate::clock::{Clock, UnixTime};
@@ -84,6 +84,8 @@ const OTHER_ISSUER: &str = "The user's token comes from an issuer that this cred
 pub struct Credentials {
     sources: Vec<Listed>,
     by_name: HashMap<Arc<str>, usize>,
+    /// What they ask AWS as.
+    process: Option<Arc<Process>>,
     telemetry: Arc<Telemetry>,
     background: Background,
     runtime: Handle,
@@ -95,6 +97,8 @@ pub struct Credentials {
 #[derive(Debug)]
 struct Listed {
     name: Arc<str>,
+    /// The config's word.
+    kind: &'static str,
     /// Whose users' tokens it may send.
     issuers: Vec<Arc<str>>,
     source: Source,
@@ -142,9 +146,13 @@ impl Credentials {
         previous: Option<&Self>,
     ) -> Self {
         let endpoint: Arc<dyn Endpoint> = Arc::new(through.clone());
-        Self::start_with(
+        let started = Self::start_with(
             sources, &endpoint, store, clock, telemetry, background, previous,
-        )
+        );
+        Self {
+            process: through.process().cloned(),
+            ..started
+        }
     }
 
     fn start_with(
@@ -187,6 +195,7 @@ impl Credentials {
         built.sort_by_key(|(at, _source)| *at);
         let list = |(definition, (_at, source)): (&config::CredentialSource, _)| Listed {
             name: Arc::clone(&definition.name),
+            kind: definition.kind.as_str(),
             issuers: definition.issuers.clone(),
             source,
             calls: telemetry
@@ -197,6 +206,7 @@ impl Credentials {
         Self {
             sources: sources.iter().zip(built).map(list).collect(),
             by_name,
+            process: None,
             telemetry: Arc::clone(telemetry),
             background: background.clone(),
             runtime: Handle::current(),
@@ -210,9 +220,11 @@ impl Credentials {
         for listed in &self.sources {
             listed.source.go_into_force();
         }
-        let names = self.sources.iter().map(|listed| Arc::clone(&listed.name));
+        let own = self.process.iter().flat_map(|process| process.names());
+        let sources = self.sources.iter();
+        let sources = sources.map(|listed| (Arc::clone(&listed.name), listed.kind));
         let metrics = &self.telemetry.metrics;
-        metrics.credentials_in_force(names.collect());
+        metrics.credentials_in_force(sources.chain(own.map(|name| (name, "aws"))).collect());
     }
 
     fn find(&self, name: &str) -> Option<&Source> {

@@ -1,8 +1,9 @@
 //! What is counted of credential sources.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use prometheus::core::{Collector as _, MetricVec, MetricVecBuilder};
 use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
 
 use super::declare::Declare;
@@ -15,8 +16,8 @@ pub(super) struct Credentials {
     calls: IntCounterVec,
     expiry: IntGaugeVec,
     fetched: IntGaugeVec,
-    /// The sources of the config in force.
-    in_force: Mutex<BTreeSet<Arc<str>>>,
+    /// What is in force, and its kind.
+    in_force: Mutex<BTreeMap<Arc<str>, &'static str>>,
 }
 
 /// What became of a call that asked a source for its credential.
@@ -86,6 +87,23 @@ impl CredentialCalls {
     }
 }
 
+/// What tells one series of a metric from another.
+type Labels<'l> = HashMap<&'l str, &'l str>;
+
+/// Shows no series any more of which this is so.
+fn forget<M: MetricVecBuilder>(metric: &MetricVec<M>, is_so: impl Fn(&Labels<'_>) -> Option<bool>) {
+    for family in metric.collect() {
+        for series in family.get_metric() {
+            let labels = series.get_label().iter();
+            let labels: Labels<'_> = labels.map(|label| (label.name(), label.value())).collect();
+            if is_so(&labels) == Some(true) {
+                // nobody else removes one
+                drop(metric.remove(&labels));
+            }
+        }
+    }
+}
+
 impl Metrics {
     /// What is counted of the calls that ask this source, of this `kind` in the configuration. Shown
     /// from the start, so that a rate can be had of it.
@@ -104,23 +122,47 @@ impl Metrics {
         }
     }
 
-    /// These are the sources from now on: one that is none any more holds nothing that could expire.
-    pub fn credentials_in_force(&self, names: BTreeSet<Arc<str>>) {
+    /// These are in force from now on, each with its kind, with what the process has for itself: nothing
+    /// is shown of any other, nor what a source was before its kind changed.
+    pub fn credentials_in_force(&self, sources: BTreeMap<Arc<str>, &'static str>) {
         let mut in_force = self
             .credentials
             .in_force
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        for gone in in_force.difference(&names) {
-            let Credentials {
-                expiry, fetched, ..
-            } = &self.credentials;
-            for gauge in [expiry, fetched].into_iter().chain(self.users.by_source()) {
-                // it may never have been set
-                drop(gauge.remove_label_values(&[&**gone]));
-            }
+        let is_gone = |series: &Labels<'_>| {
+            series
+                .get("credential")
+                .map(|name| !sources.contains_key(*name))
+        };
+        let has_ended = |series: &Labels<'_>| {
+            let name = *series.get("credential")?;
+            let was = in_force.get(name);
+            Some(
+                !sources.contains_key(name)
+                    || was.is_some_and(|was| sources.get(name) != Some(was)),
+            )
+        };
+        let is_another = |series: &Labels<'_>| {
+            let kind = sources.get(*series.get("credential")?);
+            Some(kind != Some(series.get("kind")?))
+        };
+        let Credentials {
+            fetch,
+            calls,
+            expiry,
+            fetched,
+            ..
+        } = &self.credentials;
+        for counter in [fetch, self.redis.by_source()] {
+            forget(counter, is_gone);
         }
-        *in_force = names;
+        forget(fetched, is_gone);
+        for gauge in [expiry].into_iter().chain(self.users.by_source()) {
+            forget(gauge, has_ended);
+        }
+        forget(calls, is_another);
+        *in_force = sources;
     }
 
     /// A token request of a credential source ended, or it read its value.

@@ -34,6 +34,13 @@ impl Redis {
     }
 }
 
+impl Redis {
+    /// What is counted for each credential source.
+    pub(super) fn by_source(&self) -> &IntCounterVec {
+        &self.credential_shared
+    }
+}
+
 impl Metrics {
     /// Whether Redis answered.
     pub fn redis_up(&self, is_up: bool) {

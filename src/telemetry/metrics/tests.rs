@@ -155,21 +155,33 @@ fn every_other_method_shows_in_what_is_rendered() {
 #[test]
 fn a_source_that_is_none_any_more_holds_nothing_that_could_expire() {
     let metrics = Metrics::new();
-    let names = |list: &[&str]| list.iter().map(|name| Arc::from(*name)).collect();
-    metrics.credentials_in_force(names(&["kept", "gone"]));
-    for name in ["kept", "gone"] {
+    let of = |list: &[(&str, &'static str)]| {
+        let named = list.iter().map(|(name, kind)| (Arc::from(*name), *kind));
+        named.collect()
+    };
+    metrics.credentials_in_force(of(&[("kept", "aws"), ("gone", "aws"), ("other", "aws")]));
+    // of a configuration that was rejected
+    drop(metrics.credential_calls("other", "api_key"));
+    metrics.token_fetch("untried", true);
+    metrics.token_fetched("untried", UnixTime(1_700_000_050));
+    for name in ["kept", "gone", "gone:assertion", "other"] {
+        drop(metrics.credential_calls(name, "aws"));
+        metrics.token_fetch(name, true);
+        metrics.token_shared(name);
         metrics.token_expires(name, UnixTime(1_700_000_100));
         metrics.token_fetched(name, UnixTime(1_700_000_050));
         metrics.credential_subjects(name, 1, 9);
     }
-    metrics.credentials_in_force(names(&["kept", "new"]));
+    drop(metrics.credential_calls("other", "basic"));
+    metrics.credentials_in_force(of(&[("kept", "aws"), ("new", "aws"), ("other", "basic")]));
     let text = metrics.render();
-    assert!(!text.contains("\"gone\""), "{text}");
-    let kept = text
-        .lines()
-        .filter(|line| line.contains("\"kept\""))
-        .count();
-    assert_eq!(kept, 4, "{text}");
+    let series = |word: &str| text.lines().filter(|line| line.contains(word)).count();
+    for gone in ["\"gone\"", "assertion", "untried", "api_key"] {
+        assert_eq!(series(gone), 0, "{gone}: {text}");
+    }
+    assert_eq!(series("\"kept\""), 11, "{text}");
+    // calls by its kind, and what its new kind has too
+    assert_eq!(series("\"other\""), 8, "{text}");
 }
 
 #[cfg(target_os = "linux")]
