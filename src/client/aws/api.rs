@@ -114,6 +114,33 @@ impl AwsError {
         }
     }
 
+    /// Whether the service does not take the keys that signed: there may be others by now.
+    #[must_use]
+    pub fn refuses_keys(&self) -> bool {
+        match self {
+            Self::Refused {
+                code: Some(code), ..
+            } => matches!(
+                code.as_str(),
+                "ExpiredToken"
+                    | "ExpiredTokenException"
+                    | "InvalidClientTokenId"
+                    | "InvalidSignatureException"
+                    | "SignatureDoesNotMatch"
+                    | "UnrecognizedClientException"
+            ),
+            Self::Refused { .. }
+            | Self::NoAnswer { .. }
+            | Self::Unusable { .. }
+            | Self::Secret(_)
+            | Self::AccessToken
+            | Self::NoIdToken
+            | Self::NoKeys
+            | Self::Expired
+            | Self::NotHeld(_) => false,
+        }
+    }
+
     /// Whether the service is away and names no time: it may be back at any moment.
     #[must_use]
     pub fn is_outage(&self) -> bool {

@@ -35,6 +35,17 @@ struct Asking {
     through: Arc<dyn Endpoint>,
 }
 
+impl Asking {
+    /// Other keys than these, if AWS refused them and there are others now.
+    async fn other_keys(&self, used: &AwsKeys, why: Option<&AwsError>) -> Option<Arc<AwsKeys>> {
+        if !why?.refuses_keys() {
+            return None;
+        }
+        let other = self.keys.replace(|keys| keys == used).await?;
+        Some(other.credential)
+    }
+}
+
 /// Asks for one [`WebIdentityToken`].
 #[derive(Debug)]
 struct AskingToken(WebIdentityToken, Asking);
@@ -43,8 +54,14 @@ impl Fetch<Secret> for AskingToken {
     fn fetch(&self, now: UnixTime) -> Boxed<'_, Result<Granted<Secret>, FetchError>> {
         let Self(wanted, asking) = self;
         Box::pin(async move {
-            let keys = held(&asking.keys).await?;
-            Ok(sts::web_identity_token(wanted, &keys, &*asking.through, now).await?)
+            let through = &*asking.through;
+            let mut keys = held(&asking.keys).await?;
+            let mut token = sts::web_identity_token(wanted, &keys, through, now).await;
+            if let Some(other) = asking.other_keys(&keys, token.as_ref().err()).await {
+                keys = other;
+                token = sts::web_identity_token(wanted, &keys, through, now).await;
+            }
+            Ok(token?)
         })
     }
 }
@@ -57,10 +74,15 @@ impl Fetch<Secret> for AskingSecret {
     fn fetch(&self, now: UnixTime) -> Boxed<'_, Result<Granted<Secret>, FetchError>> {
         let Self(wanted, asking) = self;
         Box::pin(async move {
-            let keys = held(&asking.keys).await?;
-            let secret = secrets_manager::fetch(wanted, &keys, &*asking.through, now).await?;
+            let through = &*asking.through;
+            let mut keys = held(&asking.keys).await?;
+            let mut secret = secrets_manager::fetch(wanted, &keys, through, now).await;
+            if let Some(other) = asking.other_keys(&keys, secret.as_ref().err()).await {
+                keys = other;
+                secret = secrets_manager::fetch(wanted, &keys, through, now).await;
+            }
             // until somebody refuses it
-            Ok(granted(secret, None, now)?)
+            Ok(granted(secret?, None, now)?)
         })
     }
 }

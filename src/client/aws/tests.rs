@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode};
+use tempfile::TempDir;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,6 +30,7 @@ use crate::telemetry::Telemetry;
 struct Aws {
     clock: Arc<dyn Clock>,
     script: Mutex<VecDeque<Result<Fetched, FetchError>>>,
+    signed_by: Mutex<Vec<String>>,
     /// When it was asked.
     asked: Mutex<Vec<UnixTime>>,
     down: Mutex<bool>,
@@ -46,7 +48,10 @@ impl Endpoint for Aws {
     }
 
     fn send(&self, request: Request<Bytes>) -> Boxed<'_, Result<Fetched, FetchError>> {
-        assert!(request.headers().contains_key("authorization"), "signed");
+        let signed = request.headers()["authorization"].to_str().unwrap();
+        let key = signed.split("Credential=").nth(1).unwrap();
+        let key = key.split('/').next().unwrap().to_owned();
+        self.signed_by.lock().unwrap().push(key);
         let now = self.clock.now();
         let number = {
             let mut asked = self.asked.lock().unwrap();
@@ -107,6 +112,8 @@ struct World {
     aws: Arc<Aws>,
     process: Process,
     telemetry: Arc<Telemetry>,
+    /// Of the keys.
+    folder: TempDir,
     wanted: WebIdentityToken,
 }
 
@@ -116,6 +123,7 @@ impl World {
         let aws = Arc::new(Aws {
             clock: Arc::clone(&clock),
             script: Mutex::default(),
+            signed_by: Mutex::default(),
             asked: Mutex::default(),
             down: Mutex::new(false),
             secret: Mutex::new("s-1"),
@@ -127,10 +135,15 @@ impl World {
             region: "eu-west-1".to_owned(),
             endpoint: Url::parse("https://sts.test/").unwrap(),
         };
-        let literal = |text: &str| SecretSource::Literal(Secret::new(text.to_owned()));
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            SecretSource::File(path)
+        };
         let keys = AwsKeySource::Kept {
-            access_key_id: literal("AKIA1"),
-            secret_access_key: literal("s3cret"),
+            access_key_id: file("id", "AKIA1"),
+            secret_access_key: file("secret", "s3cret"),
             session_token: None,
         };
         let background = Background {
@@ -150,6 +163,7 @@ impl World {
             aws,
             process,
             telemetry,
+            folder,
             wanted,
         }
     }
@@ -283,6 +297,45 @@ async fn a_refused_secret_is_fetched_anew_once_in_half_a_minute_however_many_ask
     assert_eq!(world.asked(), 3);
     assert_eq!(world.secret("other", None).await.unwrap(), "s-2");
     assert_eq!(world.asked(), 4, "each by itself");
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_keys_are_replaced_once_and_the_call_is_made_again() {
+    for (status, code) in [
+        (403, "InvalidClientTokenId"),
+        (400, "ExpiredTokenException"),
+    ] {
+        let world = World::new();
+        world.token().await.unwrap();
+        let refused = format!(r#"{{"__type":"{code}"}}"#);
+        let refuse = |times| {
+            let mut script = world.aws.script.lock().unwrap();
+            script.extend((0..times).map(|_| Ok(answered(status, &refused))));
+        };
+        let signed_by = || std::mem::take(&mut *world.aws.signed_by.lock().unwrap());
+        signed_by();
+        // the same keys are not tried twice
+        refuse(1);
+        assert!(world.secret("billing", None).await.is_err());
+        assert_eq!(signed_by(), ["AKIA1"]);
+
+        sleep(Duration::from_secs(60)).await;
+        std::fs::write(world.folder.path().join("id"), "AKIA2").unwrap();
+        refuse(1);
+        assert_eq!(world.secret("billing", None).await.unwrap(), "s-1");
+        assert_eq!(signed_by(), ["AKIA1", "AKIA2"]);
+
+        sleep(Duration::from_secs(60)).await;
+        std::fs::write(world.folder.path().join("id"), "AKIA3").unwrap();
+        refuse(2);
+        let first = world.token().await.unwrap();
+        assert_eq!(
+            world.other_than(Some(&first)).await.unwrap(),
+            first,
+            "refused twice"
+        );
+        assert_eq!(signed_by(), ["AKIA2", "AKIA3"]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
