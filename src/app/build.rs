@@ -71,7 +71,8 @@ pub(super) fn build(
         previous.map(|old| &old.fleet),
     )?;
     let asking = Outgoing::for_credentials(&config.client, &trust)?;
-    let through = Through::new(&config, asking, clock, telemetry, background);
+    let before = previous.and_then(|old| old.credentials.process());
+    let through = Through::new(&config, asking, clock, telemetry, background, before);
     let credentials = Credentials::start(
         &config.credentials,
         &through,

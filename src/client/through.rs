@@ -27,7 +27,7 @@ pub struct Through {
 
 impl Through {
     /// With the AWS keys that the config found. Asks nobody yet; what it will have from AWS is kept fresh
-    /// on this runtime, until the last copy is gone.
+    /// on this runtime, until the last copy is gone, with what `previous` has of the same.
     #[must_use]
     pub fn new(
         config: &Config,
@@ -35,6 +35,7 @@ impl Through {
         clock: &Arc<dyn Clock>,
         telemetry: &Arc<Telemetry>,
         background: &Background,
+        previous: Option<&Process>,
     ) -> Self {
         let alone = Self {
             outgoing,
@@ -44,7 +45,9 @@ impl Through {
             // the process's own keys are never behind keys of the process
             let through = Arc::new(alone.clone());
             let wanted = wanted(config);
-            let process = Process::start(keys, wanted, through, clock, telemetry, background);
+            let process = Process::start(
+                keys, wanted, through, clock, telemetry, background, previous,
+            );
             Arc::new(process)
         });
         Self { process, ..alone }

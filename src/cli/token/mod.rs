@@ -235,6 +235,7 @@ fn ask<T>(config: &Config, asking: impl AsyncFnOnce(&Through) -> T) -> Result<T,
             &clock,
             &telemetry,
             &background,
+            None,
         ))
         .await
     }))

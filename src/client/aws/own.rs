@@ -38,21 +38,24 @@ impl AskingKeys {
 
     /// Asks through this from now on.
     pub(in crate::client) fn ask_through(&self, endpoint: Arc<dyn Endpoint>) {
-        *self.endpoint() = endpoint;
+        let mut current = self.endpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = endpoint;
     }
 
     fn given(&self) -> MutexGuard<'_, Option<AwsKeys>> {
         self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn endpoint(&self) -> MutexGuard<'_, Arc<dyn Endpoint>> {
-        self.endpoint.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What it asks through.
+    pub(in crate::client) fn endpoint(&self) -> Arc<dyn Endpoint> {
+        let endpoint = self.endpoint.lock();
+        Arc::clone(&endpoint.unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Fetch<AwsKeys> for AskingKeys {
     fn fetch(&self, now: UnixTime) -> Boxed<'_, Result<Granted<AwsKeys>, FetchError>> {
-        let endpoint = Arc::clone(&self.endpoint());
+        let endpoint = self.endpoint();
         Box::pin(async move {
             let given = self.given().clone();
             let issued = fetch(&self.source, &*endpoint, given.as_ref()).await?;

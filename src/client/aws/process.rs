@@ -22,6 +22,8 @@ use crate::telemetry::Telemetry;
 #[derive(Debug)]
 pub struct Process {
     asking: Asking,
+    /// What this world asks through, once it is in force.
+    through: Arc<dyn Endpoint>,
     tokens: Vec<(WebIdentityToken, Arc<Grant<Secret>>)>,
     /// Those that were asked for.
     secrets: Mutex<Vec<(AwsSecret, Arc<Grant<Secret>>)>>,
@@ -32,7 +34,7 @@ pub struct Process {
 #[derive(Clone, Debug)]
 struct Asking {
     keys: Arc<Grant<AwsKeys>>,
-    through: Arc<dyn Endpoint>,
+    source: Arc<AskingKeys>,
 }
 
 impl Asking {
@@ -54,7 +56,7 @@ impl Fetch<Secret> for AskingToken {
     fn fetch(&self, now: UnixTime) -> Boxed<'_, Result<Granted<Secret>, FetchError>> {
         let Self(wanted, asking) = self;
         Box::pin(async move {
-            let through = &*asking.through;
+            let through = &*asking.source.endpoint();
             let mut keys = held(&asking.keys).await?;
             let mut token = sts::web_identity_token(wanted, &keys, through, now).await;
             if let Some(other) = asking.other_keys(&keys, token.as_ref().err()).await {
@@ -74,7 +76,7 @@ impl Fetch<Secret> for AskingSecret {
     fn fetch(&self, now: UnixTime) -> Boxed<'_, Result<Granted<Secret>, FetchError>> {
         let Self(wanted, asking) = self;
         Box::pin(async move {
-            let through = &*asking.through;
+            let through = &*asking.source.endpoint();
             let mut keys = held(&asking.keys).await?;
             let mut secret = secrets_manager::fetch(wanted, &keys, through, now).await;
             if let Some(other) = asking.other_keys(&keys, secret.as_ref().err()).await {
@@ -89,7 +91,9 @@ impl Fetch<Secret> for AskingSecret {
 
 impl Process {
     /// Whose keys come from `source`, and whose tokens those in `wanted` are, each with the name of who
-    /// wants it. Asks nobody yet; what it will hold is kept fresh on this runtime.
+    /// wants it. Asks nobody yet; what it will hold is kept fresh on this runtime. Takes over the keys of
+    /// `previous` and the tokens it got by them if they come from the same source, and leaves `previous` as
+    /// it is; secrets are read anew.
     pub(in crate::client) fn start<'w>(
         source: AwsKeySource,
         wanted: impl Iterator<Item = (&'w str, &'w WebIdentityToken)>,
@@ -97,6 +101,7 @@ impl Process {
         clock: &Arc<dyn Clock>,
         telemetry: &Arc<Telemetry>,
         background: &Background,
+        previous: Option<&Self>,
     ) -> Self {
         let stop = background.stop.child_token();
         let drivers = Drivers {
@@ -107,24 +112,44 @@ impl Process {
             stop: stop.clone(),
             _end: stop.drop_guard(),
         };
-        let keys = AskingKeys::new(source, Arc::clone(&through));
-        let keys = drivers.start("aws:keys".into(), Arc::new(keys));
-        let asking = Asking { keys, through };
+        let previous = previous.filter(|previous| previous.asking.source.is_of(&source));
+        let asking = if let Some(previous) = previous {
+            drivers.drive(&previous.asking.keys);
+            previous.asking.clone()
+        } else {
+            let source = Arc::new(AskingKeys::new(source, Arc::clone(&through)));
+            let fetch: Arc<dyn Fetch<AwsKeys>> = Arc::<AskingKeys>::clone(&source);
+            let keys = drivers.start("aws:keys".into(), fetch);
+            Asking { keys, source }
+        };
+        let known = previous.map_or(&[][..], |previous| &previous.tokens);
         let mut tokens: Vec<(WebIdentityToken, _)> = Vec::new();
         for (name, wanted) in wanted {
             if tokens.iter().any(|(known, _)| known == wanted) {
                 continue;
             }
-            let token = AskingToken(wanted.clone(), asking.clone());
-            let grant = drivers.start(format!("{name}:assertion").into(), Arc::new(token));
+            let known = known.iter().find(|(known, _)| known == wanted);
+            let grant = if let Some((_, grant)) = known {
+                drivers.drive(grant);
+                Arc::clone(grant)
+            } else {
+                let token = AskingToken(wanted.clone(), asking.clone());
+                drivers.start(format!("{name}:assertion").into(), Arc::new(token))
+            };
             tokens.push((wanted.clone(), grant));
         }
         Self {
             asking,
+            through,
             tokens,
             secrets: Mutex::default(),
             drivers,
         }
+    }
+
+    /// Its world is in force: what it took over asks through what that one has.
+    pub(in crate::client) fn go_into_force(&self) {
+        self.asking.source.ask_through(Arc::clone(&self.through));
     }
 
     /// A secret in Secrets Manager: the known one, or its current version if that is `refused`, fetched
@@ -211,9 +236,13 @@ impl Drivers {
             Arc::clone(&self.telemetry),
         );
         let grant = Arc::new(grant.ending_quietly());
-        let drive = Arc::clone(&grant).drive(self.stop.clone());
-        self.tasks.spawn_on(drive, &self.runtime);
+        self.drive(&grant);
         grant
+    }
+
+    fn drive<C: fmt::Debug + PartialEq + Send + Sync + 'static>(&self, grant: &Arc<Grant<C>>) {
+        let drive = Arc::clone(grant).drive(self.stop.clone());
+        self.tasks.spawn_on(drive, &self.runtime);
     }
 }
 

@@ -114,6 +114,8 @@ struct World {
     telemetry: Arc<Telemetry>,
     /// Of the keys.
     folder: TempDir,
+    keys: AwsKeySource,
+    background: Background,
     wanted: WebIdentityToken,
 }
 
@@ -152,18 +154,21 @@ impl World {
         };
         let telemetry = Telemetry::quiet();
         let process = Process::start(
-            keys,
+            keys.clone(),
             [("graph", &wanted), ("orders", &wanted)].into_iter(),
             Arc::<Aws>::clone(&aws),
             &clock,
             &telemetry,
             &background,
+            None,
         );
         Self {
             aws,
             process,
             telemetry,
             folder,
+            keys,
+            background,
             wanted,
         }
     }
@@ -375,4 +380,53 @@ async fn while_secrets_manager_is_away_the_known_secret_stays_and_the_pauses_gro
         assert_eq!(found.unwrap(), "s-1");
     }
     assert_eq!(world.asked(), asked + 1);
+}
+
+impl World {
+    /// What asks another AWS from now on, by these keys.
+    fn reloaded(&self, keys: &AwsKeySource) -> Self {
+        let mut next = Self::new();
+        next.wanted = self.wanted.clone();
+        next.process = Process::start(
+            keys.clone(),
+            std::iter::once(("orders", &self.wanted)),
+            Arc::<Aws>::clone(&next.aws),
+            &self.aws.clock,
+            &self.telemetry,
+            &self.background,
+            Some(&self.process),
+        );
+        next
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_keeps_what_the_process_has_by_the_same_keys_and_asks_through_the_new_world() {
+    let world = World::new();
+    let first = world.token().await.unwrap();
+    // never in force
+    let rejected = world.reloaded(&world.keys);
+    drop(rejected);
+    let next = world.reloaded(&world.keys);
+    assert_eq!(next.token().await.unwrap(), first);
+    assert_ne!(next.other_than(Some(&first)).await.unwrap(), first);
+    assert_eq!((world.asked(), next.asked()), (2, 0), "not in force yet");
+    next.process.go_into_force();
+    let World { process, aws, .. } = world;
+    drop(process);
+    sleep(Duration::from_secs(60)).await;
+    let second = next.token().await.unwrap();
+    assert_eq!(next.asked(), 0, "kept");
+    assert_ne!(next.other_than(Some(&second)).await.unwrap(), second);
+    assert_eq!(aws.asked.lock().unwrap().len(), 2);
+    assert_eq!(next.asked(), 1, "through the new one");
+
+    let mut other_keys = next.keys.clone();
+    if let AwsKeySource::Kept { access_key_id, .. } = &mut other_keys {
+        *access_key_id = SecretSource::Literal(Secret::new("AKIA9".to_owned()));
+    }
+    let other = next.reloaded(&other_keys);
+    other.process.go_into_force();
+    other.token().await.unwrap();
+    assert_eq!(*other.aws.signed_by.lock().unwrap(), ["AKIA9"]);
 }

@@ -217,6 +217,9 @@ impl Credentials {
     /// These are in force, and `previous` is not any more: what was kept is asked for and shared through
     /// what these were started with.
     pub fn go_into_force(&self) {
+        if let Some(process) = &self.process {
+            process.go_into_force();
+        }
         for listed in &self.sources {
             listed.source.go_into_force();
         }
@@ -225,6 +228,12 @@ impl Credentials {
         let sources = sources.map(|listed| (Arc::clone(&listed.name), listed.kind));
         let metrics = &self.telemetry.metrics;
         metrics.credentials_in_force(sources.chain(own.map(|name| (name, "aws"))).collect());
+    }
+
+    /// What the process is to AWS, if anything.
+    #[must_use]
+    pub fn process(&self) -> Option<&Process> {
+        self.process.as_deref()
     }
 
     fn find(&self, name: &str) -> Option<&Source> {
