@@ -379,11 +379,13 @@ impl<C: fmt::Debug + PartialEq + Send + Sync + 'static> Grant<C> {
             .as_ref()
             .filter(|token| now < token.usable_until)
             .map(|token| {
+                // what nobody says the end of is null
+                let at = |time: UnixTime| token.ends.then(|| time.to_string());
                 json!({
                     "age_seconds": now.since(token.fetched_at),
-                    "expires_at": token.usable_until.to_string(),
-                    "expires_in_seconds": token.usable_until.since(now),
-                    "refresh_at": token.refresh_at.to_string(),
+                    "expires_at": at(token.usable_until),
+                    "expires_in_seconds": token.ends.then(|| token.usable_until.since(now)),
+                    "refresh_at": at(token.refresh_at),
                     "overdue": now >= token.refresh_at,
                 })
             });

@@ -306,7 +306,11 @@ async fn an_end_is_told_while_somebody_says_so_and_no_longer() {
     world.background.tasks.spawn(drive);
     let tells_end = || {
         let text = telemetry.metrics.render();
-        text.contains("gatepost_credential_expiry_timestamp_seconds{credential=\"rotated\"}")
+        let shown = grant.report()["token"]["expires_at"].is_string();
+        let counted =
+            text.contains("gatepost_credential_expiry_timestamp_seconds{credential=\"rotated\"}");
+        assert_eq!(shown, counted);
+        counted
     };
     assert_eq!(*grant.find().await.unwrap().credential, 1);
     assert!(tells_end());
