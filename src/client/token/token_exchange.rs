@@ -173,19 +173,20 @@ impl FetchFor<Bearer> for Exchange {
         Box::pin(async move {
             let actor = self.actors_token(None).await?;
             let outcome = self.ask(subject, actor.as_ref(), now).await;
-            let (Err(FetchError::Refused { status, .. }), Some(Actor::Kept(_))) =
-                (&outcome, &self.actor)
+            let (
+                Err(FetchError::Refused {
+                    status: StatusCode::BAD_REQUEST,
+                    ..
+                }),
+                Some(Actor::Kept(_)),
+            ) = (&outcome, &self.actor)
             else {
                 return outcome;
             };
             // the endpoint does not say whose token it did not take; the actor's may be another by now
-            if *status != StatusCode::BAD_REQUEST {
-                return outcome;
-            }
             match self.actors_token(actor.as_ref()).await {
                 Ok(other) if other != actor => self.ask(subject, other.as_ref(), now).await,
-                Ok(_same) => outcome,
-                Err(_not_read) => outcome,
+                Ok(_) | Err(_) => outcome,
             }
         })
     }
