@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::authn::credential::Kind;
 use crate::authn::principal::Principal;
 use crate::authz::identity::IdentityHeaders;
 use crate::authz::route::{Access, Cors, Mode, Protected, Route};
@@ -15,6 +16,8 @@ use crate::steps::Steps;
 pub struct Proven {
     /// Who.
     pub principal: Arc<Principal>,
+    /// What proved it.
+    pub by: Kind,
     /// What the upstream is told ([`crate::authz::identity::render`]).
     pub headers: Arc<IdentityHeaders>,
     /// When the credential stops being good, leeway included.
@@ -195,7 +198,7 @@ mod tests {
     use super::*;
     use crate::authn::PrincipalKind;
     use crate::authn::claims::Claims;
-    use crate::authn::credential::{Kind, TokenSource};
+    use crate::authn::credential::TokenSource;
     use crate::authn::principal::Names;
     use crate::authz::route::{HostPattern, PathPattern};
     use crate::authz::rule::Rule;
@@ -232,6 +235,7 @@ mod tests {
 
     fn proven(kind: PrincipalKind) -> Proven {
         Proven {
+            by: Kind::Bearer,
             principal: Arc::new(Principal {
                 kind,
                 issuer: Arc::from("users"),

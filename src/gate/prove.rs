@@ -109,6 +109,7 @@ impl Gate {
             return Err(Denial::IssuerUnknown);
         }
         Ok(Some(Proven {
+            by: kind,
             principal: Arc::clone(principal),
             headers: Arc::new(identity::render(&self.identity, self.lists, principal)),
             until: UnixTime(u64::MAX),
@@ -148,6 +149,7 @@ impl Gate {
         evidence.proves(&principal, certificate.not_after);
         let headers = Arc::new(identity::render(&self.identity, self.lists, &principal));
         Ok(Some(Proven {
+            by: Kind::Mtls,
             principal,
             headers,
             // good for the whole of that second
@@ -191,6 +193,7 @@ impl Gate {
         evidence.proves(&entry.token.principal, entry.token.expires_at);
         entry.token.judge(issuer, now, steps)?;
         Ok(Some(Proven {
+            by: Kind::Bearer,
             principal: Arc::clone(&entry.token.principal),
             headers: Arc::clone(&entry.headers),
             until: entry.token.good_until(issuer),

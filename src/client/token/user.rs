@@ -162,6 +162,7 @@ impl fmt::Debug for SubjectKey {
 pub(crate) mod tests {
     use super::*;
     use crate::authn::claims::Claims;
+    use crate::authn::credential::Kind;
     use crate::authn::principal::{Names, Principal, PrincipalKind};
 
     /// A user of the issuer `users` with this token.
@@ -171,6 +172,7 @@ pub(crate) mod tests {
 
     fn of(issuer: &str, id: &str, token: &str, expires_at: UnixTime) -> User {
         let proven = Proven {
+            by: Kind::Bearer,
             principal: Arc::new(Principal {
                 kind: PrincipalKind::User,
                 issuer: Arc::from(issuer),

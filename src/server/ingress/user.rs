@@ -2,17 +2,16 @@
 
 use http::HeaderMap;
 
-use crate::authn::certificate;
 use crate::authn::credential::{self, Kind};
 use crate::authz::Permit;
-use crate::authz::route::{Access, Protected};
+use crate::authz::route::Access;
 use crate::client::token::Proof;
 use crate::clock::UnixTime;
 use crate::server::handles::Wanted;
 
-/// The permit's principal, with the token that proved it if `wanted`. `expires_at` is that token's
-/// `exp`. Whom the rule did not let in (shadow mode) is named and lends us no token: what we would
-/// exchange it for is not theirs.
+/// The permit's principal, with the token that proved it, if one did and it is `wanted`. `expires_at` is
+/// that token's `exp`. Whom the rule did not let in (shadow mode) is named and lends us no token: what we
+/// would exchange it for is not theirs.
 pub(super) fn proof<'r>(
     permit: &'r Permit,
     headers: &'r HeaderMap,
@@ -22,7 +21,7 @@ pub(super) fn proof<'r>(
     let proven = permit.proven()?;
     let token = match &permit.route().access {
         Access::Protected(asked)
-            if wanted == Wanted::Token && permit.is_granted() && by_token(permit, asked) =>
+            if wanted == Wanted::Token && permit.is_granted() && proven.by == Kind::Bearer =>
         {
             // the one the gate verified: the same headers, read in the same way
             credential::bearer(headers, &asked.token_from)
@@ -36,13 +35,4 @@ pub(super) fn proof<'r>(
         token,
         expires_at: expires_at.unwrap_or(proven.until),
     })
-}
-
-/// Whether a token proved the principal, and not a certificate shown beside it.
-fn by_token(permit: &Permit, asked: &Protected) -> bool {
-    let by_certificate = asked.accepts.contains(&Kind::Mtls)
-        && permit
-            .proven()
-            .is_some_and(|proven| *proven.principal.issuer == *certificate::ISSUER);
-    !by_certificate
 }
