@@ -18,7 +18,7 @@ use divan::{Bencher, black_box};
 use gatepost::authn::credential::{Kind, TokenSource};
 use gatepost::authn::issuer::{Accepted, Algorithm, ClaimMap, Preset};
 use gatepost::authn::jws::Jws;
-use gatepost::authn::{Issuer, KeySet, jwt};
+use gatepost::authn::{Issuer, KeySet, Mapping, jwt};
 use gatepost::authz::identity::ListFormat;
 use gatepost::authz::route::{Access, HostPattern, Mode, PathPattern, Protected};
 use gatepost::authz::rule::{Rule, SetRule};
@@ -97,6 +97,7 @@ fn issuer(algorithm: Algorithm) -> Issuer {
         max_token_age: None,
         required_claims: Vec::new(),
         claims: ClaimMap::generic(),
+        mapping: Mapping::default(),
         preset: Preset::Generic {
             audiences: Accepted::OneOf(vec!["orders".to_owned()]),
         },

@@ -34,6 +34,7 @@ pub fn principal(certificate: &Certificate, now: UnixTime) -> Result<Principal, 
         groups: Names::Unresolved,
         roles: Names::Unresolved,
         permissions: Names::Unresolved,
+        wildcards: Vec::new(),
         scopes: Vec::new(),
         claims: Claims::default(),
     })

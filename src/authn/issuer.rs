@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::authn::claims::ClaimPath;
+use crate::authn::mapping::Mapping;
 
 /// A signature algorithm of RFC 7518 / RFC 8037. `none` does not exist here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -233,6 +234,8 @@ pub struct Issuer {
     pub required_claims: Vec<(ClaimPath, Vec<String>)>,
     /// Where a principal's parts stand.
     pub claims: ClaimMap,
+    /// What its names mean here.
+    pub mapping: Mapping,
     /// What the preset adds.
     pub preset: Preset,
 }

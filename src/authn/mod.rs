@@ -2,7 +2,7 @@
 //!
 //! A bearer token walks [`credential`] (found in the request) → [`jws`] (split, header checked) →
 //! [`jwk`] (key found, signature verified) → [`jwt`] (claims checked for its [`issuer`]) →
-//! [`principal`]. A client certificate comes verified: [`certificate`] → [`principal`].
+//! [`principal`], whose names the issuer's [`mapping`] reads. A client certificate comes verified: [`certificate`] → [`principal`].
 
 pub mod certificate;
 pub mod claims;
@@ -13,6 +13,7 @@ pub mod issuer;
 pub mod jwk;
 pub mod jws;
 pub mod jwt;
+pub mod mapping;
 #[cfg(test)]
 pub(crate) mod mint;
 pub mod principal;
@@ -21,4 +22,5 @@ pub mod signing;
 pub use self::issuer::Issuer;
 pub use self::jwk::KeySet;
 pub use self::jwt::VerifiedToken;
+pub use self::mapping::Mapping;
 pub use self::principal::{Principal, PrincipalKind};

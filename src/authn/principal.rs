@@ -74,6 +74,9 @@ pub struct Principal {
     pub roles: Names,
     /// Permissions.
     pub permissions: Names,
+    /// Those of them that stand for all below them (`orders.*`), as its issuer's
+    /// [`Mapping`](crate::authn::Mapping) has it.
+    pub wildcards: Vec<String>,
     /// Scopes (RFC 6749 3.3).
     pub scopes: Vec<String>,
     /// All claims of the token, for rules on claims.
@@ -88,7 +91,7 @@ impl Principal {
         let texts = texts.into_iter().flatten().chain([&self.user_id]);
         let names = [&self.groups, &self.roles, &self.permissions];
         let names = names.into_iter().flat_map(Names::known);
-        let listed = names.chain(&self.scopes);
+        let listed = names.chain(&self.scopes).chain(&self.wildcards);
         size_of::<Self>()
             + texts.map(String::len).sum::<usize>()
             + listed

@@ -247,6 +247,7 @@ mod tests {
                 groups: Names::Unresolved,
                 roles: Names::Unresolved,
                 permissions: Names::Unresolved,
+                wildcards: vec![],
                 scopes: vec![],
                 claims: Claims::default(),
             }),

@@ -169,6 +169,7 @@ mod tests {
             groups: Names::Known(vec!["a,b".to_owned(), "c\r\nX-Evil: 1".to_owned()]),
             roles: Names::Unresolved,
             permissions: Names::Known(vec![]),
+            wildcards: vec![],
             scopes: vec![],
             claims: Claims::default(),
         }

@@ -1,6 +1,8 @@
-//! `require`: what a verified principal must also be. Exact element match, no patterns.
+//! `require`: what a verified principal must also be. Exact element match; only a permission held as a
+//! wildcard (`orders.*`, by its issuer's mapping) stands for more than itself.
 
 use crate::authn::claims::{ClaimPath, value_matches};
+use crate::authn::mapping::covers;
 use crate::authn::principal::{Names, Principal, PrincipalKind};
 use crate::reason::Denial;
 use crate::steps::{Steps, shown};
@@ -20,10 +22,14 @@ impl SetRule {
     /// Whether the condition holds for these names.
     #[must_use]
     pub fn holds(&self, names: &[String]) -> bool {
-        let has = |name: &String| names.contains(name);
-        (self.any.is_empty() || self.any.iter().any(has))
-            && self.all.iter().all(has)
-            && !self.none.iter().any(has)
+        self.holds_where(|name| names.contains(name))
+    }
+
+    /// Whether the condition holds for the names of which `has` says yes.
+    fn holds_where(&self, has: impl Fn(&String) -> bool) -> bool {
+        (self.any.is_empty() || self.any.iter().any(&has))
+            && self.all.iter().all(&has)
+            && !self.none.iter().any(&has)
     }
 }
 
@@ -83,18 +89,33 @@ impl Rule {
                 return Err(Denial::ClientRefused);
             }
         }
-        for (what, rule, names, denial) in [
+        let Principal {
+            groups: held_groups,
+            roles: held_roles,
+            permissions: held_permissions,
+            wildcards,
+            ..
+        } = principal;
+        for (what, rule, names, wildcards, denial) in [
             (
                 "rule groups",
                 groups,
-                &principal.groups,
+                held_groups,
+                &[][..],
                 Denial::GroupMissing,
             ),
-            ("rule roles", roles, &principal.roles, Denial::RoleMissing),
+            (
+                "rule roles",
+                roles,
+                held_roles,
+                &[][..],
+                Denial::RoleMissing,
+            ),
             (
                 "rule permissions",
                 permissions,
-                &principal.permissions,
+                held_permissions,
+                wildcards,
                 Denial::PermissionMissing,
             ),
         ] {
@@ -104,7 +125,7 @@ impl Rule {
             });
             match names {
                 Names::Unresolved => return Err(Denial::GroupsUnresolved),
-                Names::Known(names) if rule.holds(names) => {}
+                Names::Known(names) if rule.holds_where(|name| has(names, wildcards, name)) => {}
                 Names::Known(_missing) => return Err(denial),
             }
         }
@@ -134,6 +155,11 @@ impl Rule {
         }
         Ok(())
     }
+}
+
+/// Whether a principal that holds `names`, of which these are wildcards, has `name`.
+fn has(names: &[String], wildcards: &[String], name: &String) -> bool {
+    names.contains(name) || wildcards.iter().any(|held| covers(held, name))
 }
 
 fn show(rule: &SetRule) -> String {
@@ -178,6 +204,7 @@ mod tests {
             groups: Names::Known(list(&["admins", "readers"])),
             roles: Names::Known(vec![]),
             permissions: Names::Known(list(&["orders.read"])),
+            wildcards: vec![],
             scopes: list(&["orders/read"]),
             claims: Claims::default(),
         }
@@ -222,6 +249,39 @@ mod tests {
             (groups(&[], &[], &["x"]), Ok(())),
         ] {
             assert_eq!(rule.evaluate(&ada(), &mut ()), outcome, "{rule:?}");
+        }
+    }
+
+    #[test]
+    fn a_permission_held_as_a_wildcard_stands_for_all_below_it() {
+        let mut ada = ada();
+        ada.permissions = Names::Known(list(&["orders.*", "users.*"]));
+        ada.wildcards = list(&["orders.*"]);
+        let permissions = |any: &[&str], all: &[&str], none: &[&str]| Rule {
+            permissions: Some(SetRule {
+                any: list(any),
+                all: list(all),
+                none: list(none),
+            }),
+            ..Rule::default()
+        };
+        for (rule, holds) in [
+            (permissions(&["orders.read"], &[], &[]), true),
+            (
+                permissions(&[], &["orders.read", "orders.items.write"], &[]),
+                true,
+            ),
+            (permissions(&["orders.*"], &[], &[]), true),
+            (permissions(&["orders"], &[], &[]), false),
+            (permissions(&["users.read"], &[], &[]), false),
+            (permissions(&["users.*"], &[], &[]), true),
+            // whoever may all may this too
+            (permissions(&[], &[], &["orders.delete"]), false),
+            (permissions(&[], &[], &["users.delete"]), true),
+            // of permissions only
+            (groups(&["orders.read"], &[], &[]), false),
+        ] {
+            assert_eq!(rule.evaluate(&ada, &mut ()).is_ok(), holds, "{rule:?}");
         }
     }
 

@@ -6,6 +6,7 @@ use super::error::KeyPath;
 use super::resolve::Planes;
 use super::settings::Warning;
 use super::{AwsSource, CredentialKind, CredentialSource, EgressTarget};
+use crate::authn::mapping::is_wildcard;
 use crate::authz::Route;
 use crate::authz::route::{Access, Mode, Segment, common_method};
 
@@ -42,6 +43,12 @@ pub(super) fn routes(
             let message = format!("route {name} is in shadow mode and protects nothing: {why}");
             warn(&key.key("mode"), message);
         }
+        for permission in wildcards(route) {
+            let message = format!(
+                "a rule names permissions exactly: {permission:?} is a wildcard only where somebody holds it"
+            );
+            warn(&key.key("require").key("permissions"), message);
+        }
         for (open, key) in routes.iter().zip(keys) {
             if !is_weaker(&open.access, &route.access)
                 || common_method(&open.methods, &route.methods).is_none()
@@ -61,6 +68,17 @@ pub(super) fn routes(
             }
         }
     }
+}
+
+/// What a route's rule asks that looks like a wildcard.
+fn wildcards(route: &Route) -> impl Iterator<Item = &String> {
+    let rule = match &route.access {
+        Access::Public => None,
+        Access::Protected(asked) => asked.require.permissions.as_ref(),
+    };
+    rule.into_iter()
+        .flat_map(|rule| rule.any.iter().chain(&rule.all).chain(&rule.none))
+        .filter(|permission| is_wildcard(permission))
 }
 
 /// Warnings about egress targets that are called for users, where there is no ingress to tell who

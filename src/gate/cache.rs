@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::authn::VerifiedToken;
+use crate::authn::{Principal, VerifiedToken};
 use crate::authz::identity::{IdentityHeaders, MAP_BYTES};
 use aws_lc_rs::{aead, hmac};
 
@@ -18,6 +18,8 @@ pub(super) type TokenTag = [u8; 16];
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) token: VerifiedToken,
+    /// Who it is about, as the issuer's mapping reads it.
+    pub(super) principal: Arc<Principal>,
     /// [`KeySet::fingerprint`](crate::authn::KeySet) of the keys that verified it.
     pub(super) keys: u64,
     /// Identity headers.
@@ -31,6 +33,7 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn new(
         token: VerifiedToken,
+        principal: Arc<Principal>,
         keys: u64,
         headers: Arc<IdentityHeaders>,
         fingerprint: Option<u64>,
@@ -44,6 +47,7 @@ impl Entry {
             .saturating_add(MAP_BYTES as u64);
         Self {
             token,
+            principal,
             keys,
             headers,
             fingerprint,

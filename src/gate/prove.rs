@@ -77,16 +77,16 @@ impl Gate {
         steps: &mut impl Steps,
     ) -> Result<Option<Proven>, Denial> {
         let by_certificate = *principal.issuer == *authn::certificate::ISSUER;
-        let (of_this_kind, second, accepted) = match kind {
+        let (of_this_kind, second, issuer) = match kind {
             Kind::Bearer => (
                 !by_certificate,
                 credential::bearer(presented.headers, &asked.token_from)?.is_some(),
-                asked.issuers.iter().any(|&number| {
-                    let known = self.issuers.get(number);
-                    known.is_some_and(|known| known.issuer.name == principal.issuer)
-                }),
+                Some(asked.issuers.iter().find_map(|&number| {
+                    let known = self.issuers.get(number)?;
+                    (known.issuer.name == principal.issuer).then_some(&*known.issuer)
+                })),
             ),
-            Kind::Mtls => (by_certificate, presented.certificate.is_some(), true),
+            Kind::Mtls => (by_certificate, presented.certificate.is_some(), None),
         };
         if !of_this_kind {
             return Ok(None);
@@ -105,13 +105,16 @@ impl Gate {
                 shown(principal.tenant_id.as_deref()),
             )
         });
-        if !accepted {
-            return Err(Denial::IssuerUnknown);
-        }
+        let principal = match issuer {
+            Some(Some(issuer)) => issuer.mapping.apply(principal),
+            Some(None) => return Err(Denial::IssuerUnknown),
+            None => Arc::clone(principal),
+        };
+        let headers = identity::render(&self.identity, self.lists, &principal);
         Ok(Some(Proven {
             by: kind,
-            principal: Arc::clone(principal),
-            headers: Arc::new(identity::render(&self.identity, self.lists, principal)),
+            principal,
+            headers: Arc::new(headers),
             until: UnixTime(u64::MAX),
         }))
     }
@@ -190,11 +193,11 @@ impl Gate {
         };
         evidence.token = entry.fingerprint;
         evidence.key_id.clone_from(&entry.token.key_id);
-        evidence.proves(&entry.token.principal, entry.token.expires_at);
+        evidence.proves(&entry.principal, entry.token.expires_at);
         entry.token.judge(issuer, now, steps)?;
         Ok(Some(Proven {
             by: Kind::Bearer,
-            principal: Arc::clone(&entry.token.principal),
+            principal: Arc::clone(&entry.principal),
             headers: Arc::clone(&entry.headers),
             until: entry.token.good_until(issuer),
         }))
@@ -266,10 +269,12 @@ impl Gate {
                     if verified.judge(&known.issuer, now, &mut ()).is_ok()
                         || (left == 0 && matches!(refused, Refusal::Denied(_))) =>
                 {
-                    let headers = identity::render(&self.identity, self.lists, &verified.principal);
+                    let principal = known.issuer.mapping.apply(&verified.principal);
+                    let headers = identity::render(&self.identity, self.lists, &principal);
                     let fingerprint = tag.and_then(|tag| self.cache.fingerprint(&tag));
                     let entry = Entry::new(
                         verified,
+                        principal,
                         keys.fingerprint,
                         Arc::new(headers),
                         fingerprint,

@@ -43,6 +43,7 @@ fn principal() -> Principal {
         groups: Names::Known(vec![]),
         roles: Names::Known(vec![]),
         permissions: Names::Known(vec![]),
+        wildcards: vec![],
         scopes: vec![],
         claims: crate::authn::claims::Claims::default(),
     }

@@ -8,8 +8,8 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use gatepost::authn::Issuer;
 use gatepost::authn::issuer::{Accepted, Algorithm, ClaimMap, Preset};
+use gatepost::authn::{Issuer, Mapping};
 use gatepost::client::jwks::{Background, KeyEngine};
 use gatepost::client::outgoing::Outgoing;
 use gatepost::client::tls::install_crypto_provider;
@@ -116,6 +116,7 @@ fn start(keys: KeyLocation) -> (Arc<KeyEngine>, Background) {
         max_token_age: None,
         required_claims: Vec::new(),
         claims: ClaimMap::default(),
+        mapping: Mapping::default(),
         preset: Preset::Generic {
             audiences: Accepted::Any,
         },

@@ -59,6 +59,8 @@ mod large_bodies;
 #[cfg(test)]
 mod layering;
 #[cfg(test)]
+mod mappings;
+#[cfg(test)]
 mod mlflow;
 #[cfg(test)]
 mod nginx;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::tests::{Bench, NOW, changed, key_set};
 use super::*;
+use crate::authn::Mapping;
 use crate::authn::claims::ClaimPath;
 use crate::authn::cognito::PoolId;
 use crate::authn::issuer::{Accepted, ClaimMap};
@@ -19,6 +20,7 @@ fn cognito(token_use: &[TokenUse], audiences: &[&str]) -> Bench {
         algorithms: vec![Algorithm::RS256],
         leeway: 60,
         max_token_age: None,
+        mapping: Mapping::default(),
         required_claims: Vec::new(),
         claims: ClaimMap {
             tenant: vec![ClaimPath::name("custom:tenant_id")],

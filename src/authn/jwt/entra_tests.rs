@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::tests::{Bench, NOW, changed, key_set, outcome};
 use super::*;
+use crate::authn::Mapping;
 use crate::authn::issuer::{Accepted, ClaimMap};
 use crate::authn::mint::SigningKey;
 use crate::authn::principal::{Names, PrincipalKind};
@@ -38,6 +39,7 @@ fn entra() -> Bench {
         max_token_age: None,
         required_claims: Vec::new(),
         claims: ClaimMap::entra(),
+        mapping: Mapping::default(),
         preset: Preset::Entra {
             tenant_id: TENANT.to_owned(),
             audiences: Accepted::OneOf(vec!["api://orders".to_owned(), "app-guid".to_owned()]),

@@ -66,6 +66,7 @@ pub(super) fn principal(
         groups: groups(&claims, issuer),
         roles: claims.names(&map.roles),
         permissions: claims.names(&map.permissions),
+        wildcards: Vec::new(),
         scopes: claims.scopes(&map.scopes)?,
         claims,
     })

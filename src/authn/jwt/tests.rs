@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::authn::Mapping;
 use crate::authn::issuer::Algorithm::{ES256, ES384, PS256, RS256, RS512};
 use crate::authn::issuer::{Accepted, ClaimMap};
 use crate::authn::mint::{SECRET, SigningKey, encode, pem};
@@ -23,6 +24,7 @@ fn issuer(algorithms: &[Algorithm]) -> Issuer {
         max_token_age: None,
         required_claims: Vec::new(),
         claims: ClaimMap::generic(),
+        mapping: Mapping::default(),
         preset: Preset::Generic {
             audiences: Accepted::OneOf(vec!["orders".to_owned(), "stock".to_owned()]),
         },

@@ -184,6 +184,7 @@ pub(crate) mod tests {
                 groups: Names::Known(vec![]),
                 roles: Names::Known(vec![]),
                 permissions: Names::Known(vec![]),
+                wildcards: vec![],
                 scopes: vec![],
                 claims: Claims::default(),
             }),

@@ -212,6 +212,7 @@ impl Resolver<'_> {
             groups,
             roles,
             permissions,
+            wildcards: Vec::new(),
             scopes: texts(&stated.scopes),
             claims,
         })

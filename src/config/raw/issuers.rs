@@ -41,6 +41,8 @@ pub(in crate::config) struct IssuerCommon {
     /// Claims that must have, or hold as an element, one of these values.
     #[serde(default)]
     pub(in crate::config) required_claims: BTreeMap<String, OneOrMany>,
+    /// Name of the `[mappings.X]` table that says what its groups, roles, permissions and scopes mean here.
+    pub(in crate::config) mapping: Option<Text<NonEmpty>>,
     /// Longest time since `iat`.
     pub(in crate::config) max_token_age: Option<Text<Positive>>,
     /// Allows `http://` to a host other than loopback. Whoever is on the way can forge every token.

@@ -3,6 +3,7 @@
 mod credentials;
 mod egress;
 mod issuers;
+mod mappings;
 mod planes;
 mod redis;
 mod routes;
@@ -24,6 +25,7 @@ use super::forms::{LogLevel, NonEmpty, OptionalHeader, Positive, Realm, Size, Te
 pub(super) use self::credentials::*;
 pub(super) use self::egress::*;
 pub(super) use self::issuers::*;
+pub(super) use self::mappings::*;
 pub(super) use self::planes::*;
 pub(super) use self::redis::*;
 pub(super) use self::routes::*;
@@ -53,6 +55,9 @@ pub(super) struct Raw {
     /// Whose tokens are accepted.
     #[serde(default)]
     pub(super) issuers: BTreeMap<String, Part<Issuer>>,
+    /// What their names mean here.
+    #[serde(default)]
+    pub(super) mappings: BTreeMap<String, Part<Mapping>>,
     /// Where requests go.
     #[serde(default)]
     pub(super) upstreams: BTreeMap<String, Part<Upstream>>,

@@ -10,6 +10,7 @@ use super::super::raw::{self, ClaimNames, IssuerCommon, List, OneOrMany, Part};
 use super::super::{IssuerConfig, KeyLocation, is_guarded};
 use super::Resolver;
 use super::kinds::Kind;
+use super::mappings::Mappings;
 use crate::authn::KeySet;
 use crate::authn::claims::ClaimPath;
 use crate::authn::issuer::{Algorithm, ClaimMap, Issuer};
@@ -22,6 +23,7 @@ impl Resolver<'_> {
     pub(super) fn issuers(
         &mut self,
         mut raw: BTreeMap<String, Part<raw::Issuer>>,
+        mappings: &Mappings,
     ) -> Vec<IssuerConfig> {
         let names = self.names.issuers.clone();
         let mut resolved = Vec::with_capacity(names.len());
@@ -36,16 +38,16 @@ impl Resolver<'_> {
             let issuer = match raw {
                 raw::Issuer::Cognito(raw) => self
                     .cognito(&raw, &path)
-                    .and_then(|kind| self.issuer(name, kind, raw.common, &path)),
+                    .and_then(|kind| self.issuer(name, kind, raw.common, mappings, &path)),
                 raw::Issuer::Entra(raw) => self
                     .entra(&raw, &path)
-                    .and_then(|kind| self.issuer(name, kind, raw.common, &path)),
+                    .and_then(|kind| self.issuer(name, kind, raw.common, mappings, &path)),
                 raw::Issuer::Oidc(raw) => self
                     .oidc(&raw, &path)
-                    .and_then(|kind| self.issuer(name, kind, raw.common, &path)),
+                    .and_then(|kind| self.issuer(name, kind, raw.common, mappings, &path)),
                 raw::Issuer::Jwt(raw) => self
                     .jwt(&raw, &path)
-                    .and_then(|kind| self.issuer(name, kind, raw.common, &path)),
+                    .and_then(|kind| self.issuer(name, kind, raw.common, mappings, &path)),
             };
             resolved.extend(issuer);
         }
@@ -57,6 +59,7 @@ impl Resolver<'_> {
         name: &str,
         kind: Kind,
         common: IssuerCommon,
+        mappings: &Mappings,
         path: &KeyPath,
     ) -> Option<IssuerConfig> {
         let algorithms = self.algorithms(&kind, common.algorithms, path)?;
@@ -82,6 +85,7 @@ impl Resolver<'_> {
             .iter()
             .map(|(name, values)| (ClaimPath::name(name), values.list()))
             .collect();
+        let mapping = self.named_mapping(mappings, common.mapping.as_ref(), path);
         let leeway = common.leeway.map_or(LEEWAY, |leeway| leeway.0.as_secs());
         if leeway > 600 {
             self.warn(
@@ -98,6 +102,7 @@ impl Resolver<'_> {
                 max_token_age: common.max_token_age.map(|age| age.0.0.as_secs()),
                 required_claims,
                 claims,
+                mapping,
                 preset: kind.preset,
             }),
             keys: kind.keys,

@@ -10,6 +10,7 @@ mod forward;
 mod identity;
 mod issuers;
 mod kinds;
+mod mappings;
 mod planes;
 mod redis;
 mod routes;
@@ -53,6 +54,7 @@ pub(super) struct Resolver<'r> {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     pub(super) issuers: Vec<String>,
+    pub(super) mappings: Vec<String>,
     pub(super) upstreams: Vec<String>,
     pub(super) credentials: Vec<String>,
     /// Those of them that sign requests.
@@ -81,6 +83,7 @@ impl Names {
         };
         Self {
             issuers: names("issuers"),
+            mappings: names("mappings"),
             upstreams: names("upstreams"),
             credentials: names("credentials"),
             signing: Vec::new(),
@@ -92,7 +95,8 @@ impl Names {
 impl Resolver<'_> {
     /// Resolves everything. `None` only if a mistake was noted.
     pub(super) fn resolve(mut self, raw: Raw, redacted: Value) -> Option<Config> {
-        let issuers = self.issuers(raw.issuers);
+        let mappings = self.mappings(raw.mappings);
+        let issuers = self.issuers(raw.issuers, &mappings);
         let upstreams = self.upstreams(raw.upstreams);
         let credentials = self.credentials(raw.credentials);
         let (routes, keys) = self.routes(raw.routes);
@@ -211,6 +215,7 @@ impl Resolver<'_> {
             Known::Upstream => &self.names.upstreams,
             Known::Issuer => &self.names.issuers,
             Known::Credential => &self.names.credentials,
+            Known::Mapping => &self.names.mappings,
         };
         if names.iter().any(|known| known == name) {
             return true;
@@ -343,4 +348,5 @@ enum Known {
     Upstream,
     Issuer,
     Credential,
+    Mapping,
 }

@@ -5,6 +5,7 @@ mod cors;
 mod credentials;
 mod design;
 mod issuers;
+mod mappings;
 mod mistakes;
 mod redis;
 mod reference;

@@ -54,9 +54,10 @@ fn value_keys(value: &Value, path: &str, keys: &mut BTreeSet<String>) {
     match value {
         Value::Object(table) => {
             for (key, inner) in table {
-                let open = [".issuers", ".upstreams", ".credentials"].contains(&path)
+                let open = [".credentials", ".issuers", ".mappings", ".upstreams"].contains(&path)
                     || path.ends_with(".claims") && path.contains("require")
-                    || path.ends_with(".required_claims");
+                    || path.ends_with(".required_claims")
+                    || path.ends_with(".role_permissions");
                 let path = if open {
                     format!("{path}.*")
                 } else {

@@ -12,10 +12,10 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::authn::KeySet;
 use crate::authn::credential::Kind;
 use crate::authn::issuer::{Accepted, Algorithm, ClaimMap, Preset};
 use crate::authn::jws::MAX_TOKEN_BYTES;
+use crate::authn::{KeySet, Mapping};
 use crate::authz::route::{HostPattern, Mode, PathPattern, Protected};
 use crate::authz::rule::{Rule, SetRule};
 use crate::reason::Failure;
@@ -36,6 +36,7 @@ fn issuer(name: &str, audience: &str) -> Arc<Issuer> {
         max_token_age: None,
         required_claims: vec![],
         claims: ClaimMap::generic(),
+        mapping: Mapping::default(),
         preset: Preset::Generic {
             audiences: Accepted::OneOf(vec![audience.to_owned()]),
         },

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gatepost::app::{Addresses, App};
-use gatepost::authn::Issuer;
 use gatepost::authn::claims::ClaimPath;
 use gatepost::authn::credential::{Kind, TokenSource};
 use gatepost::authn::issuer::{Accepted, Algorithm, ClaimMap, Preset};
+use gatepost::authn::{Issuer, Mapping};
 use gatepost::authz::identity::ListFormat;
 use gatepost::authz::route::{
     Access, Authorization, Forward, HostPattern, HostRewrite, Mode, PathPattern, Protected,
@@ -212,6 +212,7 @@ fn config(upstream: SocketAddr, routes: Vec<Route>) -> Config {
         leeway: 60,
         max_token_age: None,
         required_claims: vec![],
+        mapping: Mapping::default(),
         claims: ClaimMap {
             user_id: claim("sub"),
             tenant: claim("tenant"),

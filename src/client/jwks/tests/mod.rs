@@ -22,6 +22,7 @@ use url::Url;
 
 use super::source::Fetch;
 use super::*;
+use crate::authn::Mapping;
 use crate::authn::issuer::{Accepted, Algorithm, ClaimMap, Issuer, Preset};
 use crate::client::outgoing::{FetchError, Fetched};
 use crate::clock::{ManualClock, UnixTime};
@@ -128,6 +129,7 @@ fn issuer_named(name: &str, keys: KeyLocation) -> IssuerConfig {
             max_token_age: None,
             required_claims: Vec::new(),
             claims: ClaimMap::default(),
+            mapping: Mapping::default(),
             preset: Preset::Generic {
                 audiences: Accepted::Any,
             },
