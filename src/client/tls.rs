@@ -58,6 +58,12 @@ impl Trust {
         })
     }
 
+    /// `extra_ca_file`.
+    #[must_use]
+    pub fn extra(&self) -> &config::Certificates {
+        &self.extra
+    }
+
     /// TLS 1.2 or 1.3 towards a server with these settings. ALPN is left to whoever connects.
     pub fn client_config(&self, server: &config::ServerTls) -> io::Result<ClientConfig> {
         let roots = match &server.roots {

@@ -23,6 +23,7 @@ mod schema;
 mod servers;
 mod settings;
 mod sources;
+pub mod sql;
 mod targets;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,9 @@
-//! What we keep outside this process: the fleet's tokens (DESIGN §9).
+//! What we keep outside this process: the fleet's tokens (DESIGN §9), memberships and users in databases.
 
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(feature = "sql")]
+pub mod sql;
 
 use std::io;
 use std::sync::Arc;
