@@ -18,6 +18,7 @@ use divan::{Bencher, black_box};
 use gatepost::authn::credential::{Kind, TokenSource};
 use gatepost::authn::issuer::{Accepted, Algorithm, ClaimMap, Preset};
 use gatepost::authn::jws::Jws;
+use gatepost::authn::proof::Bound;
 use gatepost::authn::{Issuer, KeySet, Mapping, jwt};
 use gatepost::authz::identity::ListFormat;
 use gatepost::authz::route::{Access, HostPattern, Mode, PathPattern, Protected};
@@ -94,6 +95,9 @@ fn issuer(algorithm: Algorithm) -> Issuer {
         accepted_iss: vec![ISS.to_owned()],
         algorithms: vec![algorithm],
         leeway: 60,
+        typ: vec![],
+        dpop: Bound::Refused,
+        certificate_bound: Bound::Refused,
         max_token_age: None,
         required_claims: Vec::new(),
         claims: ClaimMap::generic(),

@@ -57,6 +57,8 @@ pub enum Denial {
     PermissionMissing,
     /// A user where a service is required, or the other way round.
     PrincipalKindRefused,
+    /// The `DPoP` proof beside the token does not hold.
+    ProofInvalid,
     /// The request contradicts itself or lacks what its dialect requires.
     RequestMalformed,
     /// The head was not complete within `header_timeout`, or the body stalled for `idle_timeout`.
@@ -92,7 +94,7 @@ pub enum Denial {
 
 impl Denial {
     /// Every reason code of a denial, in alphabetical order.
-    pub const REASONS: [&str; 35] = [
+    pub const REASONS: [&str; 36] = [
         "algorithm_refused",
         "audience_mismatch",
         "body_too_large",
@@ -115,6 +117,7 @@ impl Denial {
         "peer_untrusted",
         "permission_missing",
         "principal_kind_refused",
+        "proof_invalid",
         "request_malformed",
         "request_timeout",
         "role_missing",
@@ -156,6 +159,7 @@ impl Denial {
             Self::PeerUntrusted => "peer_untrusted",
             Self::PermissionMissing => "permission_missing",
             Self::PrincipalKindRefused => "principal_kind_refused",
+            Self::ProofInvalid => "proof_invalid",
             Self::RequestMalformed => "request_malformed",
             Self::RequestTimeout => "request_timeout",
             Self::RoleMissing => "role_missing",

@@ -78,12 +78,49 @@ fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h [u8]>
     }
 }
 
+/// A token and how it was presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presented<'h> {
+    /// The token, as ASCII.
+    pub token: &'h [u8],
+    /// The proof, if it came by the scheme `DPoP`; empty if there is none.
+    pub proof: Option<&'h str>,
+}
+
+/// The token a request presents as [`bearer`] has it, or by `Authorization: DPoP …` with its proof in the
+/// one header `DPoP` (RFC 9449 7.1). Two of one of them, or both: [`Denial::CredentialAmbiguous`].
+pub fn bearer_or_dpop<'h>(
+    headers: &'h HeaderMap,
+    sources: &[TokenSource],
+) -> Result<Option<Presented<'h>>, Denial> {
+    let bearer = bearer(headers, sources)?;
+    let bound = if sources.contains(&TokenSource::Authorization) {
+        one(headers, &header::AUTHORIZATION)?.and_then(|value| after(value, b"dpop"))
+    } else {
+        None
+    };
+    match (bearer, bound) {
+        (Some(_), Some(_)) => Err(Denial::CredentialAmbiguous),
+        (Some(token), None) => Ok(Some(Presented { token, proof: None })),
+        (None, Some(token)) => {
+            let proof = one(headers, &HeaderName::from_static("dpop"))?.unwrap_or_default();
+            let proof = std::str::from_utf8(proof).map_err(|_opaque| Denial::ProofInvalid)?;
+            let proof = Some(proof);
+            Ok(Some(Presented { token, proof }))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
 /// What follows `Bearer` and at least one space. A tab is none, but an app may take it for one, so
 /// what follows is an attempt all the same: with the tab, which stands in no token.
 fn after_scheme(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, mut rest) = value.split_at_checked(6)?;
-    if !scheme.eq_ignore_ascii_case(b"bearer") || !matches!(rest.first(), None | Some(b' ' | b'\t'))
-    {
+    after(value, b"bearer")
+}
+
+fn after<'v>(value: &'v [u8], name: &[u8]) -> Option<&'v [u8]> {
+    let (scheme, mut rest) = value.split_at_checked(name.len())?;
+    if !scheme.eq_ignore_ascii_case(name) || !matches!(rest.first(), None | Some(b' ' | b'\t')) {
         return None;
     }
     while let Some(after) = rest.strip_prefix(b" ") {
@@ -190,6 +227,46 @@ mod tests {
         assert_eq!(
             bearer(&cookies, &[TokenSource::Cookie("u".to_owned())]),
             Ok(Some(&b"b"[..]))
+        );
+    }
+
+    #[test]
+    fn a_dpop_token_comes_with_its_proof() {
+        let authorization = [TokenSource::Authorization];
+        let found = |list: &[(&str, &str)], sources: &[TokenSource]| {
+            let headers = headers(list);
+            bearer_or_dpop(&headers, sources).map(|found| {
+                let found = found?;
+                let token = String::from_utf8(found.token.to_vec()).unwrap();
+                Some((token, found.proof.map(str::to_owned)))
+            })
+        };
+        let some = |token: &str, proof: Option<&str>| {
+            Ok(Some((token.to_owned(), proof.map(str::to_owned))))
+        };
+        let ambiguous = Err(Denial::CredentialAmbiguous);
+        let t = ("authorization", "DPoP t");
+        assert_eq!(
+            found(&[t, ("dpop", "p")], &authorization),
+            some("t", Some("p"))
+        );
+        assert_eq!(found(&[t], &authorization), some("t", Some("")));
+        let lower = ("authorization", "dpop t");
+        assert_eq!(found(&[lower], &authorization), some("t", Some("")));
+        let two = [t, ("dpop", "p"), ("dpop", "p")];
+        assert_eq!(found(&two, &authorization), ambiguous);
+        assert_eq!(found(&[t, t], &authorization), ambiguous);
+        let cookie = [
+            TokenSource::Authorization,
+            TokenSource::Cookie("c".to_owned()),
+        ];
+        assert_eq!(found(&[t, ("cookie", "c=u")], &cookie), ambiguous);
+        assert_eq!(found(&[t], &cookie[1..]), Ok(None));
+        // a proof beside a bearer token proves nothing and is not looked at
+        let bearer = ("authorization", "Bearer t");
+        assert_eq!(
+            found(&[bearer, ("dpop", "p")], &authorization),
+            some("t", None)
         );
     }
 

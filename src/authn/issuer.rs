@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::authn::claims::ClaimPath;
 use crate::authn::mapping::Mapping;
+use crate::authn::proof::Bound;
 
 /// A signature algorithm of RFC 7518 / RFC 8037. `none` does not exist here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -228,6 +229,12 @@ pub struct Issuer {
     pub algorithms: Vec<Algorithm>,
     /// Allowed clock difference for `exp`, `nbf` and `iat`, in seconds.
     pub leeway: u64,
+    /// Accepted `typ`, without `application/`; case does not matter. Empty: `JWT`, `at+jwt` or none.
+    pub typ: Vec<String>,
+    /// What becomes of tokens bound to the key of a `DPoP` proof.
+    pub dpop: Bound,
+    /// What becomes of tokens bound to a client certificate.
+    pub certificate_bound: Bound,
     /// Longest time since `iat`, in seconds.
     pub max_token_age: Option<u64>,
     /// Claims that must have one of these values.

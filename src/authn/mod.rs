@@ -17,6 +17,7 @@ pub mod mapping;
 #[cfg(test)]
 pub(crate) mod mint;
 pub mod principal;
+pub mod proof;
 pub mod signing;
 
 pub use self::issuer::Issuer;

@@ -19,6 +19,7 @@ pub use self::judgement::{Evidence, Judgement, Validation};
 pub use self::keys::{Boxed, FixedKeys, KeySource, KeysNow, Sought};
 use self::prove::Presented;
 use crate::authn::credential::TokenSource;
+use crate::authn::proof::{About, Replays};
 use crate::authn::{Issuer, Principal};
 use crate::authz::decision;
 use crate::authz::identity::ListFormat;
@@ -58,6 +59,8 @@ pub struct Gate {
     next_generation: u32,
     keys: Arc<dyn KeySource>,
     cache: Arc<TokenCache>,
+    /// Proofs that were used; kept through every reload.
+    replays: Arc<Replays>,
     bounds: (usize, usize),
     identity: IdentityNames,
     lists: ListFormat,
@@ -85,6 +88,7 @@ impl Gate {
             fingerprint_key,
         } = parts;
         let bounds = (max_entries, max_bytes);
+        let replays = previous.map_or_else(Arc::default, |old| Arc::clone(&old.replays));
         // identity headers are rendered into the entries, so their names are part of the definition
         let previous = previous
             .filter(|old| old.bounds == bounds && old.identity == identity && old.lists == lists);
@@ -112,6 +116,7 @@ impl Gate {
             next_generation: next,
             keys,
             cache,
+            replays,
             bounds,
             identity,
             lists,
@@ -191,6 +196,11 @@ impl Gate {
                 let presented = Presented {
                     headers: facts.headers,
                     certificate: facts.certificate,
+                    about: Some(About {
+                        method: facts.method.as_str(),
+                        host: &facts.host,
+                        path: &facts.path,
+                    }),
                     stated,
                 };
                 let mut judgement = self.judge(route, presented, now, steps).await;
@@ -221,6 +231,7 @@ impl Gate {
         let presented = Presented {
             headers,
             certificate: None,
+            about: None,
             stated: None,
         };
         tell_route(route, steps);
@@ -263,10 +274,16 @@ impl Gate {
         steps: &mut (impl Steps + Send),
     ) -> Validation {
         let mut evidence = Evidence::default();
+        let presented = Presented {
+            headers,
+            certificate: None,
+            about: None,
+            stated: None,
+        };
         let all: Vec<usize> = (0..self.issuers.len()).collect();
         let proven = self
             .prove_bearer(
-                headers,
+                presented,
                 &[TokenSource::Authorization],
                 &all,
                 now,

@@ -8,6 +8,7 @@ use super::cache::{Entry, TokenTag};
 use super::{Evidence, Gate, KeysNow, Known, Sought};
 use crate::authn::credential::{self, Kind, TokenSource};
 use crate::authn::jws::{Jws, MAX_TOKEN_BYTES};
+use crate::authn::proof::{self, About, Bound, Shown};
 use crate::authn::{self, Issuer, KeySet, Principal, VerifiedToken, jwt};
 use crate::authz::decision::Proven;
 use crate::authz::identity;
@@ -22,6 +23,8 @@ use crate::steps::{Steps, shown};
 pub(super) struct Presented<'r> {
     pub(super) headers: &'r HeaderMap,
     pub(super) certificate: Option<&'r Certificate>,
+    /// What a proof must be about; `None` where only headers are judged.
+    pub(super) about: Option<About<'r>>,
     /// Whose valid credential is to be supposed ([`Gate::check_stated`]).
     pub(super) stated: Option<&'r Arc<Principal>>,
 }
@@ -47,7 +50,7 @@ impl Gate {
                 (Some(supposed), _) => Some(supposed),
                 (None, Kind::Bearer) => {
                     let (sources, accepted) = (&asked.token_from, &asked.issuers);
-                    self.prove_bearer(presented.headers, sources, accepted, now, steps, evidence)
+                    self.prove_bearer(presented, sources, accepted, now, steps, evidence)
                         .await?
                 }
                 (None, Kind::Mtls) => {
@@ -163,19 +166,21 @@ impl Gate {
     /// Bearer token → principal. `None` if none was presented.
     pub(super) async fn prove_bearer(
         &self,
-        headers: &HeaderMap,
+        presented: Presented<'_>,
         sources: &[TokenSource],
         accepted: &[usize],
         now: UnixTime,
         steps: &mut (impl Steps + Send),
         evidence: &mut Evidence,
     ) -> Result<Option<Proven>, Refusal> {
-        let Some(token) = credential::bearer(headers, sources)? else {
+        let found = self.presented_token(presented.headers, sources, accepted)?;
+        let Some(credential::Presented { token, proof }) = found else {
             steps.step("credential", || "no bearer token".to_owned());
             return Ok(None);
         };
         steps.step("credential", || {
-            format!("bearer token, {} bytes", token.len())
+            let scheme = proof.map_or("bearer", |_proof| "DPoP");
+            format!("{scheme} token, {} bytes", token.len())
         });
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Denial::TokenTooLarge.into());
@@ -195,12 +200,38 @@ impl Gate {
         evidence.key_id.clone_from(&entry.token.key_id);
         evidence.proves(&entry.principal, entry.token.expires_at);
         entry.token.judge(issuer, now, steps)?;
+        let shown = Shown {
+            proof,
+            certificate: presented.certificate,
+            about: presented.about,
+            token,
+        };
+        proof::judge(entry.token.confirmation, shown, &self.replays, now, steps)?;
         Ok(Some(Proven {
             by: Kind::Bearer,
             principal: Arc::clone(&entry.principal),
             headers: Arc::clone(&entry.headers),
             until: entry.token.good_until(issuer),
         }))
+    }
+
+    /// The token that was presented. The scheme `DPoP` is looked at where an accepted issuer takes it;
+    /// elsewhere it is the app's business.
+    fn presented_token<'h>(
+        &self,
+        headers: &'h HeaderMap,
+        sources: &[TokenSource],
+        accepted: &[usize],
+    ) -> Result<Option<credential::Presented<'h>>, Denial> {
+        let takes_proofs = accepted.iter().any(|&number| {
+            let known = self.issuers.get(number);
+            known.is_some_and(|known| known.issuer.dpop != Bound::Refused)
+        });
+        if takes_proofs {
+            return credential::bearer_or_dpop(headers, sources);
+        }
+        let token = credential::bearer(headers, sources)?;
+        Ok(token.map(|token| credential::Presented { token, proof: None }))
     }
 
     /// A token verified before, if the keys that verified it are still the issuer's. Where several

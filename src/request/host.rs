@@ -8,7 +8,10 @@ use crate::reason::Denial;
 
 /// A host in lower case, without port and trailing dot. An IPv6 literal keeps its brackets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Host<'r>(Cow<'r, str>);
+pub struct Host<'r> {
+    name: Cow<'r, str>,
+    port: Option<u16>,
+}
 
 impl<'r> Host<'r> {
     /// The host of a request: `Host` and `:authority` (or the absolute form's authority) must agree
@@ -46,12 +49,14 @@ impl<'r> Host<'r> {
             let colon = authority.bytes().position(|byte| byte == b':');
             authority.split_at(colon.unwrap_or(authority.len()))
         };
-        let port_valid = match port.strip_prefix(':') {
-            Some(digits) => {
-                digits.bytes().all(|digit| digit.is_ascii_digit())
-                    && (digits.is_empty() || digits.parse::<u16>().is_ok())
+        let port = match port.strip_prefix(':') {
+            Some("") => None,
+            Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
+                let port = digits.parse().map_err(|_too_large| Denial::HostInvalid)?;
+                Some(port)
             }
-            None => port.is_empty(),
+            None if port.is_empty() => None,
+            Some(_) | None => return Err(Denial::HostInvalid),
         };
         let host = host.strip_suffix('.').unwrap_or(host);
         let literal = host.starts_with('[');
@@ -63,14 +68,15 @@ impl<'r> Host<'r> {
                 _other => name_valid = literal,
             }
         }
-        if host.is_empty() || host.len() > 255 || !name_valid || !port_valid {
+        if host.is_empty() || host.len() > 255 || !name_valid {
             return Err(Denial::HostInvalid);
         }
-        Ok(Self(if lower {
+        let name = if lower {
             Cow::Borrowed(host)
         } else {
             Cow::Owned(host.to_ascii_lowercase())
-        }))
+        };
+        Ok(Self { name, port })
     }
 
     /// Whether it names this machine. A loopback listener takes no other name: DNS can send a
@@ -83,7 +89,13 @@ impl<'r> Host<'r> {
     /// The host's text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
+    }
+
+    /// The port it was named with.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.port
     }
 }
 

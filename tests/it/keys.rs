@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use gatepost::authn::issuer::{Accepted, Algorithm, ClaimMap, Preset};
+use gatepost::authn::proof::Bound;
 use gatepost::authn::{Issuer, Mapping};
 use gatepost::client::jwks::{Background, KeyEngine};
 use gatepost::client::outgoing::Outgoing;
@@ -113,6 +114,9 @@ fn start(keys: KeyLocation) -> (Arc<KeyEngine>, Background) {
         accepted_iss: vec!["https://issuer.example".to_owned()],
         algorithms: vec![Algorithm::ES256],
         leeway: 60,
+        typ: vec![],
+        dpop: Bound::Refused,
+        certificate_bound: Bound::Refused,
         max_token_age: None,
         required_claims: Vec::new(),
         claims: ClaimMap::default(),

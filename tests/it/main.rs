@@ -13,6 +13,8 @@ mod bench;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod bound;
+#[cfg(test)]
 mod cognito;
 #[cfg(test)]
 mod config;

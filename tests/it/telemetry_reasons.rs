@@ -44,6 +44,7 @@ every!(denials: Denial {
     Denial::PeerUntrusted => Denial::PeerUntrusted,
     Denial::PermissionMissing => Denial::PermissionMissing,
     Denial::PrincipalKindRefused => Denial::PrincipalKindRefused,
+    Denial::ProofInvalid => Denial::ProofInvalid,
     Denial::RequestMalformed => Denial::RequestMalformed,
     Denial::RequestTimeout => Denial::RequestTimeout,
     Denial::RoleMissing => Denial::RoleMissing,

@@ -60,7 +60,10 @@ fn key_id(jwk: &Map<String, Value>) -> Result<Option<String>, Why> {
 }
 
 /// The key without its `kid`.
-fn usable(jwk: &Map<String, Value>, algorithms: &[Algorithm]) -> Result<VerificationKey, Why> {
+pub(super) fn usable(
+    jwk: &Map<String, Value>,
+    algorithms: &[Algorithm],
+) -> Result<VerificationKey, Why> {
     let kty = text(jwk, "kty").ok().flatten().ok_or("kty is missing")?;
     // RFC 7517 9.2: a set that shows private or shared keys has given them away
     if kty == "oct" || jwk.contains_key("k") {

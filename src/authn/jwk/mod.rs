@@ -11,6 +11,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{PemObject as _, SectionKind};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use self::material::Verifier;
 use crate::authn::issuer::Algorithm;
@@ -38,6 +39,15 @@ pub struct VerificationKey {
 }
 
 impl VerificationKey {
+    /// One public key as a JWK, for those of these algorithms that it can verify. The error says why it is
+    /// unusable, without key material.
+    pub(super) fn from_jwk(
+        jwk: &Map<String, Value>,
+        algorithms: &[Algorithm],
+    ) -> Result<Self, &'static str> {
+        member::usable(jwk, algorithms)
+    }
+
     /// Verifies one signature. An algorithm this key may not verify:
     /// [`Denial::AlgorithmRefused`]; otherwise [`Denial::SignatureInvalid`].
     pub(super) fn verify(

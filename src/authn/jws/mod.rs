@@ -20,6 +20,8 @@ pub struct Jws<'t> {
     pub algorithm: Algorithm,
     /// `kid`, any text of at most 256 bytes without control characters.
     pub key_id: Option<String>,
+    /// `typ`, without the `application/` that may be left out (RFC 7515 4.1.9).
+    pub typ: Option<String>,
     /// Header and payload as sent, joined by a dot: what is signed.
     signing_input: &'t str,
     /// The payload, parsed once; unproven.
@@ -30,19 +32,27 @@ pub struct Jws<'t> {
 
 impl<'t> Jws<'t> {
     /// Splits a token and checks its header: canonical unpadded base64url, no duplicate names, a
-    /// known `alg`, no `crit`, no `b64`, no `cty`, a `typ` that does not name another kind of
-    /// token. `jku`, `x5u`, `jwk` and `x5c` are never looked at. A `kid` that is no text, longer
+    /// known `alg`, no `crit`, no `b64`, no `cty`, a `typ` that is text. `jku`, `x5u`, `jwk` and `x5c` are never looked at. A `kid` that is no text, longer
     /// than 256 bytes or holds control characters is no key's: [`Denial::KeyUnknown`].
     pub fn parse(token: &'t str) -> Result<Self, Denial> {
+        Self::parse_with_header(token).map(|(jws, _header)| jws)
+    }
+
+    /// The same, and the header: a proof (RFC 9449) shows its key there.
+    pub(super) fn parse_with_header(token: &'t str) -> Result<(Self, Map<String, Value>), Denial> {
         let parts = Parts::split(token)?;
-        let header = Header::parse(&decode(parts.header)?)?;
-        Ok(Self {
+        let members = claims::parse_object(&decode(parts.header)?);
+        let members = members.map_err(|_syntax| Denial::TokenMalformed)?;
+        let header = Header::read(&members)?;
+        let jws = Self {
             algorithm: header.algorithm,
             key_id: header.key_id,
+            typ: header.typ,
             signing_input: parts.signing_input,
             claims: Claims::parse(&decode(parts.payload)?)?,
             signature: decode(parts.signature)?,
-        })
+        };
+        Ok((jws, members))
     }
 
     /// `iss` as the token states it, unproven: it only chooses whose keys to try. Missing or no
@@ -111,11 +121,11 @@ fn decode(part: &str) -> Result<Vec<u8>, Denial> {
 struct Header {
     algorithm: Algorithm,
     key_id: Option<String>,
+    typ: Option<String>,
 }
 
 impl Header {
-    fn parse(json: &[u8]) -> Result<Self, Denial> {
-        let header = claims::parse_object(json).map_err(|_syntax| Denial::TokenMalformed)?;
+    fn read(header: &Map<String, Value>) -> Result<Self, Denial> {
         let algorithm = header
             .get("alg")
             .and_then(Value::as_str)
@@ -128,7 +138,11 @@ impl Header {
         {
             return Err(Denial::TokenMalformed);
         }
-        check_type(&header)?;
+        let typ = match header.get("typ") {
+            None => None,
+            Some(Value::String(typ)) => Some(without_application(typ).to_owned()),
+            Some(_) => return Err(Denial::TokenTypeRefused),
+        };
         let key_id = match header.get("kid") {
             None => None,
             Some(Value::String(text))
@@ -138,25 +152,24 @@ impl Header {
             }
             Some(_) => return Err(Denial::KeyUnknown),
         };
-        Ok(Self { algorithm, key_id })
+        Ok(Self {
+            algorithm,
+            key_id,
+            typ,
+        })
     }
 }
 
-/// RFC 8725 3.11: a token made for another purpose says so in `typ` (RFC 7515 4.1.9: case does not
-/// matter).
-fn check_type(header: &Map<String, Value>) -> Result<(), Denial> {
-    let Some(kind) = header.get("typ") else {
-        return Ok(());
-    };
-    let known = kind.as_str().is_some_and(|kind| {
-        ["JWT", "at+jwt", "application/at+jwt"]
-            .iter()
-            .any(|known| kind.eq_ignore_ascii_case(known))
-    });
-    if known {
-        Ok(())
-    } else {
-        Err(Denial::TokenTypeRefused)
+/// A media type as `typ` has it: `application/` may be left out where no other slash follows.
+#[must_use]
+pub fn without_application(typ: &str) -> &str {
+    match typ.split_at_checked("application/".len()) {
+        Some((before, rest))
+            if before.eq_ignore_ascii_case("application/") && !rest.contains('/') =>
+        {
+            rest
+        }
+        _whole => typ,
     }
 }
 

@@ -10,6 +10,7 @@ use crate::authn::cognito::PoolId;
 use crate::authn::issuer::{Accepted, ClaimMap};
 use crate::authn::mint::SigningKey;
 use crate::authn::principal::{Names, PrincipalKind};
+use crate::authn::proof::Bound;
 
 fn cognito(token_use: &[TokenUse], audiences: &[&str]) -> Bench {
     let key = SigningKey::new(Algorithm::RS256);
@@ -19,6 +20,9 @@ fn cognito(token_use: &[TokenUse], audiences: &[&str]) -> Bench {
         accepted_iss: PoolId::parse("us-east-1_ABC").unwrap().issuers().to_vec(),
         algorithms: vec![Algorithm::RS256],
         leeway: 60,
+        typ: vec![],
+        dpop: Bound::Refused,
+        certificate_bound: Bound::Refused,
         max_token_age: None,
         mapping: Mapping::default(),
         required_claims: Vec::new(),

@@ -8,6 +8,7 @@ use crate::authn::Mapping;
 use crate::authn::issuer::{Accepted, ClaimMap};
 use crate::authn::mint::SigningKey;
 use crate::authn::principal::{Names, PrincipalKind};
+use crate::authn::proof::Bound;
 
 const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 const OTHER: &str = "99999999-2222-3333-4444-555555555555";
@@ -36,6 +37,9 @@ fn entra() -> Bench {
         accepted_iss: entra::issuers(TENANT).to_vec(),
         algorithms: vec![Algorithm::RS256],
         leeway: 60,
+        typ: vec![],
+        dpop: Bound::Refused,
+        certificate_bound: Bound::Refused,
         max_token_age: None,
         required_claims: Vec::new(),
         claims: ClaimMap::entra(),

@@ -12,6 +12,7 @@ use crate::authn::issuer::{Algorithm, Issuer, Preset, TokenUse};
 use crate::authn::jwk::{KeySet, VerificationKey};
 use crate::authn::jws::Jws;
 use crate::authn::principal::Principal;
+use crate::authn::proof::Confirmation;
 use crate::clock::UnixTime;
 use crate::reason::Denial;
 use crate::steps::{Steps, shown};
@@ -40,6 +41,8 @@ pub struct VerifiedToken {
     pub audiences: Vec<String>,
     /// `token_use`, for Cognito.
     pub token_use: Option<TokenUse>,
+    /// What it is bound to.
+    pub confirmation: Confirmation,
     /// No other module can write this field, so no other module can make a verified token.
     _proof: (),
 }
@@ -47,8 +50,8 @@ pub struct VerifiedToken {
 /// Verifies a token's signature with the issuer's keys and reads its claims. No clock: time is
 /// judged later. [`Denial::KeyUnknown`] means only that *this* key set lacks the `kid`.
 ///
-/// A token without `exp` or with a claim of the wrong type is [`Denial::TokenMalformed`]; one that
-/// is bound to a proof of possession (`cnf`: `DPoP`, mutual TLS) and was presented without it is
+/// A token without `exp` or with a claim of the wrong type is [`Denial::TokenMalformed`]; one whose `typ`
+/// is another kind of token's, or whose binding to a key (`cnf`) the issuer's table does not take, is
 /// [`Denial::TokenTypeRefused`]; a user, tenant or client id that is no string of 1 to 256
 /// characters, or holds control characters, is [`Denial::SubjectInvalid`].
 pub fn verify(
@@ -71,6 +74,7 @@ pub fn verify(
     if !issuer.accepted_iss.iter().any(|accepted| accepted == iss) {
         return Err(Denial::IssuerUnknown);
     }
+    check_type(jws, issuer, steps)?;
     let (key, claims) = verify_signature(jws, keys, steps)?;
     if let Preset::Entra { tenant_id, .. } = &issuer.preset {
         steps.step("tid", || {
@@ -86,12 +90,7 @@ pub fn verify(
             return Err(Denial::IssuerUnknown);
         }
     }
-    if claims.find("cnf").is_some() {
-        steps.step("cnf", || {
-            "bound to a proof that was not presented".to_owned()
-        });
-        return Err(Denial::TokenTypeRefused);
-    }
+    let confirmation = Confirmation::read(&claims, issuer, steps)?;
     let expires_at = claims.date("exp")?.ok_or_else(|| {
         steps.step("exp", || "none".to_owned());
         Denial::TokenMalformed
@@ -119,8 +118,30 @@ pub fn verify(
         issued_at,
         audiences,
         token_use,
+        confirmation,
         _proof: (),
     })
+}
+
+/// RFC 8725 3.11, RFC 9068 4: a token made for another purpose says so in `typ`.
+fn check_type(jws: &Jws<'_>, issuer: &Issuer, steps: &mut impl Steps) -> Result<(), Denial> {
+    let is = |typ: &str, accepted: &str| typ.eq_ignore_ascii_case(accepted);
+    let holds = match (&jws.typ, issuer.typ.as_slice()) {
+        (None, accepted) => accepted.is_empty(),
+        (Some(typ), []) => is(typ, "JWT") || is(typ, "at+jwt"),
+        (Some(typ), accepted) => accepted.iter().any(|accepted| is(typ, accepted)),
+    };
+    if holds {
+        return Ok(());
+    }
+    steps.step("typ", || {
+        let accepted = match issuer.typ.as_slice() {
+            [] => "JWT or at+jwt".to_owned(),
+            accepted => accepted.join(" "),
+        };
+        format!("{}, accepted {accepted}", shown(jws.typ.as_deref()))
+    });
+    Err(Denial::TokenTypeRefused)
 }
 
 /// The key that signed, and the claims it vouches for.

@@ -10,6 +10,7 @@ use crate::authn::issuer::Algorithm::{ES256, ES384, PS256, RS256, RS512};
 use crate::authn::issuer::{Accepted, ClaimMap};
 use crate::authn::mint::{SECRET, SigningKey, encode, pem};
 use crate::authn::principal::PrincipalKind;
+use crate::authn::proof::Bound;
 use crate::secret::Secret;
 
 pub(super) const NOW: UnixTime = UnixTime(1_800_000_000);
@@ -21,6 +22,9 @@ fn issuer(algorithms: &[Algorithm]) -> Issuer {
         accepted_iss: vec![ISS.to_owned()],
         algorithms: algorithms.to_vec(),
         leeway: 60,
+        typ: vec![],
+        dpop: Bound::Refused,
+        certificate_bound: Bound::Refused,
         max_token_age: None,
         required_claims: Vec::new(),
         claims: ClaimMap::generic(),
@@ -90,6 +94,97 @@ impl Bench {
 
     pub(super) fn outcome(&self, claims: &Value) -> Result<Arc<Principal>, Denial> {
         outcome(&self.key.token("k", claims), &self.issuer, &self.keys)
+    }
+}
+
+#[test]
+fn a_token_of_another_type_is_refused() {
+    let mut bench = Bench::new();
+    let typed = |bench: &Bench, typ: Option<&str>| {
+        let mut header = json!({"alg": "ES256", "kid": "k"});
+        if let Some(typ) = typ {
+            header["typ"] = json!(typ);
+        }
+        let token = bench.key.token_of(&header.to_string(), &good().to_string());
+        outcome(&token, &bench.issuer, &bench.keys).map(|_principal| ())
+    };
+    let refused = Err(Denial::TokenTypeRefused);
+    for typ in [
+        None,
+        Some("JWT"),
+        Some("jwt"),
+        Some("AT+JWT"),
+        Some("application/at+jwt"),
+    ] {
+        assert_eq!(typed(&bench, typ), Ok(()), "{typ:?}");
+    }
+    for typ in [
+        "logout+jwt",
+        "dpop+jwt",
+        "secevent+jwt",
+        "token-introspection+jwt",
+        "JOSE",
+        "",
+        "application/application/jwt",
+    ] {
+        assert_eq!(typed(&bench, Some(typ)), refused, "{typ}");
+    }
+    // RFC 9068: access tokens only
+    bench.issuer.typ = vec!["at+jwt".to_owned()];
+    for typ in [None, Some("JWT"), Some("")] {
+        assert_eq!(typed(&bench, typ), refused, "{typ:?}");
+    }
+    for typ in ["at+jwt", "AT+jwt", "application/at+jwt"] {
+        assert_eq!(typed(&bench, Some(typ)), Ok(()), "{typ}");
+    }
+}
+
+#[test]
+fn a_bound_token_is_taken_where_the_table_says_so() {
+    use Bound::{Accepted, Refused, Required};
+    let digest = encode([7; 32]);
+    let (key, certificate) = (json!({"jkt": digest}), json!({"x5t#S256": digest}));
+    let both = json!({"jkt": digest, "x5t#S256": digest});
+    for (dpop, certificate_bound, cnf, taken) in [
+        (Refused, Refused, Value::Null, true),
+        (Accepted, Accepted, Value::Null, true),
+        (Required, Refused, Value::Null, false),
+        (Refused, Required, Value::Null, false),
+        (Refused, Refused, key.clone(), false),
+        (Accepted, Refused, key.clone(), true),
+        (Required, Refused, key.clone(), true),
+        (Required, Required, key.clone(), false),
+        (Refused, Accepted, key, false),
+        (Refused, Accepted, certificate.clone(), true),
+        (Accepted, Refused, certificate, false),
+        (Accepted, Refused, both.clone(), false),
+        (Accepted, Accepted, both, true),
+        // what nobody could prove is not passed over
+        (
+            Accepted,
+            Accepted,
+            json!({"jkt": digest, "kid": "k"}),
+            false,
+        ),
+        (Accepted, Accepted, json!({"jwk": {}}), false),
+        (Accepted, Accepted, json!({"jkt": "short"}), false),
+        (Accepted, Accepted, json!({"jkt": [digest]}), false),
+        (Accepted, Accepted, json!({}), false),
+        (Accepted, Accepted, json!("jkt"), false),
+    ] {
+        let mut bench = Bench::new();
+        (bench.issuer.dpop, bench.issuer.certificate_bound) = (dpop, certificate_bound);
+        let judged = bench.outcome(&with("cnf", cnf.clone()));
+        let expected = if taken {
+            Ok(())
+        } else {
+            Err(Denial::TokenTypeRefused)
+        };
+        assert_eq!(
+            judged.map(|_principal| ()),
+            expected,
+            "{dpop:?} {certificate_bound:?} {cnf}"
+        );
     }
 }
 

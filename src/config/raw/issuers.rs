@@ -43,6 +43,13 @@ pub(in crate::config) struct IssuerCommon {
     pub(in crate::config) required_claims: BTreeMap<String, OneOrMany>,
     /// Name of the `[mappings.X]` table that says what its groups, roles, permissions and scopes mean here.
     pub(in crate::config) mapping: Option<Text<NonEmpty>>,
+    /// Accepted `typ` of the token's header: `at+jwt` for access tokens only (RFC 9068). Without it: `JWT`,
+    /// `at+jwt`, or none.
+    pub(in crate::config) typ: Option<List<Text<NonEmpty>>>,
+    /// What becomes of tokens bound to a key that the client proves to hold (`DPoP`, RFC 9449).
+    pub(in crate::config) dpop: Option<Bound>,
+    /// What becomes of tokens bound to the client certificate (RFC 8705).
+    pub(in crate::config) certificate_bound: Option<Bound>,
     /// Longest time since `iat`.
     pub(in crate::config) max_token_age: Option<Text<Positive>>,
     /// Allows `http://` to a host other than loopback. Whoever is on the way can forge every token.
@@ -62,6 +69,15 @@ pub(in crate::config) struct ClaimNames {
     pub(in crate::config) roles: Option<OneOrMany>,
     pub(in crate::config) permissions: Option<OneOrMany>,
     pub(in crate::config) scopes: Option<OneOrMany>,
+}
+
+/// `dpop`, `certificate_bound`
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Bound {
+    Refused,
+    Accepted,
+    Required,
 }
 
 /// A list, or `"any"`.

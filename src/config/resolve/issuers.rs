@@ -15,6 +15,8 @@ use crate::authn::KeySet;
 use crate::authn::claims::ClaimPath;
 use crate::authn::issuer::{Algorithm, ClaimMap, Issuer};
 use crate::authn::jwk::KeySetError;
+use crate::authn::jws::without_application;
+use crate::authn::proof::Bound;
 
 /// Allowed clock difference, in seconds.
 const LEEWAY: u64 = 60;
@@ -99,6 +101,12 @@ impl Resolver<'_> {
                 accepted_iss: kind.accepted_iss,
                 algorithms,
                 leeway,
+                typ: common.typ.as_ref().map_or_else(Vec::new, |list| {
+                    let typ = list.0.iter().map(|typ| without_application(&typ.0.0));
+                    typ.map(str::to_owned).collect()
+                }),
+                dpop: bound(common.dpop),
+                certificate_bound: bound(common.certificate_bound),
                 max_token_age: common.max_token_age.map(|age| age.0.0.as_secs()),
                 required_claims,
                 claims,
@@ -212,5 +220,13 @@ impl Resolver<'_> {
             *place = claim.into_iter().collect();
         }
         map
+    }
+}
+
+fn bound(raw: Option<raw::Bound>) -> Bound {
+    match raw {
+        None | Some(raw::Bound::Refused) => Bound::Refused,
+        Some(raw::Bound::Accepted) => Bound::Accepted,
+        Some(raw::Bound::Required) => Bound::Required,
     }
 }

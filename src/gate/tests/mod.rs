@@ -15,6 +15,7 @@ use super::*;
 use crate::authn::credential::Kind;
 use crate::authn::issuer::{Accepted, Algorithm, ClaimMap, Preset};
 use crate::authn::jws::MAX_TOKEN_BYTES;
+use crate::authn::proof::Bound;
 use crate::authn::{KeySet, Mapping};
 use crate::authz::route::{HostPattern, Mode, PathPattern, Protected};
 use crate::authz::rule::{Rule, SetRule};
@@ -33,6 +34,9 @@ fn issuer(name: &str, audience: &str) -> Arc<Issuer> {
         accepted_iss: vec!["https://issuer.test".to_owned()],
         algorithms: vec![Algorithm::HS256],
         leeway: 60,
+        typ: vec![],
+        dpop: Bound::Refused,
+        certificate_bound: Bound::Refused,
         max_token_age: None,
         required_claims: vec![],
         claims: ClaimMap::generic(),

@@ -131,7 +131,8 @@ impl<'w> Responder<'w> {
         response
     }
 
-    /// `WWW-Authenticate` of RFC 6750 3: no error code when nothing was presented.
+    /// `WWW-Authenticate` of RFC 6750 3, and of RFC 9449 7.1 where a proof does not hold: no error code when
+    /// nothing was presented.
     fn challenge(&self, denial: &Denial, status: StatusCode) -> Option<HeaderValue> {
         let error = if *denial == Denial::CredentialMissing {
             ""
@@ -142,9 +143,15 @@ impl<'w> Responder<'w> {
         } else {
             return None;
         };
+        let (scheme, error) = if *denial == Denial::ProofInvalid {
+            ("DPoP", r#", error="invalid_dpop_proof""#)
+        } else {
+            ("Bearer", error)
+        };
         let realm = self.errors.realm.to_str().unwrap_or_default();
         let mut challenge = String::with_capacity(64);
-        challenge.push_str("Bearer realm=\"");
+        challenge.push_str(scheme);
+        challenge.push_str(" realm=\"");
         for character in realm.chars() {
             if matches!(character, '"' | '\\') {
                 challenge.push('\\');
@@ -202,6 +209,7 @@ pub fn status_of(denial: &Denial) -> StatusCode {
         | Denial::CredentialMissing
         | Denial::IssuerUnknown
         | Denial::KeyUnknown
+        | Denial::ProofInvalid
         | Denial::SignatureInvalid
         | Denial::SubjectInvalid
         | Denial::TokenClaimMismatch

@@ -4,6 +4,7 @@ use super::*;
 
 const BARE: Option<&str> = Some(r#"Bearer realm="gate \"1\"""#);
 const INVALID: Option<&str> = Some(r#"Bearer realm="gate \"1\"", error="invalid_token""#);
+const PROOF: Option<&str> = Some(r#"DPoP realm="gate \"1\"", error="invalid_dpop_proof""#);
 const SCOPE: Option<&str> = Some(r#"Bearer realm="gate \"1\"", error="insufficient_scope""#);
 
 /// Every denial with its status and challenge.
@@ -30,6 +31,7 @@ const ALL: &[(Denial, u16, Option<&str>)] = &[
     (Denial::PeerUntrusted, 403, None),
     (Denial::PermissionMissing, 403, None),
     (Denial::PrincipalKindRefused, 403, None),
+    (Denial::ProofInvalid, 401, PROOF),
     (Denial::RequestMalformed, 400, None),
     (Denial::RequestTimeout, 408, None),
     (Denial::RoleMissing, 403, None),

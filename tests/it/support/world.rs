@@ -10,6 +10,7 @@ use gatepost::app::{Addresses, App};
 use gatepost::authn::claims::ClaimPath;
 use gatepost::authn::credential::{Kind, TokenSource};
 use gatepost::authn::issuer::{Accepted, Algorithm, ClaimMap, Preset};
+use gatepost::authn::proof::Bound;
 use gatepost::authn::{Issuer, Mapping};
 use gatepost::authz::identity::ListFormat;
 use gatepost::authz::route::{
@@ -210,6 +211,9 @@ fn config(upstream: SocketAddr, routes: Vec<Route>) -> Config {
         accepted_iss: vec!["hokusai".to_owned()],
         algorithms: vec![Algorithm::HS256],
         leeway: 60,
+        typ: vec![],
+        dpop: Bound::Refused,
+        certificate_bound: Bound::Refused,
         max_token_age: None,
         required_claims: vec![],
         mapping: Mapping::default(),

@@ -24,6 +24,7 @@ use super::source::Fetch;
 use super::*;
 use crate::authn::Mapping;
 use crate::authn::issuer::{Accepted, Algorithm, ClaimMap, Issuer, Preset};
+use crate::authn::proof::Bound;
 use crate::client::outgoing::{FetchError, Fetched};
 use crate::clock::{ManualClock, UnixTime};
 use crate::config::{IssuerConfig, Jwks, KeyLocation};
@@ -126,6 +127,9 @@ fn issuer_named(name: &str, keys: KeyLocation) -> IssuerConfig {
             accepted_iss: vec!["https://issuer.example".to_owned()],
             algorithms: vec![Algorithm::ES256],
             leeway: 60,
+            typ: vec![],
+            dpop: Bound::Refused,
+            certificate_bound: Bound::Refused,
             max_token_age: None,
             required_claims: Vec::new(),
             claims: ClaimMap::default(),
