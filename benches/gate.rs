@@ -25,7 +25,7 @@ use gatepost::authz::route::{Access, HostPattern, Mode, PathPattern, Protected};
 use gatepost::authz::rule::{Rule, SetRule};
 use gatepost::authz::{Decision, Route, RouteTable};
 use gatepost::clock::UnixTime;
-use gatepost::gate::{FixedKeys, Gate, Parts};
+use gatepost::gate::{FixedKeys, FixedMemberships, Gate, Parts};
 use gatepost::request::{Host, IdentityNames, Path, RequestFacts};
 use gatepost::secret::Secret;
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -149,6 +149,7 @@ fn route(number: usize) -> Route {
             issuers: vec![0],
             token_from: vec![TokenSource::Authorization],
             optional: false,
+            memberships: None,
             require,
             mode: Mode::Enforce,
             on_behalf_of: None,
@@ -169,6 +170,7 @@ fn known(bencher: Bencher<'_, '_>, routes: usize) {
             routes: RouteTable::new((0..routes).map(route).collect()).unwrap(),
             issuers: vec![Arc::new(issuer(Algorithm::HS256))],
             keys: Arc::new(FixedKeys(vec![Arc::new(keys)])),
+            memberships: Arc::new(FixedMemberships::default()),
             identity: IdentityNames::default(),
             lists: ListFormat::Comma,
             max_entries: 1000,

@@ -198,6 +198,11 @@ pub enum Failure {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The store of memberships that the rule needs cannot be asked.
+    MembershipsUnavailable {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// All connections to the upstream are in use.
     UpstreamOverloaded,
     /// The upstream answered something that is not HTTP, or broke off before its head.
@@ -216,6 +221,7 @@ impl Failure {
             Self::EgressTokenUnavailable { .. } => "egress_token_unavailable",
             Self::InternalError => "internal_error",
             Self::KeysUnavailable { .. } => "keys_unavailable",
+            Self::MembershipsUnavailable { .. } => "memberships_unavailable",
             Self::UpstreamOverloaded => "upstream_overloaded",
             Self::UpstreamProtocol => "upstream_protocol",
             Self::UpstreamTimeout => "upstream_timeout",

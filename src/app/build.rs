@@ -13,8 +13,8 @@ use crate::client::through::Through;
 use crate::client::tls::Trust;
 use crate::client::token::Credentials;
 use crate::client::upstream::Upstreams;
-use crate::config::Config;
-use crate::gate::{Gate, KeySource, Parts};
+use crate::config::{Config, MembershipKind};
+use crate::gate::{FixedMemberships, Gate, KeySource, Memberships, Parts};
 use crate::request::OwnedHeaders;
 use crate::server::World;
 use crate::server::handles::Wanted;
@@ -91,6 +91,7 @@ pub(super) fn build(
     let parts = gate_parts(
         &config,
         Arc::clone(&keys) as Arc<dyn KeySource>,
+        Arc::new(memberships_here(&config)),
         *fingerprint_key,
     );
     Ok(World {
@@ -131,6 +132,7 @@ pub(super) fn put_into_force(world: &World) {
 pub(crate) fn gate_parts(
     config: &Config,
     keys: Arc<dyn KeySource>,
+    memberships: Arc<dyn Memberships>,
     fingerprint_key: [u8; 32],
 ) -> Parts {
     Parts {
@@ -141,10 +143,20 @@ pub(crate) fn gate_parts(
             .map(|known| Arc::clone(&known.issuer))
             .collect(),
         keys,
+        memberships,
         identity: config.identity.clone(),
         lists: config.identity_lists,
         max_entries: config.token_cache.max_entries,
         max_bytes: config.token_cache.max_bytes,
         fingerprint_key,
     }
+}
+
+/// The memberships on this machine: no other store can be asked.
+pub(crate) fn memberships_here(config: &Config) -> FixedMemberships {
+    let list = |kind: &MembershipKind| match kind {
+        MembershipKind::File { members, .. } => Some(Arc::clone(members)),
+    };
+    let stores = config.memberships.iter();
+    FixedMemberships::new(stores.map(|store| list(&store.kind)).collect())
 }

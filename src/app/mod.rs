@@ -19,8 +19,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::build::gate_parts;
 use self::build::{build, put_into_force};
+pub(crate) use self::build::{gate_parts, memberships_here};
 pub use self::listeners::Addresses;
 use self::listeners::{Bound, Listeners, changed_listener};
 use crate::client::jwks::Background;

@@ -15,6 +15,19 @@ pub enum Set {
     Scopes,
 }
 
+impl Set {
+    /// As in the config.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Groups => "groups",
+            Self::Roles => "roles",
+            Self::Permissions => "permissions",
+            Self::Scopes => "scopes",
+        }
+    }
+}
+
 /// How the sets of a principal are read. The default changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
@@ -118,6 +131,27 @@ impl Mapping {
         })
     }
 
+    /// Which of its own groups, roles and permissions must be known of a principal for `asked` to be known.
+    #[must_use]
+    pub fn needs(&self, asked: Set) -> Vec<Set> {
+        let of_roles = || self.roles_from.iter().copied();
+        match asked {
+            Set::Groups | Set::Scopes => vec![asked],
+            Set::Roles => of_roles().collect(),
+            Set::Permissions => {
+                let counted = self.permissions_from.iter().copied();
+                let given = (!self.role_permissions.is_empty()).then_some(Set::Roles);
+                counted
+                    .chain(given)
+                    .flat_map(|set| match set {
+                        Set::Roles => of_roles().collect(),
+                        Set::Groups | Set::Permissions | Set::Scopes => vec![set],
+                    })
+                    .collect()
+            }
+        }
+    }
+
     /// The permissions these roles give.
     fn given(&self, roles: &Names) -> Names {
         match roles {
@@ -194,6 +228,64 @@ mod tests {
             scopes: list(scopes),
             claims: Claims::default(),
         })
+    }
+
+    #[test]
+    fn what_is_asked_needs_what_it_is_read_from() {
+        let needs = |roles_from: &[Set], permissions_from: &[Set], gives: bool, asked| {
+            let mapping = Mapping {
+                roles_from: roles_from.to_vec(),
+                permissions_from: permissions_from.to_vec(),
+                role_permissions: if gives {
+                    vec![("editor".to_owned(), list(&["orders.write"]))]
+                } else {
+                    vec![]
+                },
+                ..Mapping::default()
+            };
+            mapping.needs(asked)
+        };
+        let (groups, roles, permissions) = (Set::Groups, Set::Roles, Set::Permissions);
+        let both = [roles, groups];
+        for (roles_from, permissions_from, gives, asked, expected) in [
+            (
+                &[roles][..],
+                &[permissions][..],
+                false,
+                groups,
+                vec![groups],
+            ),
+            (&[roles], &[permissions], false, roles, vec![roles]),
+            (
+                &[roles],
+                &[permissions],
+                false,
+                permissions,
+                vec![permissions],
+            ),
+            (&both, &[permissions], false, roles, vec![roles, groups]),
+            (&[groups], &[permissions], false, roles, vec![groups]),
+            (
+                &[groups],
+                &[permissions, roles],
+                false,
+                permissions,
+                vec![permissions, groups],
+            ),
+            (
+                &both,
+                &[permissions],
+                true,
+                permissions,
+                vec![permissions, roles, groups],
+            ),
+        ] {
+            let needed = needs(roles_from, permissions_from, gives, asked);
+            assert_eq!(
+                needed, expected,
+                "{roles_from:?} {permissions_from:?} {gives} {asked:?}"
+            );
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! A bearer token walks [`credential`] (found in the request) → [`jws`] (split, header checked) →
 //! [`jwk`] (key found, signature verified) → [`jwt`] (claims checked for its [`issuer`]) →
-//! [`principal`], whose names the issuer's [`mapping`] reads. A client certificate comes verified: [`certificate`] → [`principal`].
+//! [`principal`], whose names the issuer's [`mapping`] reads. A client certificate comes verified:
+//! [`certificate`] → [`principal`]. What a store says of the principal joins it by [`membership`].
 
 pub mod certificate;
 pub mod claims;
@@ -14,6 +15,7 @@ pub mod jwk;
 pub mod jws;
 pub mod jwt;
 pub mod mapping;
+pub mod membership;
 #[cfg(test)]
 pub(crate) mod mint;
 pub mod principal;

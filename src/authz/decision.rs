@@ -16,6 +16,9 @@ use crate::steps::Steps;
 pub struct Proven {
     /// Who.
     pub principal: Arc<Principal>,
+    /// The same as the credential alone states it, before its issuer's mapping: what is learned beside it
+    /// joins that.
+    pub stated: Arc<Principal>,
     /// What proved it.
     pub by: Kind,
     /// What the upstream is told ([`crate::authz::identity::render`]).
@@ -119,12 +122,14 @@ impl Decision {
 }
 
 /// Gives a permit if the route's access rule holds for what was proven: `Ok(None)` if no credential
-/// was presented, `Err` if one was that proves nothing. In shadow mode the permit is given in any
+/// was presented, `Err` if one was that proves nothing. `known` fails if what the rule asks could not be
+/// learned of whom was proven. In shadow mode the permit is given in any
 /// case, and remembers why it would not have been; a principal stands in it only if its credential was
 /// verified.
 pub fn decide(
     route: &Arc<Route>,
     proven: Result<Option<Proven>, Refusal>,
+    known: Result<(), Failure>,
     steps: &mut impl Steps,
 ) -> Result<Decision, Failure> {
     let (proven, refusal) = match (&route.access, proven) {
@@ -133,8 +138,13 @@ pub fn decide(
             (None, None)
         }
         (Access::Protected(asked), Ok(proven)) => {
-            let refused = admit(asked, proven.as_ref(), steps).err();
-            (proven, refused.map(Refusal::Denied))
+            let refused = match known {
+                Ok(()) => admit(asked, proven.as_ref(), steps)
+                    .err()
+                    .map(Refusal::Denied),
+                Err(failure) => Some(Refusal::Failed(failure)),
+            };
+            (proven, refused)
         }
         (Access::Protected(_), Err(refusal)) => (None, Some(refusal)),
     };
@@ -224,6 +234,7 @@ mod tests {
             issuers: vec![0],
             token_from: vec![TokenSource::Authorization],
             optional,
+            memberships: None,
             require: Rule {
                 principal: Some(PrincipalKind::Service),
                 ..Rule::default()
@@ -234,23 +245,25 @@ mod tests {
     }
 
     fn proven(kind: PrincipalKind) -> Proven {
+        let principal = Arc::new(Principal {
+            kind,
+            issuer: Arc::from("users"),
+            user_id: "ada".to_owned(),
+            tenant_id: None,
+            client_id: None,
+            name: None,
+            email: None,
+            groups: Names::Unresolved,
+            roles: Names::Unresolved,
+            permissions: Names::Unresolved,
+            wildcards: vec![],
+            scopes: vec![],
+            claims: Claims::default(),
+        });
         Proven {
             by: Kind::Bearer,
-            principal: Arc::new(Principal {
-                kind,
-                issuer: Arc::from("users"),
-                user_id: "ada".to_owned(),
-                tenant_id: None,
-                client_id: None,
-                name: None,
-                email: None,
-                groups: Names::Unresolved,
-                roles: Names::Unresolved,
-                permissions: Names::Unresolved,
-                wildcards: vec![],
-                scopes: vec![],
-                claims: Claims::default(),
-            }),
+            stated: Arc::clone(&principal),
+            principal,
             headers: Arc::default(),
             until: UnixTime(9),
         }
@@ -317,7 +330,7 @@ mod tests {
             ),
         ];
         for (presented, optional, enforced, shadow) in cases {
-            let decide = |mode| decide(&protected(mode, optional), presented(), &mut ());
+            let decide = |mode| decide(&protected(mode, optional), presented(), Ok(()), &mut ());
             assert_eq!(shown(&decide(Mode::Enforce)), enforced);
             assert_eq!(shown(&decide(Mode::Shadow)), shadow);
             for mode in [Mode::Enforce, Mode::Shadow] {
@@ -328,10 +341,30 @@ mod tests {
     }
 
     #[test]
+    fn what_could_not_be_learned_decides_nothing_but_says_who_it_was() {
+        let unavailable = || {
+            Err(Failure::MembershipsUnavailable {
+                retry_after: Duration::from_secs(1),
+            })
+        };
+        for (mode, expected) in [
+            (Mode::Enforce, "fail memberships_unavailable"),
+            (Mode::Shadow, "allow ada memberships_unavailable"),
+        ] {
+            let service = Ok(Some(proven(PrincipalKind::Service)));
+            let decided = decide(&protected(mode, false), service, unavailable(), &mut ());
+            assert_eq!(shown(&decided), expected);
+            let strict = decided.and_then(Decision::enforced);
+            assert_eq!(shown(&strict), "fail memberships_unavailable");
+        }
+    }
+
+    #[test]
     fn a_public_route_names_nobody() {
         let decided = decide(
             &route(Access::Public),
             Ok(Some(proven(PrincipalKind::User))),
+            Ok(()),
             &mut (),
         );
         assert_eq!(shown(&decided), "allow anonymous");

@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::sync::OnceLock;
 
+use arc_swap::ArcSwapOption;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::authn::principal::Principal;
+use crate::authz::enriched::Enriched;
 use crate::request::IdentityNames;
 
 /// How a list stands in one header.
@@ -29,6 +31,7 @@ pub struct IdentityHeaders {
     written: Vec<(HeaderName, HeaderValue)>,
     answer: OnceLock<HeaderMap>,
     carried: OnceLock<HeaderMap>,
+    enriched: ArcSwapOption<Enriched>,
 }
 
 impl IdentityHeaders {
@@ -56,6 +59,12 @@ impl IdentityHeaders {
     pub fn carried(&self, make: impl FnOnce() -> HeaderMap) -> &HeaderMap {
         self.carried.get_or_init(make)
     }
+
+    /// The same principal with what was last learned of it beside its credential.
+    #[must_use]
+    pub fn enriched(&self) -> &ArcSwapOption<Enriched> {
+        &self.enriched
+    }
 }
 
 impl From<Vec<(HeaderName, HeaderValue)>> for IdentityHeaders {
@@ -64,6 +73,7 @@ impl From<Vec<(HeaderName, HeaderValue)>> for IdentityHeaders {
             written,
             answer: OnceLock::new(),
             carried: OnceLock::new(),
+            enriched: ArcSwapOption::empty(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Principal → permit. Pure: routes, rules, and the permit that nobody else can make.
 
 pub mod decision;
+pub mod enriched;
 pub mod identity;
 pub mod route;
 pub mod rule;

@@ -9,7 +9,8 @@ use super::walk::shape;
 /// Pattern of the key (`*`: any name, `[]`: any element), the one value that
 /// is refused if only that is, and what it is.
 const LATER: &[(&str, Option<&str>, &str)] = &[
-    ("memberships", None, "memberships kept elsewhere"),
+    ("memberships.*.kind", Some("sql"), "memberships in SQL"),
+    ("memberships.*.kind", Some("http"), "memberships over HTTP"),
     ("api_keys", None, "the API-key service"),
     ("login", None, "browser login"),
     ("audit", None, "an audit stream of its own"),
@@ -41,7 +42,6 @@ const LATER: &[(&str, Option<&str>, &str)] = &[
     ("routes.[].auth.[]", Some("basic"), "passwords"),
     ("routes.[].auth.[]", Some("alb"), "ALB user claims"),
     ("routes.[].auth.all", None, "several credentials at once"),
-    ("routes.[].memberships", None, "memberships kept elsewhere"),
     ("routes.[].forward_api_key", None, "API keys"),
     ("routes.[].rate_limit", None, "rate limits"),
     (

@@ -15,6 +15,7 @@ mod layers;
 mod link_local;
 mod lint;
 mod locate;
+mod memberships;
 mod planes;
 mod raw;
 mod redis;
@@ -29,6 +30,7 @@ mod targets;
 mod tests;
 mod walk;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
@@ -50,6 +52,7 @@ pub use self::credentials::*;
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::issuers::*;
 pub use self::link_local::is_link_local;
+pub use self::memberships::{Keeps, MembershipKind, MembershipStore};
 pub use self::planes::*;
 pub use self::redis::*;
 pub use self::schema::schema;
@@ -83,6 +86,8 @@ pub struct Config {
     pub upstreams: Vec<Upstream>,
     /// Routes.
     pub routes: RouteTable,
+    /// Stores of memberships, in the order of the file. Routes name them by index.
+    pub memberships: Vec<MembershipStore>,
     /// Credential sources.
     pub credentials: Vec<CredentialSource>,
     /// Where the process's own AWS keys come from, if anything needs them.
@@ -184,6 +189,8 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
                     .collect(),
                 now: sources.now,
                 aws: None,
+                issuer_mappings: BTreeMap::new(),
+                memberships: Vec::new(),
             };
             resolver.resolve(raw, redact(&merged))
         }

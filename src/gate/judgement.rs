@@ -26,6 +26,9 @@ pub struct Evidence {
     pub expires_at: Option<UnixTime>,
     /// Whether the token was found verified; `None` if none was looked for.
     pub cached: Option<bool>,
+    /// How the principal's memberships became known: `cached`, `asked`, `stale` or `unavailable`; `None` if
+    /// no store was needed.
+    pub memberships: Option<&'static str>,
     /// Why the request would not have passed, where shadow mode let it through.
     pub shadowed: Option<Refusal>,
 }

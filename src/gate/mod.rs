@@ -7,6 +7,7 @@
 mod cache;
 mod judgement;
 mod keys;
+mod memberships;
 mod prove;
 
 use std::fmt;
@@ -17,11 +18,13 @@ use http::HeaderMap;
 use self::cache::TokenCache;
 pub use self::judgement::{Evidence, Judgement, Validation};
 pub use self::keys::{Boxed, FixedKeys, KeySource, KeysNow, Sought};
+pub use self::memberships::{FixedMemberships, Learnt, Memberships, Told};
 use self::prove::Presented;
 use crate::authn::credential::TokenSource;
 use crate::authn::proof::{About, Replays};
 use crate::authn::{Issuer, Principal};
 use crate::authz::decision;
+use crate::authz::enriched::Room;
 use crate::authz::identity::ListFormat;
 use crate::authz::route::Access;
 use crate::authz::{Decision, Route, RouteTable};
@@ -39,6 +42,8 @@ pub struct Parts {
     pub issuers: Vec<Arc<Issuer>>,
     /// Their keys.
     pub keys: Arc<dyn KeySource>,
+    /// Memberships; routes name their stores by index.
+    pub memberships: Arc<dyn Memberships>,
     /// Names of the identity headers.
     pub identity: IdentityNames,
     /// How lists stand in them.
@@ -58,6 +63,9 @@ pub struct Gate {
     /// Never given out before, however the config went.
     next_generation: u32,
     keys: Arc<dyn KeySource>,
+    memberships: Arc<dyn Memberships>,
+    /// For enriched principals.
+    room: Arc<Room>,
     cache: Arc<TokenCache>,
     /// Proofs that were used; kept through every reload.
     replays: Arc<Replays>,
@@ -81,6 +89,7 @@ impl Gate {
             routes,
             issuers,
             keys,
+            memberships,
             identity,
             lists,
             max_entries,
@@ -110,11 +119,17 @@ impl Gate {
             || Arc::new(TokenCache::new(max_entries, max_bytes, &fingerprint_key)),
             |old| Arc::clone(&old.cache),
         );
+        let room = previous.map_or_else(
+            || Arc::new(Room::new(max_bytes)),
+            |old| Arc::clone(&old.room),
+        );
         Self {
             routes,
             issuers,
             next_generation: next,
             keys,
+            memberships,
+            room,
             cache,
             replays,
             bounds,
@@ -254,14 +269,24 @@ impl Gate {
             route: Some(Arc::clone(route)),
             ..Evidence::default()
         };
+        let mut known = Ok(());
         let proven = match &route.access {
             Access::Public => Ok(None),
             Access::Protected(asked) => {
-                self.prove(presented, asked, now, steps, &mut evidence)
-                    .await
+                let proven = self.prove(presented, asked, now, steps, &mut evidence);
+                match proven.await {
+                    // who is supposed is supposed with every set
+                    Ok(Some(proven)) if presented.stated.is_none() => {
+                        let completed = self.complete(asked, proven, steps, &mut evidence);
+                        let (proven, told) = completed.await;
+                        known = told;
+                        Ok(Some(proven))
+                    }
+                    proven => proven,
+                }
             }
         };
-        let outcome = decision::decide(route, proven, steps);
+        let outcome = decision::decide(route, proven, known, steps);
         Judgement { outcome, evidence }
     }
 

@@ -108,6 +108,7 @@ impl Gate {
                 shown(principal.tenant_id.as_deref()),
             )
         });
+        let stated = Arc::clone(principal);
         let principal = match issuer {
             Some(Some(issuer)) => issuer.mapping.apply(principal),
             Some(None) => return Err(Denial::IssuerUnknown),
@@ -117,6 +118,7 @@ impl Gate {
         Ok(Some(Proven {
             by: kind,
             principal,
+            stated,
             headers: Arc::new(headers),
             until: UnixTime(u64::MAX),
         }))
@@ -156,6 +158,7 @@ impl Gate {
         let headers = Arc::new(identity::render(&self.identity, self.lists, &principal));
         Ok(Some(Proven {
             by: Kind::Mtls,
+            stated: Arc::clone(&principal),
             principal,
             headers,
             // good for the whole of that second
@@ -210,6 +213,7 @@ impl Gate {
         Ok(Some(Proven {
             by: Kind::Bearer,
             principal: Arc::clone(&entry.principal),
+            stated: Arc::clone(&entry.token.principal),
             headers: Arc::clone(&entry.headers),
             until: entry.token.good_until(issuer),
         }))

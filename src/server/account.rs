@@ -93,6 +93,7 @@ impl Account {
                 key_id: None,
                 token: None,
                 certificate: None,
+                memberships: None,
                 decision_time: Duration::ZERO,
                 upstream_time: None,
                 response_bytes: 0,
@@ -150,6 +151,7 @@ impl Account {
             token,
             certificate,
             cached,
+            memberships,
             shadowed,
             ..
         } = evidence;
@@ -164,6 +166,7 @@ impl Account {
             line.key_id = key_id;
             line.token = token;
             line.certificate = certificate;
+            line.memberships = memberships;
             line.shadowed = shadowed.as_ref().map(Outcome::from);
         });
     }

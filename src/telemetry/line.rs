@@ -82,6 +82,9 @@ impl Scratch {
             }
             out.push(b'"');
         }
+        if let Some(memberships) = line.memberships {
+            literal(out, "memberships", memberships);
+        }
         some(out, "on_behalf_of", line.on_behalf_of.as_deref(), 256);
         some(out, "credential", line.credential.as_deref(), 256);
         if line.replayed {

@@ -133,6 +133,8 @@ pub struct RequestLine {
     pub token: Option<u64>,
     /// The client certificate that was judged.
     pub certificate: Option<Fingerprint>,
+    /// How the principal's memberships became known.
+    pub memberships: Option<&'static str>,
     /// Time the decision took.
     pub decision_time: Duration,
     /// Time to the upstream's response head.

@@ -68,6 +68,7 @@ pub(super) fn line() -> RequestLine {
         key_id: Some(Arc::from("cognito-2026-11")),
         token: Some(0x00c0_ffee_1234_5678),
         certificate: Some(Fingerprint([0xc5; 32])),
+        memberships: Some("cached"),
         decision_time: Duration::from_micros(41),
         upstream_time: Some(Duration::from_micros(12_034)),
         response_bytes: 187,
@@ -90,6 +91,7 @@ fn bare() -> RequestLine {
         key_id: None,
         token: None,
         certificate: None,
+        memberships: None,
         upstream_time: None,
         user_agent: None,
         ..line()

@@ -63,6 +63,8 @@ mod layering;
 #[cfg(test)]
 mod mappings;
 #[cfg(test)]
+mod memberships;
+#[cfg(test)]
 mod mlflow;
 #[cfg(test)]
 mod nginx;

@@ -68,6 +68,7 @@ every!(failures: Failure {
     Failure::EgressTokenUnavailable { .. } => Failure::EgressTokenUnavailable { retry_after: LATER },
     Failure::InternalError => Failure::InternalError,
     Failure::KeysUnavailable { .. } => Failure::KeysUnavailable { retry_after: LATER },
+    Failure::MembershipsUnavailable { .. } => Failure::MembershipsUnavailable { retry_after: LATER },
     Failure::UpstreamOverloaded => Failure::UpstreamOverloaded,
     Failure::UpstreamProtocol => Failure::UpstreamProtocol,
     Failure::UpstreamTimeout => Failure::UpstreamTimeout,

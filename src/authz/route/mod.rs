@@ -15,6 +15,7 @@ pub use self::pattern::{HostPattern, PathPattern, Segment};
 pub(crate) use self::table::common_method;
 pub use self::table::{RouteConflict, RouteTable};
 use crate::authn::credential::{Kind, TokenSource};
+use crate::authn::membership::SetsFrom;
 use crate::authz::rule::{Rule, SetRule};
 
 /// One `[[routes]]` table, as meant.
@@ -72,12 +73,27 @@ pub struct Protected {
     pub token_from: Vec<TokenSource>,
     /// Whether a request without credentials passes as anonymous.
     pub optional: bool,
+    /// Where its groups, roles and permissions come from, if not from its credential alone.
+    pub memberships: Option<RouteMemberships>,
     /// What the principal must also be.
     pub require: Rule,
     /// Whether who may not is refused.
     pub mode: Mode,
     /// Which services may state the user they act for (ingress only).
     pub on_behalf_of: Option<OnBehalfOf>,
+}
+
+/// `memberships = "NAME"`
+#[derive(Clone, Debug)]
+pub struct RouteMemberships {
+    /// Number of the store in the gate's list.
+    pub store: usize,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where each set comes from.
+    pub from: SetsFrom,
+    /// Whether the route asks for a set that comes from it: else it is asked nothing.
+    pub asked: bool,
 }
 
 /// `mode`: what becomes of a request whose credential or principal the route does not accept.

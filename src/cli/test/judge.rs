@@ -164,7 +164,12 @@ fn undecided(failure: &Failure, keys: &LocalKeys, file: &CaseFile, case: &Case) 
         Credential::None | Credential::Principal(_) => "request",
     };
     let missing = keys.missing();
-    let message = if missing.is_empty() {
+    let message = if matches!(failure, Failure::MembershipsUnavailable { .. }) {
+        format!(
+            "{:?} cannot be decided: nobody is asked for memberships here",
+            case.name
+        )
+    } else if missing.is_empty() {
         format!("{:?} cannot be decided: {failure}", case.name)
     } else {
         format!("{:?} cannot be decided without keys ({missing})", case.name)

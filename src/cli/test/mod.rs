@@ -11,7 +11,7 @@ use std::sync::Arc;
 use self::judge::{Judged, judge};
 use self::keys::LocalKeys;
 use self::report::Report;
-use crate::app::gate_parts;
+use crate::app::{gate_parts, memberships_here};
 use crate::cli::check::Format;
 use crate::cli::{EXIT_CONFIG, complain};
 use crate::client::tls;
@@ -102,7 +102,8 @@ async fn judge_all(config: &Config, files: &[CaseFile]) -> Report {
         };
         // no line is logged, so no fingerprint is seen
         let source: Arc<dyn KeySource> = Arc::<LocalKeys>::clone(&keys);
-        let gate = Gate::new(gate_parts(config, source, [0; 32]), None);
+        let memberships = Arc::new(memberships_here(config));
+        let gate = Gate::new(gate_parts(config, source, memberships, [0; 32]), None);
         for case in &file.cases {
             match judge(&gate, config, &keys, file, case).await {
                 Ok(one) => judged.push(one),

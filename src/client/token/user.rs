@@ -171,23 +171,25 @@ pub(crate) mod tests {
     }
 
     fn of(issuer: &str, id: &str, token: &str, expires_at: UnixTime) -> User {
+        let principal = Arc::new(Principal {
+            kind: PrincipalKind::User,
+            issuer: Arc::from(issuer),
+            user_id: id.to_owned(),
+            tenant_id: None,
+            client_id: None,
+            name: None,
+            email: None,
+            groups: Names::Known(vec![]),
+            roles: Names::Known(vec![]),
+            permissions: Names::Known(vec![]),
+            wildcards: vec![],
+            scopes: vec![],
+            claims: Claims::default(),
+        });
         let proven = Proven {
             by: Kind::Bearer,
-            principal: Arc::new(Principal {
-                kind: PrincipalKind::User,
-                issuer: Arc::from(issuer),
-                user_id: id.to_owned(),
-                tenant_id: None,
-                client_id: None,
-                name: None,
-                email: None,
-                groups: Names::Known(vec![]),
-                roles: Names::Known(vec![]),
-                permissions: Names::Known(vec![]),
-                wildcards: vec![],
-                scopes: vec![],
-                claims: Claims::default(),
-            }),
+            stated: Arc::clone(&principal),
+            principal,
             headers: Arc::default(),
             until: expires_at.plus(60),
         };

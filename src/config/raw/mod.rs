@@ -4,6 +4,7 @@ mod credentials;
 mod egress;
 mod issuers;
 mod mappings;
+mod memberships;
 mod planes;
 mod redis;
 mod routes;
@@ -26,6 +27,7 @@ pub(super) use self::credentials::*;
 pub(super) use self::egress::*;
 pub(super) use self::issuers::*;
 pub(super) use self::mappings::*;
+pub(super) use self::memberships::*;
 pub(super) use self::planes::*;
 pub(super) use self::redis::*;
 pub(super) use self::routes::*;
@@ -64,6 +66,9 @@ pub(super) struct Raw {
     /// Which requests are let through, and for whom.
     #[serde(default)]
     pub(super) routes: Vec<Part<Route>>,
+    /// Where groups, roles and permissions are kept that tokens do not carry.
+    #[serde(default)]
+    pub(super) memberships: BTreeMap<String, Part<Memberships>>,
     /// Credential sources for egress targets and `authorization = { replace = … }`.
     #[serde(default)]
     pub(super) credentials: BTreeMap<String, Part<Credential>>,

@@ -32,6 +32,8 @@ pub(in crate::config) struct Route {
     pub(in crate::config) mode: Option<Mode>,
     /// Whose tokens are accepted. Required once there are two issuers.
     pub(in crate::config) issuers: Option<List<Text<NonEmpty>>>,
+    /// Name of a `[memberships.X]` table: where groups, roles and permissions come from.
+    pub(in crate::config) memberships: Option<Text<NonEmpty>>,
     /// What the principal must also be. All parts must hold.
     pub(in crate::config) require: Option<Require>,
     /// Where the request goes. A route without one only answers forward auth.

@@ -37,14 +37,16 @@ impl Resolver<'_> {
     pub(super) fn no_token(&mut self, raw: &raw::Route, path: &KeyPath) {
         let require = raw.require.as_ref();
         let asks = |asks: fn(&raw::Require) -> bool| require.is_some_and(asks);
+        // whom a certificate names may be in groups that a store knows
+        let set = |set: fn(&raw::Require) -> bool| raw.memberships.is_none() && asks(set);
         for (keys, given) in [
             (&["issuers"][..], raw.issuers.is_some()),
             (&["token_from"], raw.token_from.is_some()),
-            (&["require", "groups"], asks(|rule| rule.groups.is_some())),
-            (&["require", "roles"], asks(|rule| rule.roles.is_some())),
+            (&["require", "groups"], set(|rule| rule.groups.is_some())),
+            (&["require", "roles"], set(|rule| rule.roles.is_some())),
             (
                 &["require", "permissions"],
-                asks(|rule| rule.permissions.is_some()),
+                set(|rule| rule.permissions.is_some()),
             ),
             (&["require", "scopes"], asks(|rule| rule.scopes.is_some())),
             (&["require", "claims"], asks(|rule| !rule.claims.is_empty())),

@@ -11,6 +11,7 @@ mod identity;
 mod issuers;
 mod kinds;
 mod mappings;
+mod memberships;
 mod planes;
 mod redis;
 mod routes;
@@ -27,7 +28,8 @@ pub(super) use self::planes::Planes;
 use super::error::{KeyPath, Mistakes, did_you_mean};
 use super::raw::{self, Part, Raw};
 use super::settings::Warning;
-use super::{AwsKeySource, Config, lint};
+use super::{AwsKeySource, Config, MembershipStore, lint};
+use crate::authn::mapping::Mapping;
 use crate::clock::UnixTime;
 use crate::secret::{Secret, SecretSource};
 
@@ -48,6 +50,10 @@ pub(super) struct Resolver<'r> {
     pub(super) now: UnixTime,
     /// Where the process's own AWS keys are, once something needs them.
     pub(super) aws: Option<AwsKeySource>,
+    /// What the names of each issuer mean, by its name.
+    pub(super) issuer_mappings: BTreeMap<String, Mapping>,
+    /// The stores of memberships, as far as they could be resolved: routes ask what they keep.
+    pub(super) memberships: Vec<MembershipStore>,
 }
 
 /// Declared names, in the order of the file.
@@ -57,6 +63,7 @@ pub(super) struct Names {
     pub(super) mappings: Vec<String>,
     pub(super) upstreams: Vec<String>,
     pub(super) credentials: Vec<String>,
+    pub(super) memberships: Vec<String>,
     /// Those of them that sign requests.
     pub(super) signing: Vec<String>,
     /// Those of them that make their credential from a user's token.
@@ -86,6 +93,7 @@ impl Names {
             mappings: names("mappings"),
             upstreams: names("upstreams"),
             credentials: names("credentials"),
+            memberships: names("memberships"),
             signing: Vec::new(),
             of_users: Vec::new(),
         }
@@ -97,8 +105,13 @@ impl Resolver<'_> {
     pub(super) fn resolve(mut self, raw: Raw, redacted: Value) -> Option<Config> {
         let mappings = self.mappings(raw.mappings);
         let issuers = self.issuers(raw.issuers, &mappings);
+        self.issuer_mappings = issuers
+            .iter()
+            .map(|known| (known.issuer.name.to_string(), known.issuer.mapping.clone()))
+            .collect();
         let upstreams = self.upstreams(raw.upstreams);
         let credentials = self.credentials(raw.credentials);
+        self.memberships = self.memberships(raw.memberships);
         let (routes, keys) = self.routes(raw.routes);
         let planes = self.planes(
             raw.ingress,
@@ -152,6 +165,7 @@ impl Resolver<'_> {
             issuers,
             upstreams,
             routes: table?,
+            memberships: self.memberships,
             credentials,
             aws: self.aws,
             egress_targets,
@@ -216,6 +230,7 @@ impl Resolver<'_> {
             Known::Issuer => &self.names.issuers,
             Known::Credential => &self.names.credentials,
             Known::Mapping => &self.names.mappings,
+            Known::Memberships => &self.names.memberships,
         };
         if names.iter().any(|known| known == name) {
             return true;
@@ -349,4 +364,5 @@ enum Known {
     Issuer,
     Credential,
     Mapping,
+    Memberships,
 }

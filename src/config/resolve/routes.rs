@@ -110,6 +110,7 @@ impl Resolver<'_> {
                 ("issuers", raw.issuers.is_some()),
                 ("token_from", raw.token_from.is_some()),
                 ("on_behalf_of", raw.on_behalf_of.is_some()),
+                ("memberships", raw.memberships.is_some()),
                 ("mode", matches!(raw.mode, Some(raw::Mode::Shadow))),
             ] {
                 if given {
@@ -144,6 +145,14 @@ impl Resolver<'_> {
             .on_behalf_of
             .as_ref()
             .map(|raw| self.on_behalf_of(raw, &path.key("on_behalf_of")));
+        let memberships = self.route_memberships(
+            raw,
+            &accepts,
+            issuers.as_deref().unwrap_or_default(),
+            &require,
+            on_behalf_of.as_ref(),
+            path,
+        );
         Some(Access::Protected(Box::new(Protected {
             accepts,
             issuers: issuers?,
@@ -152,6 +161,7 @@ impl Resolver<'_> {
                 |list| list.0.iter().map(|source| source.0.clone()).collect(),
             ),
             optional: raw.optional,
+            memberships,
             require,
             mode: match raw.mode {
                 None | Some(raw::Mode::Enforce) => Mode::Enforce,

@@ -54,7 +54,14 @@ fn value_keys(value: &Value, path: &str, keys: &mut BTreeSet<String>) {
     match value {
         Value::Object(table) => {
             for (key, inner) in table {
-                let open = [".credentials", ".issuers", ".mappings", ".upstreams"].contains(&path)
+                let tables = [
+                    ".credentials",
+                    ".issuers",
+                    ".mappings",
+                    ".memberships",
+                    ".upstreams",
+                ];
+                let open = tables.contains(&path)
                     || path.ends_with(".claims") && path.contains("require")
                     || path.ends_with(".required_claims")
                     || path.ends_with(".role_permissions");

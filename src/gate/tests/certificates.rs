@@ -24,6 +24,7 @@ fn accepting(path: &str, accepts: &[Kind], client: Option<&str>, optional: bool)
     Route {
         access: Access::Protected(Box::new(Protected {
             accepts: accepts.to_vec(),
+            memberships: None,
             require: Rule {
                 clients: client.map(|client| vec![client.to_owned()]),
                 ..Rule::default()

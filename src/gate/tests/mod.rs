@@ -1,6 +1,7 @@
 //! The order of the steps, seen from outside: what is remembered, what is judged each time.
 
 mod certificates;
+mod memberships;
 mod preflight;
 mod shadow;
 mod tables;
@@ -79,6 +80,7 @@ fn route(path: &str, issuers: Vec<usize>, groups: &[&str], optional: bool) -> Ro
             issuers,
             token_from: vec![TokenSource::Authorization],
             optional,
+            memberships: None,
             require: Rule {
                 groups,
                 ..Rule::default()
@@ -140,6 +142,7 @@ fn parts(keys: Arc<dyn KeySource>, issuers: Vec<Arc<Issuer>>) -> Parts {
         routes: RouteTable::new(routes).unwrap(),
         issuers,
         keys,
+        memberships: Arc::new(FixedMemberships::default()),
         identity: IdentityNames::default(),
         lists: ListFormat::Comma,
         max_entries: 100,

@@ -98,6 +98,7 @@ impl<'w> Responder<'w> {
     pub fn fail(&self, failure: &Failure) -> Response<Body> {
         let status = match failure {
             Failure::KeysUnavailable { .. }
+            | Failure::MembershipsUnavailable { .. }
             | Failure::EgressTokenUnavailable { .. }
             | Failure::UpstreamOverloaded
             | Failure::UpstreamUnreachable => StatusCode::SERVICE_UNAVAILABLE,
@@ -113,6 +114,7 @@ impl<'w> Responder<'w> {
     pub fn fail_as(&self, failure: &Failure, status: StatusCode) -> Response<Body> {
         let retry_after = match failure {
             Failure::KeysUnavailable { retry_after }
+            | Failure::MembershipsUnavailable { retry_after }
             | Failure::EgressTokenUnavailable { retry_after } => Some(*retry_after),
             Failure::UpstreamUnreachable
             | Failure::UpstreamOverloaded

@@ -109,6 +109,7 @@ fn config(credentials: Vec<CredentialSource>, egress_targets: Vec<EgressTarget>)
         admin: listener(),
         health: listener(),
         issuers: vec![],
+        memberships: vec![],
         upstreams: vec![],
         routes: RouteTable::default(),
         credentials,

@@ -1,0 +1,201 @@
+//! The gate's view of memberships: what it asks about a principal beside its credential, and what it
+//! makes of the answer.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Boxed, Evidence, Gate};
+use crate::authn::mapping::Mapping;
+use crate::authn::membership::{Members, Sets, Subject};
+use crate::authn::principal::{Names, Principal};
+use crate::authz::decision::Proven;
+use crate::authz::enriched::{Enriched, Learned};
+use crate::authz::identity;
+use crate::authz::route::Protected;
+use crate::reason::Failure;
+use crate::steps::Steps;
+
+/// How an answer came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learnt {
+    /// It was kept, and no older than `cache`.
+    Cached,
+    /// The store was asked just now.
+    Asked,
+    /// It is older, and the store does not answer.
+    Stale,
+}
+
+impl Learnt {
+    /// As the log says it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cached => "cached",
+            Self::Asked => "asked",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// A store's answer.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// The sets. As long as nothing changes it is the same allocation.
+    pub sets: Arc<Sets>,
+    /// How they are known.
+    pub how: Learnt,
+}
+
+/// Memberships by store and subject. Implemented by `store::memberships` and by [`FixedMemberships`].
+pub trait Memberships: fmt::Debug + Send + Sync {
+    /// What is known of this subject in store number `store`, without waiting.
+    fn find(&self, store: usize, subject: &Subject<'_>) -> Option<Told>;
+
+    /// The same, the store asked if need be. On error nobody can tell; when to try again.
+    fn ask<'a>(&'a self, store: usize, subject: Subject<'a>) -> Boxed<'a, Result<Told, Duration>>;
+}
+
+/// Memberships that never change: one list for each store. A store without one cannot be asked:
+/// `explain`, `test`, benches.
+#[derive(Clone, Debug, Default)]
+pub struct FixedMemberships {
+    lists: Vec<Option<Arc<Members>>>,
+    nothing: Arc<Nothing>,
+}
+
+/// What is said of whom no list names.
+#[derive(Debug)]
+struct Nothing(Arc<Sets>);
+
+impl Default for Nothing {
+    fn default() -> Self {
+        Self(Arc::new(Sets::NONE))
+    }
+}
+
+impl FixedMemberships {
+    /// These lists, by the numbers of their stores.
+    #[must_use]
+    pub fn new(lists: Vec<Option<Arc<Members>>>) -> Self {
+        Self {
+            lists,
+            nothing: Arc::default(),
+        }
+    }
+}
+
+impl Memberships for FixedMemberships {
+    fn find(&self, store: usize, subject: &Subject<'_>) -> Option<Told> {
+        let members = self.lists.get(store)?.as_ref()?;
+        Some(Told {
+            sets: Arc::clone(members.find(subject).unwrap_or(&self.nothing.0)),
+            how: Learnt::Cached,
+        })
+    }
+
+    fn ask<'a>(&'a self, store: usize, subject: Subject<'a>) -> Boxed<'a, Result<Told, Duration>> {
+        let found = self.find(store, &subject).ok_or(Duration::ZERO);
+        Box::pin(std::future::ready(found))
+    }
+}
+
+impl Gate {
+    /// The proven principal as the rule sees it: with its memberships, where the route names a store and
+    /// asks for something. On failure it is still who it is, with what its credential alone says.
+    pub(super) async fn complete(
+        &self,
+        asked: &Protected,
+        proven: Proven,
+        steps: &mut (impl Steps + Send),
+        evidence: &mut Evidence,
+    ) -> (Proven, Result<(), Failure>) {
+        let Some(named) = &asked.memberships else {
+            return (proven, Ok(()));
+        };
+        let mut learned = Learned {
+            from: Some(named.from),
+            members: None,
+        };
+        let mut known = Ok(());
+        if named.asked {
+            let subject = Subject::from(&*proven.principal);
+            let told = match self.memberships.find(named.store, &subject) {
+                Some(told) => Ok(told),
+                // boxed: the large future of the rare case
+                None => self.memberships.ask(named.store, subject).await,
+            };
+            evidence.memberships = Some(
+                told.as_ref()
+                    .map_or("unavailable", |told| told.how.as_str()),
+            );
+            steps.step("memberships", || {
+                let found = told.as_ref().map_or_else(
+                    |_retry_after| "the store cannot be asked now".to_owned(),
+                    |told| format!("{}: {}", told.how.as_str(), show(&told.sets)),
+                );
+                format!("{}, {found}", named.name)
+            });
+            match told {
+                Ok(told) => learned.members = Some(told.sets),
+                Err(retry_after) => known = Err(Failure::MembershipsUnavailable { retry_after }),
+            }
+        } else {
+            steps.step("memberships", || {
+                format!("{}, not asked: nothing here needs them", named.name)
+            });
+        }
+        (self.enriched(proven, &learned), known)
+    }
+
+    /// The principal with what was learned of it, made anew only if that has changed.
+    fn enriched(&self, proven: Proven, learned: &Learned) -> Proven {
+        if learned.is_nothing() {
+            return proven;
+        }
+        let kept = proven.headers.enriched().load();
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_of(learned)) {
+            return Proven {
+                principal: Arc::clone(&kept.principal),
+                headers: Arc::clone(&kept.headers),
+                ..proven
+            };
+        }
+        let principal = Arc::new(learned.enrich(&proven.stated));
+        let principal = match self.mapping_of(&principal) {
+            Some(mapping) => mapping.apply(&principal),
+            None => principal,
+        };
+        let headers = Arc::new(identity::render(&self.identity, self.lists, &principal));
+        // what was there makes room first
+        let slot = proven.headers.enriched();
+        slot.store(None);
+        slot.store(Enriched::kept(learned, &principal, &headers, &self.room));
+        Proven {
+            principal,
+            headers,
+            ..proven
+        }
+    }
+
+    /// How the names of this principal's issuer are read; `None` if it is no issuer of tokens.
+    fn mapping_of(&self, principal: &Principal) -> Option<&Mapping> {
+        let mut known = self.issuers.iter();
+        let known = known.find(|known| known.issuer.name == principal.issuer)?;
+        Some(&known.issuer.mapping)
+    }
+}
+
+fn show(sets: &Sets) -> String {
+    let one = |what, names: &Names| match names {
+        Names::Known(names) => format!("{what} {names:?}"),
+        Names::Unresolved => format!("{what} not told"),
+    };
+    [
+        one("groups", &sets.groups),
+        one("roles", &sets.roles),
+        one("permissions", &sets.permissions),
+    ]
+    .join(", ")
+}

@@ -1,0 +1,98 @@
+//! Groups, roles and permissions that are kept outside the token, with the real binary. Each kind of
+//! store gives the same decisions.
+
+mod file;
+
+use serde_json::{Value, json};
+
+use crate::support::gatepost::Gatepost;
+use crate::support::http::{Call, Reply};
+use crate::support::issuer::{hmac_token, merge, now};
+
+const SECRET: &str = "for tests alone, and thirty-two bytes or more";
+
+/// Two issuers, and routes whose rules ask the store `main`: this is its table, in TOML.
+fn config(upstream: &str, store: &str) -> String {
+    let issuer = |name: &str| {
+        format!(
+            r#"
+            [issuers.{name}]
+            kind = "jwt"
+            issuer = "https://{name}.test"
+            audiences = ["app"]
+            algorithms = ["HS256"]
+            secret = {{ insecure_literal = "{SECRET}" }}
+            claims = {{ tenant = "org" }}
+            "#
+        )
+    };
+    let route = |path: &str, more: &str| {
+        format!(
+            r#"
+            [[routes]]
+            name = "{path}"
+            path = "/{path}/**"
+            upstream = "app"
+            issuers = ["users", "staff"]
+            {more}
+            "#
+        )
+    };
+    [
+        issuer("users"),
+        issuer("staff"),
+        format!("[upstreams.app]\nurl = \"{upstream}\"\n"),
+        "[forward_auth]\nlisten = \"127.0.0.1:0\"\ntrusted_proxies = [\"127.0.0.1\"]\n".to_owned(),
+        route(
+            "admins",
+            "memberships = \"main\"\nrequire = { groups = [\"admins\"] }",
+        ),
+        route(
+            "unbanned",
+            "memberships = \"main\"\nrequire = { groups = { none = [\"banned\"] } }",
+        ),
+        route(
+            "writers",
+            "memberships = \"main\"\nrequire = { permissions = [\"orders.write\"], roles = [\"editor\"] }",
+        ),
+        route(
+            "shadow",
+            "mode = \"shadow\"\nmemberships = \"main\"\nrequire = { groups = [\"admins\"] }",
+        ),
+        route("named", "memberships = \"main\""),
+        route("claims", "require = { groups = [\"admins\"] }"),
+        store.to_owned(),
+    ]
+    .concat()
+}
+
+/// A token of this user of this issuer, with these claims added or replaced.
+fn token(issuer: &str, user: &str, more: &Value) -> String {
+    let mut claims = json!({
+        "iss": format!("https://{issuer}.test"), "aud": "app", "sub": user, "exp": now() + 3600,
+    });
+    merge(&mut claims, more);
+    hmac_token(SECRET.as_bytes(), "own", &claims)
+}
+
+/// What is answered this user on this path.
+async fn ask(gatepost: &Gatepost, path: &str, token: &str) -> Reply {
+    gatepost.get(path).await.bearer(token).send().await
+}
+
+/// The status, and the reason where it was refused.
+async fn outcome(gatepost: &Gatepost, path: &str, token: &str) -> String {
+    let reply = ask(gatepost, path, token).await;
+    let line = gatepost.line_of(&reply).await;
+    match line["reason"].as_str() {
+        Some(reason) => format!("{} {reason}", reply.status.as_u16()),
+        None => reply.status.as_u16().to_string(),
+    }
+}
+
+/// What `/api/v1/validate` says of this token on this route.
+async fn validated(gatepost: &Gatepost, route: &str, token: &str) -> Value {
+    let to = gatepost.listener("forward_auth").await;
+    let call = Call::get(to, &format!("/api/v1/validate?route={route}"));
+    call.bearer(token).send().await.json()
+}
