@@ -91,6 +91,9 @@ mod shadow;
 #[cfg(test)]
 mod shutdown;
 #[cfg(test)]
+#[cfg(feature = "sql")]
+mod sql;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod telemetry;

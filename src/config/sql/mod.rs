@@ -1,11 +1,13 @@
 //! Databases and queries: where a database is, and what is asked of it, with values bound by name.
 
 mod query;
+mod schema;
 mod url;
 
 use std::sync::Arc;
 
 pub use self::query::Unfit;
+pub use self::schema::DefaultQueries;
 use crate::secret::Secret;
 
 /// A database that is asked.

@@ -5,6 +5,8 @@
 
 pub(crate) mod cognito;
 pub(crate) mod counterparts;
+#[cfg(feature = "sql")]
+pub(crate) mod databases;
 pub(crate) mod entra;
 pub(crate) mod gatepost;
 pub(crate) mod http;
