@@ -171,6 +171,7 @@ fn known(bencher: Bencher<'_, '_>, routes: usize) {
             issuers: vec![Arc::new(issuer(Algorithm::HS256))],
             keys: Arc::new(FixedKeys(vec![Arc::new(keys)])),
             memberships: Arc::new(FixedMemberships::default()),
+            revocations: vec![],
             identity: IdentityNames::default(),
             lists: ListFormat::Comma,
             max_entries: 1000,

@@ -9,7 +9,7 @@
 //! | [`authz`] | principal → permit: routes, rules, the decision | `authn`, `request` |
 //! | [`gate`] | the order of the steps, and the traits they need | the three above |
 //! | [`client`] | whom we call: key sets, token endpoints, upstreams, egress targets | `gate`'s traits |
-//! | [`store`] | what we keep outside this process: the fleet's tokens in Redis | `client`, `gate`'s traits |
+//! | [`store`] | what we keep outside this process: the fleet's tokens and deny-list in Redis, databases | `client`, `gate`'s traits and `authn`, of whose types they speak |
 //! | [`server`] | who calls us: ingress, forward auth, egress, health, admin; the workers that serve them | `gate`, `client`, `store` |
 //! | [`telemetry`] | the request log line, metrics | leaf |
 //! | [`config`] | TOML as written → as meant; `client`, `server`, `telemetry` read its types | `request`, `authn`, `authz` (builds their types) |

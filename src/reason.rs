@@ -82,6 +82,8 @@ pub enum Denial {
     TokenMalformed,
     /// `nbf` or `iat` of the token, or `notBefore` of the client certificate, lies ahead.
     TokenNotYetValid,
+    /// The deny-list names the token, its subject or its client.
+    TokenRevoked,
     /// The token is longer than we read.
     TokenTooLarge,
     /// `typ` names another kind of token, or the token is bound to a proof.
@@ -94,7 +96,7 @@ pub enum Denial {
 
 impl Denial {
     /// Every reason code of a denial, in alphabetical order.
-    pub const REASONS: [&str; 36] = [
+    pub const REASONS: [&str; 37] = [
         "algorithm_refused",
         "audience_mismatch",
         "body_too_large",
@@ -127,6 +129,7 @@ impl Denial {
         "token_expired",
         "token_malformed",
         "token_not_yet_valid",
+        "token_revoked",
         "token_too_large",
         "token_type_refused",
         "token_use_mismatch",
@@ -169,6 +172,7 @@ impl Denial {
             Self::TokenExpired => "token_expired",
             Self::TokenMalformed => "token_malformed",
             Self::TokenNotYetValid => "token_not_yet_valid",
+            Self::TokenRevoked => "token_revoked",
             Self::TokenTooLarge => "token_too_large",
             Self::TokenTypeRefused => "token_type_refused",
             Self::TokenUseMismatch => "token_use_mismatch",
@@ -203,6 +207,11 @@ pub enum Failure {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The deny-list could not be read for too long.
+    RevocationsUnavailable {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// All connections to the upstream are in use.
     UpstreamOverloaded,
     /// The upstream answered something that is not HTTP, or broke off before its head.
@@ -222,6 +231,7 @@ impl Failure {
             Self::InternalError => "internal_error",
             Self::KeysUnavailable { .. } => "keys_unavailable",
             Self::MembershipsUnavailable { .. } => "memberships_unavailable",
+            Self::RevocationsUnavailable { .. } => "revocations_unavailable",
             Self::UpstreamOverloaded => "upstream_overloaded",
             Self::UpstreamProtocol => "upstream_protocol",
             Self::UpstreamTimeout => "upstream_timeout",

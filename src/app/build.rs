@@ -14,7 +14,7 @@ use crate::client::tls::Trust;
 use crate::client::token::Credentials;
 use crate::client::upstream::Upstreams;
 use crate::config::{Config, MembershipKind};
-use crate::gate::{FixedMemberships, Gate, KeySource, Memberships, Parts};
+use crate::gate::{FixedMemberships, Gate, KeySource, Memberships, Parts, Revocations};
 use crate::request::OwnedHeaders;
 use crate::server::World;
 use crate::server::handles::Wanted;
@@ -62,6 +62,10 @@ pub(super) fn build(
     ));
     let fleet = Fleet::start(
         config.redis.as_ref(),
+        config
+            .deny_list
+            .as_ref()
+            .and_then(|list| list.redis.as_ref()),
         &store::Means {
             trust: &trust,
             clock,
@@ -88,12 +92,12 @@ pub(super) fn build(
         &means,
         previous.map(|old| &*old.targets),
     )?;
-    let parts = gate_parts(
-        &config,
-        Arc::clone(&keys) as Arc<dyn KeySource>,
-        Arc::new(memberships_here(&config)),
-        *fingerprint_key,
-    );
+    let providers = Providers {
+        keys: Arc::<KeyEngine>::clone(&keys),
+        memberships: Arc::new(memberships_here(&config)),
+        revocations: fleet.revocations(),
+    };
+    let parts = gate_parts(&config, providers, *fingerprint_key);
     Ok(World {
         generation: previous.map_or(1, |old| old.generation + 1),
         gate: Gate::new(parts, previous.map(|old| &old.gate)),
@@ -123,19 +127,40 @@ pub(super) fn put_into_force(world: &World) {
     let shadow = |route: &&Arc<Route>| route.mode() == Mode::Shadow;
     let routes = world.config.routes.routes().iter();
     metrics.shadow_routes(routes.filter(shadow).count());
+    let denied = world.config.deny_list.as_ref();
+    metrics.deny_lists(
+        denied.map(|list| list.file.len()),
+        denied.is_some_and(|list| list.redis.is_some()),
+    );
     if world.config.redis.is_none() {
         metrics.redis_gone();
     }
 }
 
+/// Whom the gate asks what the config does not hold.
+pub(crate) struct Providers {
+    pub(crate) keys: Arc<dyn KeySource>,
+    pub(crate) memberships: Arc<dyn Memberships>,
+    /// The fleet's, if it keeps a list.
+    pub(crate) revocations: Option<Arc<dyn Revocations>>,
+}
+
 /// What a gate for this config is built from.
 pub(crate) fn gate_parts(
     config: &Config,
-    keys: Arc<dyn KeySource>,
-    memberships: Arc<dyn Memberships>,
+    providers: Providers,
     fingerprint_key: [u8; 32],
 ) -> Parts {
+    let Providers {
+        keys,
+        memberships,
+        revocations,
+    } = providers;
+    let own = config.deny_list.iter().map(|list| &list.file);
+    let own = own.filter(|list| !list.is_empty());
+    let own = own.map(|list| Arc::new(list.clone()) as Arc<dyn Revocations>);
     Parts {
+        revocations: own.chain(revocations).collect(),
         routes: config.routes.clone(),
         issuers: config
             .issuers

@@ -19,8 +19,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::build::{Providers, gate_parts, memberships_here};
 use self::build::{build, put_into_force};
-pub(crate) use self::build::{gate_parts, memberships_here};
 pub use self::listeners::Addresses;
 use self::listeners::{Bound, Listeners, changed_listener};
 use crate::client::jwks::Background;
@@ -175,11 +175,11 @@ impl App {
         }
         let world = build(Arc::new(config), &self.shared, &self.background, Some(&old))?;
         let patience = world.config.jwks.fetch_timeout;
-        if tokio::time::timeout(patience, world.keys.had_keys())
-            .await
-            .is_err()
-        {
-            tracing::warn!("the new config goes into force before all its issuers have keys");
+        let known = async { tokio::join!(world.keys.had_keys(), world.fleet.was_ready()) };
+        if tokio::time::timeout(patience, known).await.is_err() {
+            tracing::warn!(
+                "the new config goes into force before all its issuers have keys, or its deny-list was read"
+            );
         }
         let generation = world.generation;
         self.shared.telemetry.apply(&world.config.log);

@@ -9,6 +9,7 @@ pub mod certificate;
 pub mod claims;
 pub mod cognito;
 pub mod credential;
+pub mod deny_list;
 pub mod entra;
 pub mod issuer;
 pub mod jwk;

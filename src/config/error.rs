@@ -31,8 +31,9 @@ pub struct ConfigError {
     pub fix: String,
 }
 
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl ConfigError {
+    /// The mistake with its place, without the fix.
+    pub(super) fn what(&self) -> String {
         let mut place = Vec::new();
         if let Some(variable) = &self.variable {
             place.push(format!("environment variable {variable}"));
@@ -46,7 +47,13 @@ impl fmt::Display for ConfigError {
             place.push(self.key.clone());
         }
         place.push(self.message.clone());
-        write!(f, "{}\n  fix: {}", place.join(": "), self.fix)
+        place.join(": ")
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n  fix: {}", self.what(), self.fix)
     }
 }
 

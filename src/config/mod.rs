@@ -4,8 +4,10 @@
 //! Every error is reported at once, with file, line, column, key and the fix.
 
 mod aws;
+mod beside;
 mod cases;
 mod credentials;
+mod deny_list;
 mod environment;
 mod error;
 mod forms;
@@ -49,6 +51,7 @@ use crate::request::IdentityNames;
 pub use self::aws::*;
 pub use self::cases::*;
 pub use self::credentials::*;
+pub use self::deny_list::{DenyLists, SharedDenyList, denied_in_json};
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::issuers::*;
 pub use self::link_local::is_link_local;
@@ -96,6 +99,8 @@ pub struct Config {
     pub egress_targets: Vec<EgressTarget>,
     /// Where a fleet shares tokens; present if its table is.
     pub redis: Option<Redis>,
+    /// Who must not be let in any more; present if its table is.
+    pub deny_list: Option<DenyLists>,
     /// Key engine.
     pub jwks: Jwks,
     /// Verified-token cache.

@@ -9,6 +9,7 @@ mod judgement;
 mod keys;
 mod memberships;
 mod prove;
+mod revocations;
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ pub use self::judgement::{Evidence, Judgement, Validation};
 pub use self::keys::{Boxed, FixedKeys, KeySource, KeysNow, Sought};
 pub use self::memberships::{FixedMemberships, Learnt, Memberships, Told};
 use self::prove::Presented;
+pub use self::revocations::Revocations;
 use crate::authn::credential::TokenSource;
 use crate::authn::proof::{About, Replays};
 use crate::authn::{Issuer, Principal};
@@ -44,6 +46,8 @@ pub struct Parts {
     pub keys: Arc<dyn KeySource>,
     /// Memberships; routes name their stores by index.
     pub memberships: Arc<dyn Memberships>,
+    /// Who must not be let in any more.
+    pub revocations: Vec<Arc<dyn Revocations>>,
     /// Names of the identity headers.
     pub identity: IdentityNames,
     /// How lists stand in them.
@@ -66,6 +70,7 @@ pub struct Gate {
     memberships: Arc<dyn Memberships>,
     /// For enriched principals.
     room: Arc<Room>,
+    revocations: Vec<Arc<dyn Revocations>>,
     cache: Arc<TokenCache>,
     /// Proofs that were used; kept through every reload.
     replays: Arc<Replays>,
@@ -90,6 +95,7 @@ impl Gate {
             issuers,
             keys,
             memberships,
+            revocations,
             identity,
             lists,
             max_entries,
@@ -130,6 +136,7 @@ impl Gate {
             keys,
             memberships,
             room,
+            revocations,
             cache,
             replays,
             bounds,
@@ -316,6 +323,12 @@ impl Gate {
                 &mut evidence,
             )
             .await;
+        let proven = proven.and_then(|proven| {
+            if let Some(proven) = &proven {
+                self.judge_revoked(&proven.principal, now, steps)?;
+            }
+            Ok(proven)
+        });
         let outcome = match proven {
             Ok(Some(proven)) => Ok(Ok(proven)),
             Ok(None) => Ok(Err(Denial::CredentialMissing)),

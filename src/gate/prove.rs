@@ -57,6 +57,9 @@ impl Gate {
                     self.prove_certificate(presented.certificate, now, steps, evidence)?
                 }
             };
+            if let Some(proven) = &proven {
+                self.judge_revoked(&proven.principal, now, steps)?;
+            }
             first = match (first, proven) {
                 // as long as both are good
                 (Some(first), Some(proven)) => Some(Proven {

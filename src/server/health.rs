@@ -33,7 +33,8 @@ impl Readiness {
 /// Answers one request: `GET` and `HEAD` of
 ///
 /// - `/livez`: 200 while the process runs
-/// - `/readyz`: 200, or 503 while required issuers never had keys, or draining; JSON says which
+/// - `/readyz`: 200, or 503 while required issuers never had keys, the fleet's deny-list was never read, or
+///   draining; JSON says which
 /// - `/metrics`: docs/metrics.md
 #[must_use]
 pub fn answer<B>(world: &World, readiness: &Readiness, request: &Request<B>) -> Response<Body> {
@@ -41,7 +42,12 @@ pub fn answer<B>(world: &World, readiness: &Readiness, request: &Request<B>) -> 
         request,
         || {
             let missing = missing_issuers(world);
-            ready(readiness, world.keys.is_ready(), &missing)
+            ready(
+                readiness,
+                world.keys.is_ready(),
+                world.fleet.deny_list_read(),
+                &missing,
+            )
         },
         || {
             let metrics = &world.telemetry.metrics;
@@ -81,19 +87,25 @@ fn missing_issuers(world: &World) -> Vec<Arc<str>> {
         .collect()
 }
 
-fn ready(readiness: &Readiness, keys_ready: bool, missing: &[Arc<str>]) -> Plain {
+fn ready(
+    readiness: &Readiness,
+    keys_ready: bool,
+    deny_list_read: Option<bool>,
+    missing: &[Arc<str>],
+) -> Plain {
     let draining = readiness.is_draining();
-    let ready = keys_ready && !draining;
+    let ready = keys_ready && deny_list_read != Some(false) && !draining;
     let status = if ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
     let missing: Vec<&str> = missing.iter().map(AsRef::as_ref).collect();
-    Plain::json(
-        status,
-        &json!({ "ready": ready, "draining": draining, "issuers_without_keys": missing }),
-    )
+    let mut said = json!({ "ready": ready, "draining": draining, "issuers_without_keys": missing });
+    if let (Some(read), Some(members)) = (deny_list_read, said.as_object_mut()) {
+        members.insert("deny_list_read".to_owned(), read.into());
+    }
+    Plain::json(status, &said)
 }
 
 #[cfg(test)]
@@ -139,7 +151,7 @@ mod tests {
     async fn readyz_is_503_until_issuers_have_keys_and_again_when_draining() {
         let readiness = Readiness::default();
         let users: [Arc<str>; 1] = [Arc::from("users")];
-        let cold = ready(&readiness, false, &users);
+        let cold = ready(&readiness, false, None, &users);
         assert_eq!(
             ask(Method::GET, "/readyz", cold).await,
             (
@@ -147,7 +159,7 @@ mod tests {
                 r#"{"ready":false,"draining":false,"issuers_without_keys":["users"]}"#.to_owned()
             )
         );
-        let warm = ready(&readiness, true, &[]);
+        let warm = ready(&readiness, true, None, &[]);
         assert_eq!(
             ask(Method::GET, "/readyz", warm).await,
             (
@@ -155,8 +167,13 @@ mod tests {
                 r#"{"ready":true,"draining":false,"issuers_without_keys":[]}"#.to_owned()
             )
         );
+        let denied = ready(&readiness, true, Some(false), &[]);
+        assert_eq!(
+            ask(Method::GET, "/readyz", denied).await.0,
+            StatusCode::SERVICE_UNAVAILABLE
+        );
         readiness.drain();
-        let draining = ready(&readiness, true, &[]);
+        let draining = ready(&readiness, true, None, &[]);
         assert_eq!(
             ask(Method::GET, "/readyz", draining).await.0,
             StatusCode::SERVICE_UNAVAILABLE

@@ -13,6 +13,7 @@ use crate::client::tls::Trust;
 use crate::client::token::fleet::Store;
 use crate::clock::Clock;
 use crate::config;
+use crate::gate::Revocations;
 use crate::telemetry::Telemetry;
 
 /// What a store is built with.
@@ -33,14 +34,17 @@ pub struct Means<'m> {
 pub struct Fleet {
     #[cfg(feature = "redis")]
     redis: Option<Arc<redis::Redis>>,
+    #[cfg(feature = "redis")]
+    denied: Option<Arc<redis::FleetDenyList>>,
 }
 
 #[cfg(feature = "redis")]
 impl Fleet {
-    /// Connects in the background. The connection of an unchanged `[redis]` is kept. Must be called
-    /// inside a runtime.
+    /// Connects in the background. The connection of an unchanged `[redis]` is kept, and what was read of an
+    /// unchanged deny-list. Must be called inside a runtime.
     pub fn start(
         config: Option<&config::Redis>,
+        denied: Option<&config::SharedDenyList>,
         means: &Means<'_>,
         previous: Option<&Self>,
     ) -> io::Result<Self> {
@@ -50,11 +54,37 @@ impl Fleet {
         let known = previous
             .and_then(|previous| previous.redis.as_ref())
             .filter(|redis| redis.is_same(config, means.trust));
+        let kept = known.and(previous).and_then(|old| old.denied.as_ref());
         let redis = match known {
             Some(redis) => Arc::clone(redis),
             None => redis::Redis::start(config, means)?,
         };
-        Ok(Self { redis: Some(redis) })
+        let denied = denied.map(|denied| match kept.filter(|kept| kept.is_same(denied)) {
+            Some(kept) => Arc::clone(kept),
+            None => redis::FleetDenyList::start(denied, Arc::clone(&redis), means),
+        });
+        let redis = Some(redis);
+        Ok(Self { redis, denied })
+    }
+
+    /// Whom the fleet lets in no more, if it keeps a list.
+    #[must_use]
+    pub fn revocations(&self) -> Option<Arc<dyn Revocations>> {
+        let denied = self.denied.as_ref()?;
+        Some(Arc::<redis::FleetDenyList>::clone(denied))
+    }
+
+    /// Whether that list was read once; `None` if there is none.
+    #[must_use]
+    pub fn deny_list_read(&self) -> Option<bool> {
+        self.denied.as_ref().map(|denied| denied.is_known())
+    }
+
+    /// Waits until it was.
+    pub async fn was_ready(&self) {
+        if let Some(denied) = &self.denied {
+            denied.was_known().await;
+        }
     }
 
     /// The store.
@@ -70,6 +100,7 @@ impl Fleet {
     /// There is none in this build; the config says so.
     pub fn start(
         _config: Option<&config::Redis>,
+        _denied: Option<&config::SharedDenyList>,
         _means: &Means<'_>,
         _previous: Option<&Self>,
     ) -> io::Result<Self> {
@@ -81,4 +112,19 @@ impl Fleet {
     pub fn store(&self) -> Option<Arc<dyn Store>> {
         None
     }
+
+    /// None.
+    #[must_use]
+    pub fn revocations(&self) -> Option<Arc<dyn Revocations>> {
+        None
+    }
+
+    /// There is none.
+    #[must_use]
+    pub fn deny_list_read(&self) -> Option<bool> {
+        None
+    }
+
+    /// There is nothing to wait for.
+    pub async fn was_ready(&self) {}
 }

@@ -79,6 +79,7 @@ const MAY_IMPORT: [(&str, &[&str]); 13] = [
     (
         "store",
         &[
+            "authn",
             "client",
             "clock",
             "config",

@@ -21,6 +21,8 @@ mod config;
 #[cfg(test)]
 mod cors;
 #[cfg(test)]
+mod deny_list;
+#[cfg(test)]
 mod deploy;
 #[cfg(test)]
 mod dev;

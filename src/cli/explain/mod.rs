@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::print::Explanation;
-use crate::app::{gate_parts, memberships_here};
+use crate::app::{Providers, gate_parts, memberships_here};
 use crate::certificate::{self, Certificate};
 use crate::cli::complain;
 use crate::cli::dev::{DEFAULT_BASE, dev_config};
@@ -155,8 +155,12 @@ async fn explain(args: &ExplainArgs) -> Result<Explanation, ExplainError> {
         None => fetch_keys(&config).await?,
     };
     // no line is logged, so no fingerprint is seen
-    let memberships = Arc::new(memberships_here(&config));
-    let gate = Gate::new(gate_parts(&config, keys, memberships, [0; 32]), None);
+    let providers = Providers {
+        keys,
+        memberships: Arc::new(memberships_here(&config)),
+        revocations: None,
+    };
+    let gate = Gate::new(gate_parts(&config, providers, [0; 32]), None);
     let mut steps = Transcript::default();
     steps.step("time", || now.to_string());
     let judgement = judge(&gate, args, &headers, certificate.as_ref(), now, &mut steps).await;

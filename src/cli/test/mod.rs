@@ -11,7 +11,7 @@ use std::sync::Arc;
 use self::judge::{Judged, judge};
 use self::keys::LocalKeys;
 use self::report::Report;
-use crate::app::{gate_parts, memberships_here};
+use crate::app::{Providers, gate_parts, memberships_here};
 use crate::cli::check::Format;
 use crate::cli::{EXIT_CONFIG, complain};
 use crate::client::tls;
@@ -102,8 +102,12 @@ async fn judge_all(config: &Config, files: &[CaseFile]) -> Report {
         };
         // no line is logged, so no fingerprint is seen
         let source: Arc<dyn KeySource> = Arc::<LocalKeys>::clone(&keys);
-        let memberships = Arc::new(memberships_here(config));
-        let gate = Gate::new(gate_parts(config, source, memberships, [0; 32]), None);
+        let providers = Providers {
+            keys: source,
+            memberships: Arc::new(memberships_here(config)),
+            revocations: None,
+        };
+        let gate = Gate::new(gate_parts(config, providers, [0; 32]), None);
         for case in &file.cases {
             match judge(&gate, config, &keys, file, case).await {
                 Ok(one) => judged.push(one),

@@ -10,15 +10,12 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
-use figment::Figment;
-use figment::providers::{Format as _, Toml};
 use http::{HeaderMap, HeaderName, Method};
 use serde_json::Value;
 
 use self::resolve::Resolver;
-use super::error::{KeyPath, Mistakes};
-use super::locate::Located;
-use super::{Config, ConfigError, ConfigErrors, SourceFile, schema, walk};
+use super::error::KeyPath;
+use super::{Config, ConfigError, ConfigErrors, SourceFile, beside, schema};
 use crate::authn::Principal;
 use crate::clock::UnixTime;
 use crate::secret::Secret;
@@ -98,30 +95,23 @@ impl fmt::Display for Expected {
 impl CaseFile {
     /// Reads the cases of a file about this configuration. On error, everything that is wrong with it.
     pub fn load(file: &SourceFile, config: &Config) -> Result<Self, ConfigErrors> {
-        let located = Located::parse(&file.text).map_err(|broken| broken.of(&file.name))?;
-        let mut mistakes = Mistakes::default();
-        let written: Value = match Figment::from(Toml::string(&file.text)).extract() {
-            Ok(written) => written,
-            Err(error) => {
-                let fix = "write dates as strings, and keep numbers within 64 bits";
-                mistakes.push(&KeyPath::default(), error.to_string(), fix);
-                return Err(mistakes.placed(Some(&file.name), Some(&located), &[]));
-            }
-        };
-        let clean = walk::walk_by(case_schema(), &written, &mut mistakes);
         let folder = file.path.as_ref().and_then(|path| path.parent());
-        let resolver = Resolver {
-            mistakes: &mut mistakes,
-            located: &located,
-            config,
-            folder: folder.unwrap_or_else(|| std::path::Path::new("")),
-        };
-        let (jwks, cases) = resolver.resolve(clean);
-        if mistakes.found.is_empty() {
-            let name = file.name.clone();
-            return Ok(Self { name, jwks, cases });
-        }
-        Err(mistakes.placed(Some(&file.name), Some(&located), &[]))
+        let (jwks, cases) = beside::read(
+            &file.name,
+            &file.text,
+            case_schema(),
+            |clean, located, mistakes| {
+                let resolver = Resolver {
+                    mistakes,
+                    located,
+                    config,
+                    folder: folder.unwrap_or_else(|| std::path::Path::new("")),
+                };
+                resolver.resolve(clean)
+            },
+        )?;
+        let name = file.name.clone();
+        Ok(Self { name, jwks, cases })
     }
 
     /// An error about this key of a case, or of the file: it cannot be judged.

@@ -2,16 +2,13 @@
 
 use std::sync::{Arc, LazyLock};
 
-use figment::Figment;
-use figment::providers::{Format as _, Toml};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::error::{KeyPath, Mistakes};
 use super::super::forms::{NonEmpty, Text};
-use super::super::locate::Located;
-use super::super::{ConfigErrors, schema, walk};
+use super::super::{ConfigErrors, beside, schema};
 use crate::authn::membership::{Member, Members, Sets, check_names};
 use crate::authn::principal::Names;
 
@@ -45,26 +42,14 @@ struct Entry {
 
 /// Reads a file of this name. On error, everything that is wrong with it.
 pub(in crate::config) fn members(name: &str, text: &str) -> Result<Members, ConfigErrors> {
-    let located = Located::parse(text).map_err(|broken| broken.of(name))?;
-    let mut mistakes = Mistakes::default();
-    let members = match Figment::from(Toml::string(text)).extract() {
-        Ok(written) => resolve(&written, &mut mistakes),
-        Err(error) => {
-            let fix = "keep numbers within 64 bits";
-            mistakes.push(&KeyPath::default(), error.to_string(), fix);
-            Members::default()
-        }
-    };
-    if mistakes.found.is_empty() {
-        return Ok(members);
-    }
-    Err(mistakes.placed(Some(name), Some(&located), &[]))
-}
-
-fn resolve(written: &Value, mistakes: &mut Mistakes) -> Members {
     static SCHEMA: LazyLock<Value> =
         LazyLock::new(|| schema::of::<MembersFile>("Gatepost memberships"));
-    let clean = walk::walk_by(&SCHEMA, written, mistakes);
+    beside::read(name, text, &SCHEMA, |clean, _located, mistakes| {
+        resolve(clean, mistakes)
+    })
+}
+
+fn resolve(clean: Value, mistakes: &mut Mistakes) -> Members {
     // what is wrong with it was noted
     let file: MembersFile = serde_json::from_value(clean).unwrap_or_default();
     let mut members = Members::default();

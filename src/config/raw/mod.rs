@@ -1,6 +1,7 @@
 //! The configuration as written. Doc comments here become descriptions in the schema.
 
 mod credentials;
+mod deny_list;
 mod egress;
 mod issuers;
 mod mappings;
@@ -24,6 +25,7 @@ use url::Url;
 use super::forms::{LogLevel, NonEmpty, OptionalHeader, Positive, Realm, Size, Text};
 
 pub(super) use self::credentials::*;
+pub(super) use self::deny_list::*;
 pub(super) use self::egress::*;
 pub(super) use self::issuers::*;
 pub(super) use self::mappings::*;
@@ -77,6 +79,8 @@ pub(super) struct Raw {
     pub(super) egress_targets: Vec<Part<EgressTarget>>,
     /// Where a fleet shares tokens. Used if this table is present.
     pub(super) redis: Option<Part<Redis>>,
+    /// Credentials that must not be taken any more.
+    pub(super) deny_list: Option<Part<DenyList>>,
     /// The key engine.
     pub(super) jwks: Part<Jwks>,
     /// The verified-token cache.

@@ -48,32 +48,9 @@ impl Resolver<'_> {
     }
 
     fn members_file(&mut self, file: &Path, path: &KeyPath) -> Option<Members> {
-        let content = self.file(file, path)?;
-        let Ok(text) = String::from_utf8(content) else {
-            let message = format!("{} is not UTF-8", file.display());
-            self.mistakes.push(path, message, "write it in UTF-8");
-            return None;
-        };
-        let members = match memberships::members(&file.display().to_string(), &text) {
-            Ok(members) => members,
-            Err(errors) => {
-                for error in errors.0 {
-                    let fix = error.fix.clone();
-                    let place = match (error.line, error.column) {
-                        (Some(line), Some(column)) => format!(":{line}:{column}"),
-                        _unknown => String::new(),
-                    };
-                    let key = if error.key.is_empty() {
-                        String::new()
-                    } else {
-                        format!("{}: ", error.key)
-                    };
-                    let message = format!("{}{place}: {key}{}", file.display(), error.message);
-                    self.mistakes.push(path, message, fix);
-                }
-                return None;
-            }
-        };
+        let text = self.text_file(file, path)?;
+        let read = memberships::members(&file.display().to_string(), &text);
+        let members = self.beside(read, path)?;
         let mut unknown: Vec<&str> = members
             .issuers()
             .filter(|&issuer| !self.names.issuers.iter().any(|known| known == issuer))

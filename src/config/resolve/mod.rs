@@ -5,6 +5,7 @@ mod accepts;
 mod aws;
 mod cors;
 mod credentials;
+mod deny_list;
 mod egress;
 mod forward;
 mod identity;
@@ -28,7 +29,7 @@ pub(super) use self::planes::Planes;
 use super::error::{KeyPath, Mistakes, did_you_mean};
 use super::raw::{self, Part, Raw};
 use super::settings::Warning;
-use super::{AwsKeySource, Config, MembershipStore, lint};
+use super::{AwsKeySource, Config, ConfigErrors, MembershipStore, lint};
 use crate::authn::mapping::Mapping;
 use crate::clock::UnixTime;
 use crate::secret::{Secret, SecretSource};
@@ -124,6 +125,9 @@ impl Resolver<'_> {
         );
         let egress_targets = self.egress_targets(raw.egress_targets);
         let redis = raw.redis.and_then(|redis| self.redis(redis));
+        let deny_list = raw
+            .deny_list
+            .and_then(|list| self.deny_lists(list, redis.as_ref()));
         let jwks = self.jwks(raw.jwks, raw.readiness);
         let token_cache = self.part(raw.token_cache, &KeyPath::of(&["token_cache"]));
         let identity = self.part(raw.identity, &KeyPath::of(&["identity"]));
@@ -170,6 +174,7 @@ impl Resolver<'_> {
             aws: self.aws,
             egress_targets,
             redis,
+            deny_list,
             jwks: jwks?,
             token_cache: super::TokenCache {
                 max_entries: usize::try_from(token_cache.max_entries).unwrap_or(usize::MAX),
@@ -331,6 +336,32 @@ impl Resolver<'_> {
                     format!("cannot read {}: {error}", file.display()),
                     "make the file readable for this process",
                 );
+                None
+            }
+        }
+    }
+
+    /// The text of such a file.
+    fn text_file(&mut self, file: &Path, path: &KeyPath) -> Option<String> {
+        match String::from_utf8(self.file(file, path)?) {
+            Ok(text) => Some(text),
+            Err(_bytes) => {
+                let message = format!("{} is not UTF-8", file.display());
+                self.mistakes.push(path, message, "write it in UTF-8");
+                None
+            }
+        }
+    }
+
+    /// What a file beside this one holds; its mistakes are this key's, each with its own place.
+    fn beside<T>(&mut self, read: Result<T, ConfigErrors>, path: &KeyPath) -> Option<T> {
+        match read {
+            Ok(read) => Some(read),
+            Err(errors) => {
+                for error in errors.0 {
+                    let (place, fix) = (error.what(), error.fix);
+                    self.mistakes.push(path, place, fix);
+                }
                 None
             }
         }

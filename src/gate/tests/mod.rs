@@ -143,6 +143,7 @@ fn parts(keys: Arc<dyn KeySource>, issuers: Vec<Arc<Issuer>>) -> Parts {
         issuers,
         keys,
         memberships: Arc::new(FixedMemberships::default()),
+        revocations: vec![],
         identity: IdentityNames::default(),
         lists: ListFormat::Comma,
         max_entries: 100,

@@ -100,6 +100,7 @@ impl<'w> Responder<'w> {
             Failure::KeysUnavailable { .. }
             | Failure::MembershipsUnavailable { .. }
             | Failure::EgressTokenUnavailable { .. }
+            | Failure::RevocationsUnavailable { .. }
             | Failure::UpstreamOverloaded
             | Failure::UpstreamUnreachable => StatusCode::SERVICE_UNAVAILABLE,
             Failure::UpstreamProtocol => StatusCode::BAD_GATEWAY,
@@ -115,7 +116,8 @@ impl<'w> Responder<'w> {
         let retry_after = match failure {
             Failure::KeysUnavailable { retry_after }
             | Failure::MembershipsUnavailable { retry_after }
-            | Failure::EgressTokenUnavailable { retry_after } => Some(*retry_after),
+            | Failure::EgressTokenUnavailable { retry_after }
+            | Failure::RevocationsUnavailable { retry_after } => Some(*retry_after),
             Failure::UpstreamUnreachable
             | Failure::UpstreamOverloaded
             | Failure::UpstreamProtocol
@@ -219,6 +221,7 @@ pub fn status_of(denial: &Denial) -> StatusCode {
         | Denial::TokenExpired
         | Denial::TokenMalformed
         | Denial::TokenNotYetValid
+        | Denial::TokenRevoked
         | Denial::TokenTooLarge
         | Denial::TokenTypeRefused
         | Denial::TokenUseMismatch => StatusCode::UNAUTHORIZED,

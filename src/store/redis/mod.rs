@@ -7,6 +7,7 @@
 //! nobody waits for Redis until a probe has found it again.
 
 mod connection;
+mod deny_list;
 mod seal;
 mod turns;
 
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::DropGuard;
 
 use self::connection::Connection;
+pub use self::deny_list::FleetDenyList;
 use self::seal::{LARGEST_SEALED, NotOurs, Seals};
 use crate::client::tls::Trust;
 use crate::client::token::fleet::{Away, Entry, Label, Store, Turn};

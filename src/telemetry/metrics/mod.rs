@@ -8,6 +8,7 @@
 mod connections;
 mod credentials;
 mod declare;
+mod deny_list;
 mod dialects;
 mod keys;
 mod process;
@@ -42,6 +43,7 @@ pub struct Metrics {
     config_generation: IntGauge,
     config_reloads: [IntCounter; 2],
     connections: Connections,
+    deny_lists: deny_list::DenyLists,
     dialects: Dialects,
     redis: redis::Redis,
     servers: Servers,
@@ -64,6 +66,7 @@ impl Metrics {
         let credentials = credentials::Credentials::new(&mut declare);
         let users = users::Users::new(&mut declare);
         let redis = redis::Redis::new(&mut declare);
+        let deny_lists = deny_list::DenyLists::new(&mut declare);
         let token_cache = declare.counters(
             "gatepost_token_cache_total",
             "Look-ups in the verified-token cache; a miss is a signature verified.",
@@ -122,6 +125,7 @@ impl Metrics {
             config_reloads: ["rejected", "accepted"]
                 .map(|result| config_reloads.with_label_values(&[result])),
             connections,
+            deny_lists,
             dialects,
             redis,
             servers,

@@ -115,6 +115,7 @@ fn config(credentials: Vec<CredentialSource>, egress_targets: Vec<EgressTarget>)
         credentials,
         egress_targets,
         redis: None,
+        deny_list: None,
         jwks: Jwks {
             refresh_interval: Duration::from_secs(1800),
             max_stale: Duration::from_secs(86_400),

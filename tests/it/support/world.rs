@@ -265,6 +265,7 @@ fn config(upstream: SocketAddr, routes: Vec<Route>) -> Config {
         credentials: vec![],
         egress_targets: vec![],
         redis: None,
+        deny_list: None,
         jwks: Jwks {
             refresh_interval: Duration::from_secs(1800),
             max_stale: Duration::from_secs(86400),
