@@ -194,7 +194,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
                     .collect(),
                 now: sources.now,
                 aws: None,
-                issuer_mappings: BTreeMap::new(),
+                issuers: BTreeMap::new(),
                 memberships: Vec::new(),
             };
             resolver.resolve(raw, redact(&merged))

@@ -10,6 +10,7 @@ use super::super::forms::{Origin, Text};
 use super::super::raw::{self, List};
 use super::Resolver;
 use crate::authn::credential::{Kind, TokenSource};
+use crate::authn::proof::Bound;
 use crate::authz::route::{Access, Cors, Origins, Sharing};
 
 /// What pages may send where neither `cors.methods` nor the route's say it.
@@ -57,7 +58,7 @@ impl Resolver<'_> {
         let methods = self.shared_methods(raw, table, &at);
         let headers = match &table.headers {
             Some(names) => self.names(names, &at.key("headers")),
-            None => asked_headers(access),
+            None => self.asked_headers(access),
         };
         let expose = table.expose.as_ref();
         let expose = expose.map(|names| self.names(names, &at.key("expose")));
@@ -156,22 +157,28 @@ impl Resolver<'_> {
             "name each",
         );
     }
-}
 
-/// The headers a page needs: those the token stands in, and the body's type.
-fn asked_headers(access: Option<&Access>) -> Vec<HeaderName> {
-    let mut names = Vec::new();
-    if let Some(Access::Protected(asked)) = access
-        && asked.accepts.contains(&Kind::Bearer)
-    {
-        names.extend(asked.token_from.iter().filter_map(|source| match source {
-            TokenSource::Authorization => Some(header::AUTHORIZATION),
-            TokenSource::Header(name) => Some(name.clone()),
-            TokenSource::Cookie(_) => None,
-        }));
+    /// The headers a page needs: those the token and its proof stand in, and the body's type.
+    fn asked_headers(&self, access: Option<&Access>) -> Vec<HeaderName> {
+        let mut names = Vec::new();
+        if let Some(Access::Protected(asked)) = access
+            && asked.accepts.contains(&Kind::Bearer)
+        {
+            names.extend(asked.token_from.iter().filter_map(|source| match source {
+                TokenSource::Authorization => Some(header::AUTHORIZATION),
+                TokenSource::Header(name) => Some(name.clone()),
+                TokenSource::Cookie(_) => None,
+            }));
+            let mut issuers = asked.issuers.iter();
+            let takes_proofs =
+                |number: &usize| Some(self.issuer_of(*number)?.dpop != Bound::Refused);
+            if issuers.any(|number| takes_proofs(number) == Some(true)) {
+                names.push(HeaderName::from_static("dpop"));
+            }
+        }
+        names.push(header::CONTENT_TYPE);
+        names
     }
-    names.push(header::CONTENT_TYPE);
-    names
 }
 
 /// `a, b`; names and methods are visible ASCII.

@@ -160,7 +160,7 @@ impl Resolver<'_> {
         let plain = Mapping::default();
         let named = issuers
             .iter()
-            .filter_map(|number| self.issuer_mappings.get(self.names.issuers.get(*number)?));
+            .filter_map(|number| Some(&self.issuer_of(*number)?.mapping));
         let mappings: Vec<&Mapping> = named
             .chain([&plain].into_iter().filter(|_| issuers.is_empty()))
             .collect();

@@ -22,6 +22,7 @@ mod tls;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -30,7 +31,7 @@ use super::error::{KeyPath, Mistakes, did_you_mean};
 use super::raw::{self, Part, Raw};
 use super::settings::Warning;
 use super::{AwsKeySource, Config, ConfigErrors, MembershipStore, lint};
-use crate::authn::mapping::Mapping;
+use crate::authn::Issuer;
 use crate::clock::UnixTime;
 use crate::secret::{Secret, SecretSource};
 
@@ -51,8 +52,8 @@ pub(super) struct Resolver<'r> {
     pub(super) now: UnixTime,
     /// Where the process's own AWS keys are, once something needs them.
     pub(super) aws: Option<AwsKeySource>,
-    /// What the names of each issuer mean, by its name.
-    pub(super) issuer_mappings: BTreeMap<String, Mapping>,
+    /// The issuers that could be resolved.
+    pub(super) issuers: BTreeMap<String, Arc<Issuer>>,
     /// The stores of memberships, as far as they could be resolved: routes ask what they keep.
     pub(super) memberships: Vec<MembershipStore>,
 }
@@ -106,9 +107,9 @@ impl Resolver<'_> {
     pub(super) fn resolve(mut self, raw: Raw, redacted: Value) -> Option<Config> {
         let mappings = self.mappings(raw.mappings);
         let issuers = self.issuers(raw.issuers, &mappings);
-        self.issuer_mappings = issuers
+        self.issuers = issuers
             .iter()
-            .map(|known| (known.issuer.name.to_string(), known.issuer.mapping.clone()))
+            .map(|known| (known.issuer.name.to_string(), Arc::clone(&known.issuer)))
             .collect();
         let upstreams = self.upstreams(raw.upstreams);
         let credentials = self.credentials(raw.credentials);
@@ -323,6 +324,12 @@ impl Resolver<'_> {
             );
         }
         Some((source, secret?))
+    }
+
+    /// The issuer of this number, if it could be resolved.
+    fn issuer_of(&self, number: usize) -> Option<&Issuer> {
+        let issuer = self.issuers.get(self.names.issuers.get(number)?)?;
+        Some(issuer)
     }
 
     /// A file that must be readable, watched from now on.

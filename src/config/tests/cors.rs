@@ -94,3 +94,21 @@ fn what_cannot_be_meant_is_refused() {
         ["15 routes[1].cors: forward auth answers a proxy and no browser"]
     );
 }
+
+#[test]
+fn a_page_may_send_the_proof_where_an_issuer_takes_it() {
+    let client_ids = "client_ids = [\"1example23456789\"]";
+    for (dpop, headers) in [
+        ("refused", "authorization, content-type"),
+        ("accepted", "authorization, dpop, content-type"),
+    ] {
+        let takes = format!("{client_ids}\ndpop = \"{dpop}\"");
+        let text = SMALLEST.replace(client_ids, &takes);
+        let config = good(&format!("{text}cors = {{ origins = [\"*\"] }}\n"), &[]);
+        let route = &config.routes.routes()[0];
+        let Some(Cors::Answer(sharing)) = &route.cors else {
+            panic!("{:?}", route.cors);
+        };
+        assert_eq!(sharing.headers, headers);
+    }
+}
