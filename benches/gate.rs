@@ -172,6 +172,7 @@ fn known(bencher: Bencher<'_, '_>, routes: usize) {
             keys: Arc::new(FixedKeys(vec![Arc::new(keys)])),
             memberships: Arc::new(FixedMemberships::default()),
             revocations: vec![],
+            passwords: None,
             identity: IdentityNames::default(),
             lists: ListFormat::Comma,
             max_entries: 1000,
@@ -189,6 +190,7 @@ fn known(bencher: Bencher<'_, '_>, routes: usize) {
             host: Host::parse(black_box("api.example.com")).unwrap(),
             path: Path::parse(black_box("/orders-0/7/items/3")).unwrap(),
             headers: &headers,
+            client: None,
             certificate: None,
         };
         let judged =

@@ -45,10 +45,17 @@ pub enum Denial {
     IssuerUnknown,
     /// A key set fetched after this `kid` was first seen does not hold it.
     KeyUnknown,
+    /// Too many wrong passwords for this user from this source.
+    LockedOut {
+        /// When it may try again.
+        retry_after: Duration,
+    },
     /// The winning path pattern has no route for this method; these it has.
     MethodNotAllowed(Vec<Method>),
     /// No route matches.
     NoRoute,
+    /// User name and password are not ones we know, or cannot be read.
+    PasswordRefused,
     /// The path could be read in two ways.
     PathAmbiguous,
     /// The peer may not state an original request.
@@ -59,6 +66,11 @@ pub enum Denial {
     PrincipalKindRefused,
     /// The `DPoP` proof beside the token does not hold.
     ProofInvalid,
+    /// Too many attempts from this source.
+    RateLimited {
+        /// When it may try again.
+        retry_after: Duration,
+    },
     /// The request contradicts itself or lacks what its dialect requires.
     RequestMalformed,
     /// The head was not complete within `header_timeout`, or the body stalled for `idle_timeout`.
@@ -96,7 +108,7 @@ pub enum Denial {
 
 impl Denial {
     /// Every reason code of a denial, in alphabetical order.
-    pub const REASONS: [&str; 37] = [
+    pub const REASONS: [&str; 40] = [
         "algorithm_refused",
         "audience_mismatch",
         "body_too_large",
@@ -113,13 +125,16 @@ impl Denial {
         "host_invalid",
         "issuer_unknown",
         "key_unknown",
+        "locked_out",
         "method_not_allowed",
         "no_route",
+        "password_refused",
         "path_ambiguous",
         "peer_untrusted",
         "permission_missing",
         "principal_kind_refused",
         "proof_invalid",
+        "rate_limited",
         "request_malformed",
         "request_timeout",
         "role_missing",
@@ -156,13 +171,16 @@ impl Denial {
             Self::HostInvalid => "host_invalid",
             Self::IssuerUnknown => "issuer_unknown",
             Self::KeyUnknown => "key_unknown",
+            Self::LockedOut { .. } => "locked_out",
             Self::MethodNotAllowed(_) => "method_not_allowed",
             Self::NoRoute => "no_route",
+            Self::PasswordRefused => "password_refused",
             Self::PathAmbiguous => "path_ambiguous",
             Self::PeerUntrusted => "peer_untrusted",
             Self::PermissionMissing => "permission_missing",
             Self::PrincipalKindRefused => "principal_kind_refused",
             Self::ProofInvalid => "proof_invalid",
+            Self::RateLimited { .. } => "rate_limited",
             Self::RequestMalformed => "request_malformed",
             Self::RequestTimeout => "request_timeout",
             Self::RoleMissing => "role_missing",
@@ -207,6 +225,11 @@ pub enum Failure {
         /// When to try again.
         retry_after: Duration,
     },
+    /// No password can be verified right now.
+    PasswordsUnavailable {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The deny-list could not be read for too long.
     RevocationsUnavailable {
         /// When to try again.
@@ -231,6 +254,7 @@ impl Failure {
             Self::InternalError => "internal_error",
             Self::KeysUnavailable { .. } => "keys_unavailable",
             Self::MembershipsUnavailable { .. } => "memberships_unavailable",
+            Self::PasswordsUnavailable { .. } => "passwords_unavailable",
             Self::RevocationsUnavailable { .. } => "revocations_unavailable",
             Self::UpstreamOverloaded => "upstream_overloaded",
             Self::UpstreamProtocol => "upstream_protocol",

@@ -14,11 +14,14 @@ use crate::client::tls::Trust;
 use crate::client::token::Credentials;
 use crate::client::upstream::Upstreams;
 use crate::config::{Config, MembershipKind};
-use crate::gate::{FixedMemberships, Gate, KeySource, Memberships, Parts, Revocations};
+use crate::gate::{
+    FixedMemberships, Gate, KeySource, Memberships, Parts, PasswordParts, Revocations,
+};
 use crate::request::OwnedHeaders;
 use crate::server::World;
 use crate::server::handles::Wanted;
 use crate::server::tls::Terminations;
+use crate::store::passwords::{PasswordStore, Users};
 use crate::store::{self, Fleet};
 
 /// Builds everything one request needs. With `previous`, what did not change is kept, and goes on as it
@@ -86,6 +89,16 @@ pub(super) fn build(
         background,
         previous.map(|old| &*old.credentials),
     );
+    let passwords = match &config.basic {
+        Some(basic) => {
+            let users = <dyn Users>::of(&basic.users);
+            let before = previous.and_then(|old| old.passwords.as_ref());
+            Some(PasswordStore::start(
+                basic, users, telemetry, background, before,
+            )?)
+        }
+        None => None,
+    };
     let targets = Targets::new(
         &config.egress_targets,
         &credentials,
@@ -95,6 +108,7 @@ pub(super) fn build(
     let providers = Providers {
         keys: Arc::<KeyEngine>::clone(&keys),
         memberships: Arc::new(memberships_here(&config)),
+        passwords: password_parts(&config, passwords.as_ref()),
         revocations: fleet.revocations(),
     };
     let parts = gate_parts(&config, providers, *fingerprint_key);
@@ -103,6 +117,7 @@ pub(super) fn build(
         gate: Gate::new(parts, previous.map(|old| &old.gate)),
         tls: terminations,
         keys,
+        passwords,
         upstreams: Arc::new(upstreams),
         wanted: Wanted::by(&config, &credentials),
         credentials: Arc::new(credentials),
@@ -141,8 +156,23 @@ pub(super) fn put_into_force(world: &World) {
 pub(crate) struct Providers {
     pub(crate) keys: Arc<dyn KeySource>,
     pub(crate) memberships: Arc<dyn Memberships>,
+    /// Who can tell whether a password is right.
+    pub(crate) passwords: Option<PasswordParts>,
     /// The fleet's, if it keeps a list.
     pub(crate) revocations: Option<Arc<dyn Revocations>>,
+}
+
+/// What a gate needs to take passwords.
+pub(crate) fn password_parts(
+    config: &Config,
+    passwords: Option<&PasswordStore>,
+) -> Option<PasswordParts> {
+    let (basic, passwords) = config.basic.as_ref().zip(passwords)?;
+    Some(PasswordParts {
+        passwords: Arc::new(passwords.clone()),
+        cache: basic.cache,
+        max_entries: basic.max_entries,
+    })
 }
 
 /// What a gate for this config is built from.
@@ -154,6 +184,7 @@ pub(crate) fn gate_parts(
     let Providers {
         keys,
         memberships,
+        passwords,
         revocations,
     } = providers;
     let own = config.deny_list.iter().map(|list| &list.file);
@@ -169,6 +200,7 @@ pub(crate) fn gate_parts(
             .collect(),
         keys,
         memberships,
+        passwords,
         identity: config.identity.clone(),
         lists: config.identity_lists,
         max_entries: config.token_cache.max_entries,

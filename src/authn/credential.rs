@@ -7,6 +7,8 @@ use crate::reason::Denial;
 /// A kind of credential that a route may accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// User name and password (RFC 7617).
+    Basic,
     /// A bearer token (RFC 6750).
     Bearer,
     /// The client certificate of the connection (mutual TLS), verified by the handshake.
@@ -18,11 +20,16 @@ impl Kind {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Basic => "basic",
             Self::Bearer => "bearer",
             Self::Mtls => "mtls",
         }
     }
 }
+
+const BASIC: &[u8] = b"basic";
+const BEARER: &[u8] = b"bearer";
+const DPOP: &[u8] = b"dpop";
 
 /// One place a bearer token may stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,12 +51,12 @@ pub fn bearer<'h>(
     let mut found = None;
     for source in sources {
         let token = match source {
-            TokenSource::Authorization => match one(headers, &header::AUTHORIZATION)? {
-                Some(value) => after_scheme(value),
+            TokenSource::Authorization => match ascii(headers, &header::AUTHORIZATION)? {
+                Some(value) => after_scheme(value, BEARER),
                 None => None,
             },
             TokenSource::Header(name) => {
-                one(headers, name)?.map(|value| after_scheme(value).unwrap_or(value))
+                ascii(headers, name)?.map(|value| after_scheme(value, BEARER).unwrap_or(value))
             }
             TokenSource::Cookie(name) => cookie(headers, name)?,
         };
@@ -61,6 +68,13 @@ pub fn bearer<'h>(
     Ok(found)
 }
 
+/// What follows `Basic` in `Authorization`, if that is its scheme. Two of the header:
+/// [`Denial::CredentialAmbiguous`].
+pub fn basic(headers: &HeaderMap) -> Result<Option<&[u8]>, Denial> {
+    let value = one(headers, &header::AUTHORIZATION)?;
+    Ok(value.and_then(|value| after_scheme(value, BASIC)))
+}
+
 fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h [u8]>, Denial> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
@@ -69,12 +83,14 @@ fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h [u8]>
     if values.next().is_some() {
         return Err(Denial::CredentialAmbiguous);
     }
-    // bytes above ASCII stand in no token
-    let bytes = value.as_bytes();
-    if bytes.is_ascii() {
-        Ok(Some(bytes))
-    } else {
-        Err(Denial::TokenMalformed)
+    Ok(Some(value.as_bytes()))
+}
+
+/// The same of a token, in which no bytes above ASCII stand.
+fn ascii<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h [u8]>, Denial> {
+    match one(headers, name)? {
+        Some(bytes) if !bytes.is_ascii() => Err(Denial::TokenMalformed),
+        value => Ok(value),
     }
 }
 
@@ -95,7 +111,7 @@ pub fn bearer_or_dpop<'h>(
 ) -> Result<Option<Presented<'h>>, Denial> {
     let bearer = bearer(headers, sources)?;
     let bound = if sources.contains(&TokenSource::Authorization) {
-        one(headers, &header::AUTHORIZATION)?.and_then(|value| after(value, b"dpop"))
+        one(headers, &header::AUTHORIZATION)?.and_then(|value| after_scheme(value, DPOP))
     } else {
         None
     };
@@ -112,15 +128,11 @@ pub fn bearer_or_dpop<'h>(
     }
 }
 
-/// What follows `Bearer` and at least one space. A tab is none, but an app may take it for one, so
+/// What follows the scheme and at least one space. A tab is none, but an app may take it for one, so
 /// what follows is an attempt all the same: with the tab, which stands in no token.
-fn after_scheme(value: &[u8]) -> Option<&[u8]> {
-    after(value, b"bearer")
-}
-
-fn after<'v>(value: &'v [u8], name: &[u8]) -> Option<&'v [u8]> {
-    let (scheme, mut rest) = value.split_at_checked(name.len())?;
-    if !scheme.eq_ignore_ascii_case(name) || !matches!(rest.first(), None | Some(b' ' | b'\t')) {
+fn after_scheme<'h>(value: &'h [u8], scheme: &[u8]) -> Option<&'h [u8]> {
+    let (named, mut rest) = value.split_at_checked(scheme.len())?;
+    if !named.eq_ignore_ascii_case(scheme) || !matches!(rest.first(), None | Some(b' ' | b'\t')) {
         return None;
     }
     while let Some(after) = rest.strip_prefix(b" ") {
@@ -201,6 +213,29 @@ mod tests {
             bearer(&empty, &[TokenSource::Authorization]),
             Ok(Some(&b""[..]))
         );
+    }
+
+    #[test]
+    fn basic_is_its_own_scheme_in_any_case() {
+        for (value, expected) in [
+            ("Basic abc", Some(&b"abc"[..])),
+            ("basic abc", Some(b"abc")),
+            ("BASIC   abc", Some(b"abc")),
+            // an attempt, though with nothing that could be one
+            ("Basic", Some(b"")),
+            ("Basic\tabc", Some(b"\tabc")),
+            ("Basic abc, Bearer x", Some(b"abc, Bearer x")),
+            ("Bearer abc", None),
+            ("Basicabc", None),
+            ("Bearer Basic abc", None),
+            ("", None),
+        ] {
+            let headers = headers(&[("authorization", value)]);
+            assert_eq!(basic(&headers), Ok(expected), "{value}");
+        }
+        let twice = headers(&[("authorization", "Bearer a"), ("authorization", "Basic a")]);
+        assert_eq!(basic(&twice), Err(Denial::CredentialAmbiguous));
+        assert_eq!(basic(&HeaderMap::new()), Ok(None));
     }
 
     #[test]

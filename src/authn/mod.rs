@@ -3,7 +3,8 @@
 //! A bearer token walks [`credential`] (found in the request) → [`jws`] (split, header checked) →
 //! [`jwk`] (key found, signature verified) → [`jwt`] (claims checked for its [`issuer`]) →
 //! [`principal`], whose names the issuer's [`mapping`] reads. A client certificate comes verified:
-//! [`certificate`] → [`principal`]. What a store says of the principal joins it by [`membership`].
+//! [`certificate`] → [`principal`]. User name and password are read, and what is stored of the password
+//! compared, in [`password`]. What a store says of the principal joins it by [`membership`].
 
 pub mod certificate;
 pub mod claims;
@@ -19,6 +20,7 @@ pub mod mapping;
 pub mod membership;
 #[cfg(test)]
 pub(crate) mod mint;
+pub mod password;
 pub mod principal;
 pub mod proof;
 pub mod signing;

@@ -2,13 +2,20 @@
 
 use http::{HeaderMap, HeaderName, Method};
 
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::app::password_parts;
 use crate::authn::KeySet;
 use crate::authz::{Decision, Route};
-use crate::config::{Config, IssuerConfig, KeyLocation};
-use crate::gate::{Evidence, Judgement};
+use crate::client::jwks::Background;
+use crate::config::{BasicUsers, Config, IssuerConfig, KeyLocation};
+use crate::gate::{Evidence, Judgement, PasswordParts};
 use crate::reason::Denial;
 use crate::request::{Host, OwnedHeaders, Path, RequestFacts};
 use crate::steps::{Steps as _, Transcript};
+use crate::store::passwords::{PasswordStore, Users};
+use crate::telemetry::Telemetry;
 
 /// What every front end does first: read host and path strictly.
 pub(super) fn facts<'r>(
@@ -35,6 +42,7 @@ pub(super) fn facts<'r>(
         host,
         path,
         headers,
+        client: None,
         certificate: None,
     })
 }
@@ -72,6 +80,22 @@ pub(super) async fn local_keys(
         }
     };
     set.map_err(|error| error.to_string())
+}
+
+/// What verifies the passwords of a file, which is on this machine; nobody is locked out of anything.
+pub(super) fn local_passwords(config: &Config) -> std::io::Result<Option<PasswordParts>> {
+    let Some(basic) = &config.basic else {
+        return Ok(None);
+    };
+    let users = match &basic.users {
+        BasicUsers::File(_) => <dyn Users>::of(&basic.users),
+    };
+    let background = Background {
+        tasks: TaskTracker::new(),
+        stop: CancellationToken::new(),
+    };
+    let store = PasswordStore::start(basic, users, &Telemetry::quiet(), &background, None)?;
+    Ok(password_parts(config, Some(&store)))
 }
 
 /// Names of the given headers that are taken out before the upstream sees the request.

@@ -39,7 +39,6 @@ const LATER: &[(&str, Option<&str>, &str)] = &[
         "group look-up in Microsoft Graph",
     ),
     ("routes.[].auth.[]", Some("api_key"), "API keys"),
-    ("routes.[].auth.[]", Some("basic"), "passwords"),
     ("routes.[].auth.[]", Some("alb"), "ALB user claims"),
     ("routes.[].auth.all", None, "several credentials at once"),
     ("routes.[].forward_api_key", None, "API keys"),

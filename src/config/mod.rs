@@ -4,6 +4,7 @@
 //! Every error is reported at once, with file, line, column, key and the fix.
 
 mod aws;
+mod basic;
 mod beside;
 mod cases;
 mod credentials;
@@ -49,6 +50,7 @@ use crate::authz::identity::ListFormat;
 use crate::request::IdentityNames;
 
 pub use self::aws::*;
+pub use self::basic::*;
 pub use self::cases::*;
 pub use self::credentials::*;
 pub use self::deny_list::{DenyLists, SharedDenyList, denied_in_json};
@@ -93,6 +95,8 @@ pub struct Config {
     pub memberships: Vec<MembershipStore>,
     /// Credential sources.
     pub credentials: Vec<CredentialSource>,
+    /// Whose passwords are taken; present if its table is.
+    pub basic: Option<Basic>,
     /// Where the process's own AWS keys come from, if anything needs them.
     pub aws: Option<AwsKeySource>,
     /// Egress targets.

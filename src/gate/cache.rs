@@ -99,6 +99,11 @@ impl TokenCache {
         self.mac(0, token)
     }
 
+    /// What a name and password are found by; the token that has the same bytes has another tag.
+    pub(super) fn password_tag(&self, text: &[u8]) -> Option<[u8; 16]> {
+        self.mac(2, text)
+    }
+
     /// The GMAC of `bytes`. One nonce for all of one use: nothing is encrypted, and nobody sees a tag.
     fn mac(&self, of: u8, bytes: &[u8]) -> Option<[u8; 16]> {
         let nonce = aead::Nonce::assume_unique_for_key([of; aead::NONCE_LEN]);

@@ -8,10 +8,12 @@ mod cache;
 mod judgement;
 mod keys;
 mod memberships;
+mod passwords;
 mod prove;
 mod revocations;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -20,9 +22,12 @@ use self::cache::TokenCache;
 pub use self::judgement::{Evidence, Judgement, Validation};
 pub use self::keys::{Boxed, FixedKeys, KeySource, KeysNow, Sought};
 pub use self::memberships::{FixedMemberships, Learnt, Memberships, Told};
+use self::passwords::PasswordChecks;
+pub use self::passwords::{PasswordParts, PasswordTag, Passwords, Standing};
 use self::prove::Presented;
 pub use self::revocations::Revocations;
 use crate::authn::credential::TokenSource;
+use crate::authn::password::Source;
 use crate::authn::proof::{About, Replays};
 use crate::authn::{Issuer, Principal};
 use crate::authz::decision;
@@ -48,6 +53,8 @@ pub struct Parts {
     pub memberships: Arc<dyn Memberships>,
     /// Who must not be let in any more.
     pub revocations: Vec<Arc<dyn Revocations>>,
+    /// Who can tell whether a password is right; `None`: nobody.
+    pub passwords: Option<PasswordParts>,
     /// Names of the identity headers.
     pub identity: IdentityNames,
     /// How lists stand in them.
@@ -74,6 +81,7 @@ pub struct Gate {
     cache: Arc<TokenCache>,
     /// Proofs that were used; kept through every reload.
     replays: Arc<Replays>,
+    passwords: Option<PasswordChecks>,
     bounds: (usize, usize),
     identity: IdentityNames,
     lists: ListFormat,
@@ -96,6 +104,7 @@ impl Gate {
             keys,
             memberships,
             revocations,
+            passwords,
             identity,
             lists,
             max_entries,
@@ -129,6 +138,9 @@ impl Gate {
             || Arc::new(Room::new(max_bytes)),
             |old| Arc::clone(&old.room),
         );
+        let passwords = passwords.map(|parts| {
+            PasswordChecks::new(parts, previous.and_then(|old| old.passwords.as_ref()))
+        });
         Self {
             routes,
             issuers,
@@ -139,6 +151,7 @@ impl Gate {
             revocations,
             cache,
             replays,
+            passwords,
             bounds,
             identity,
             lists,
@@ -223,6 +236,7 @@ impl Gate {
                         host: &facts.host,
                         path: &facts.path,
                     }),
+                    source: facts.client.map(Source::of),
                     stated,
                 };
                 let mut judgement = self.judge(route, presented, now, steps).await;
@@ -241,12 +255,13 @@ impl Gate {
         }
     }
 
-    /// Decides on the credentials in `headers` as if `route` had been found, and as if it enforced its
+    /// Decides on the credentials in `headers`, which this client sent, as if `route` had been found, and as if it enforced its
     /// rule: nothing is let through here (`/api/v1/validate?route=NAME`).
     pub async fn check_route(
         &self,
         route: &Arc<Route>,
         headers: &HeaderMap,
+        client: Option<IpAddr>,
         now: UnixTime,
         steps: &mut (impl Steps + Send),
     ) -> Judgement {
@@ -254,6 +269,7 @@ impl Gate {
             headers,
             certificate: None,
             about: None,
+            source: client.map(Source::of),
             stated: None,
         };
         tell_route(route, steps);
@@ -310,6 +326,7 @@ impl Gate {
             headers,
             certificate: None,
             about: None,
+            source: None,
             stated: None,
         };
         let all: Vec<usize> = (0..self.issuers.len()).collect();

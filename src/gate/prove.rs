@@ -8,6 +8,7 @@ use super::cache::{Entry, TokenTag};
 use super::{Evidence, Gate, KeysNow, Known, Sought};
 use crate::authn::credential::{self, Kind, TokenSource};
 use crate::authn::jws::{Jws, MAX_TOKEN_BYTES};
+use crate::authn::password::Source;
 use crate::authn::proof::{self, About, Bound, Shown};
 use crate::authn::{self, Issuer, KeySet, Principal, VerifiedToken, jwt};
 use crate::authz::decision::Proven;
@@ -25,6 +26,8 @@ pub(super) struct Presented<'r> {
     pub(super) certificate: Option<&'r Certificate>,
     /// What a proof must be about; `None` where only headers are judged.
     pub(super) about: Option<About<'r>>,
+    /// Where they come from, as failures are counted; `None`: from nobody (`explain`).
+    pub(super) source: Option<Source>,
     /// Whose valid credential is to be supposed ([`Gate::check_stated`]).
     pub(super) stated: Option<&'r Arc<Principal>>,
 }
@@ -48,6 +51,11 @@ impl Gate {
             };
             let proven = match (supposed, kind) {
                 (Some(supposed), _) => Some(supposed),
+                (None, Kind::Basic) => {
+                    let (headers, source) = (presented.headers, presented.source);
+                    self.prove_password(headers, source, now, steps, evidence)
+                        .await?
+                }
                 (None, Kind::Bearer) => {
                     let (sources, accepted) = (&asked.token_from, &asked.issuers);
                     self.prove_bearer(presented, sources, accepted, now, steps, evidence)
@@ -83,9 +91,16 @@ impl Gate {
         steps: &mut impl Steps,
     ) -> Result<Option<Proven>, Denial> {
         let by_certificate = *principal.issuer == *authn::certificate::ISSUER;
+        let by_password =
+            asked.accepts.contains(&Kind::Basic) && *principal.issuer == *authn::password::ISSUER;
         let (of_this_kind, second, issuer) = match kind {
+            Kind::Basic => (
+                by_password,
+                credential::basic(presented.headers)?.is_some(),
+                None,
+            ),
             Kind::Bearer => (
-                !by_certificate,
+                !by_certificate && !by_password,
                 credential::bearer(presented.headers, &asked.token_from)?.is_some(),
                 Some(asked.issuers.iter().find_map(|&number| {
                     let known = self.issuers.get(number)?;

@@ -9,6 +9,8 @@ pub mod preflight;
 pub mod trailers;
 pub mod upgrade;
 
+use std::net::IpAddr;
+
 use http::{HeaderMap, Method};
 
 use crate::certificate::Certificate;
@@ -32,6 +34,9 @@ pub struct RequestFacts<'r> {
     pub path: Path<'r>,
     /// Every header of the request; credentials are read from here.
     pub headers: &'r HeaderMap,
+    /// The client's address, as the proxies before us that are believed state it; `None` where nobody
+    /// sends the request (`explain`, `test`).
+    pub client: Option<IpAddr>,
     /// The certificate the client itself showed, verified by the handshake; `None` wherever somebody
     /// else states the request (forward auth: that would be the proxy's).
     pub certificate: Option<&'r Certificate>,

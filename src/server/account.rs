@@ -12,6 +12,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode, header};
 use tokio::time::Instant;
 
+use crate::authz::Route;
 use crate::authz::decision::Proven;
 use crate::clock::UnixTime;
 use crate::config::RequestIdTrust;
@@ -37,6 +38,9 @@ pub(crate) struct Account {
     /// The same on the wall clock, since the epoch.
     arrived: Duration,
     request_id: RequestId,
+    client: IpAddr,
+    /// The route found, for the challenge of a 401.
+    route: Option<Arc<Route>>,
     /// `None` once told.
     line: Option<Box<RequestLine>>,
     /// What the asker tells its client, where that is not the response's own status.
@@ -101,6 +105,8 @@ impl Account {
                 user_agent: text(&head.headers, &header::USER_AGENT).map(capped),
             })),
             request_id,
+            client,
+            route: None,
             told: None,
             decided: false,
         }
@@ -121,6 +127,16 @@ impl Account {
     /// When the request arrived.
     pub(crate) fn arrived(&self) -> UnixTime {
         UnixTime(self.arrived.as_secs())
+    }
+
+    /// The client's address, as the proxies before us that are trusted state it.
+    pub(crate) fn client(&self) -> IpAddr {
+        self.client
+    }
+
+    /// The route the gate found.
+    pub(crate) fn route(&self) -> Option<&Route> {
+        self.route.as_deref()
     }
 
     /// The request's id.
@@ -161,7 +177,7 @@ impl Account {
         let decision_time = self.began.elapsed();
         self.note(|line| {
             line.decision_time = decision_time;
-            line.route = route.map(|route| Arc::clone(&route.name));
+            line.route = route.as_ref().map(|route| Arc::clone(&route.name));
             line.principal = principal;
             line.key_id = key_id;
             line.token = token;
@@ -169,6 +185,7 @@ impl Account {
             line.memberships = memberships;
             line.shadowed = shadowed.as_ref().map(Outcome::from);
         });
+        self.route = route;
     }
 
     /// Egress: for this target.

@@ -15,6 +15,7 @@ use crate::request::OwnedHeaders;
 use crate::server::handles::{Handles, Wanted};
 use crate::server::tls::Terminations;
 use crate::store::Fleet;
+use crate::store::passwords::PasswordStore;
 use crate::telemetry::Telemetry;
 
 /// One config, brought to life. A request keeps the world it began with.
@@ -30,6 +31,8 @@ pub struct World {
     pub tls: Terminations,
     /// Keys, for `/jwks` and readiness. The gate holds the same engine.
     pub keys: Arc<KeyEngine>,
+    /// What verifies passwords, if any are taken. The gate holds the same.
+    pub passwords: Option<PasswordStore>,
     /// Pools to the upstreams.
     pub upstreams: Arc<Upstreams>,
     /// Egress credentials.

@@ -9,6 +9,8 @@ mod attack;
 #[cfg(test)]
 mod aws;
 #[cfg(test)]
+mod basic;
+#[cfg(test)]
 mod bench;
 #[cfg(test)]
 mod bodies;

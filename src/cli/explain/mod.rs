@@ -17,7 +17,7 @@ use crate::app::{Providers, gate_parts, memberships_here};
 use crate::certificate::{self, Certificate};
 use crate::cli::complain;
 use crate::cli::dev::{DEFAULT_BASE, dev_config};
-use crate::cli::offline::{facts, local_keys, refused};
+use crate::cli::offline::{facts, local_keys, local_passwords, refused};
 use crate::cli::token_file::{TokenFileError, authorization};
 use crate::client::jwks::{Background, KeyEngine};
 use crate::client::outgoing::Outgoing;
@@ -158,6 +158,7 @@ async fn explain(args: &ExplainArgs) -> Result<Explanation, ExplainError> {
     let providers = Providers {
         keys,
         memberships: Arc::new(memberships_here(&config)),
+        passwords: local_passwords(&config).map_err(ExplainError::Start)?,
         revocations: None,
     };
     let gate = Gate::new(gate_parts(&config, providers, [0; 32]), None);

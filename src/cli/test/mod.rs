@@ -13,6 +13,7 @@ use self::keys::LocalKeys;
 use self::report::Report;
 use crate::app::{Providers, gate_parts, memberships_here};
 use crate::cli::check::Format;
+use crate::cli::offline::local_passwords;
 use crate::cli::{EXIT_CONFIG, complain};
 use crate::client::tls;
 use crate::config::{self, CaseFile, Config, ConfigError, ConfigErrors, SourceFile, Sources};
@@ -92,6 +93,8 @@ fn load(args: &TestArgs) -> Result<(Config, Vec<CaseFile>), ConfigErrors> {
 async fn judge_all(config: &Config, files: &[CaseFile]) -> Report {
     let mut judged: Vec<Judged> = Vec::new();
     let mut errors: Vec<ConfigError> = Vec::new();
+    // without threads to hash no password can be verified, and the case says so
+    let passwords = local_passwords(config).unwrap_or_default();
     for file in files {
         let keys = match LocalKeys::read(config, file).await {
             Ok(keys) => Arc::new(keys),
@@ -105,6 +108,7 @@ async fn judge_all(config: &Config, files: &[CaseFile]) -> Report {
         let providers = Providers {
             keys: source,
             memberships: Arc::new(memberships_here(config)),
+            passwords: passwords.clone(),
             revocations: None,
         };
         let gate = Gate::new(gate_parts(config, providers, [0; 32]), None);

@@ -6,6 +6,7 @@ mod egress;
 mod issuers;
 mod mappings;
 mod memberships;
+mod passwords;
 mod planes;
 mod redis;
 mod routes;
@@ -30,6 +31,7 @@ pub(super) use self::egress::*;
 pub(super) use self::issuers::*;
 pub(super) use self::mappings::*;
 pub(super) use self::memberships::*;
+pub(super) use self::passwords::*;
 pub(super) use self::planes::*;
 pub(super) use self::redis::*;
 pub(super) use self::routes::*;
@@ -74,6 +76,8 @@ pub(super) struct Raw {
     /// Credential sources for egress targets and `authorization = { replace = … }`.
     #[serde(default)]
     pub(super) credentials: BTreeMap<String, Part<Credential>>,
+    /// User names and passwords, for routes whose `auth` names `basic`.
+    pub(super) basic: Option<Part<Passwords>>,
     /// Where the app may go through egress.
     #[serde(default)]
     pub(super) egress_targets: Vec<Part<EgressTarget>>,

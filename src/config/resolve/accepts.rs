@@ -17,6 +17,7 @@ impl Resolver<'_> {
         let mut accepts = Vec::new();
         for (number, kind) in stated.0.iter().enumerate() {
             let kind = match kind {
+                raw::AuthKind::Basic => Kind::Basic,
                 raw::AuthKind::Bearer => Kind::Bearer,
                 raw::AuthKind::Mtls => Kind::Mtls,
             };
@@ -34,7 +35,22 @@ impl Resolver<'_> {
     }
 
     /// What only a token can answer makes no sense where none is read.
-    pub(super) fn no_token(&mut self, raw: &raw::Route, path: &KeyPath) {
+    pub(super) fn no_token(&mut self, raw: &raw::Route, accepts: &[Kind], path: &KeyPath) {
+        let (basic, mtls) = (
+            accepts.contains(&Kind::Basic),
+            accepts.contains(&Kind::Mtls),
+        );
+        let (message, fix) = if basic {
+            (
+                "this route reads no token, and a password tells nothing but whose it is",
+                "remove it, or add \"bearer\" to auth",
+            )
+        } else {
+            (
+                "this route reads no token, and a certificate has names only",
+                "remove it and require clients = [\"spiffe://…\"], or add \"bearer\" to auth",
+            )
+        };
         let require = raw.require.as_ref();
         let asks = |asks: fn(&raw::Require) -> bool| require.is_some_and(asks);
         // whom a certificate names may be in groups that a store knows
@@ -53,18 +69,30 @@ impl Resolver<'_> {
         ] {
             if given {
                 let at = keys.iter().fold(path.clone(), |path, key| path.key(key));
-                self.mistakes.push(
-                    &at,
-                    "this route reads no token, and a certificate has names only",
-                    "remove it and require clients = [\"spiffe://…\"], or add \"bearer\" to auth",
-                );
+                self.mistakes.push(&at, message, fix);
             }
         }
-        if require.is_some_and(|rule| matches!(rule.principal, Some(raw::Principal::User))) {
-            self.mistakes.push(
-                &path.key("require").key("principal"),
+        let principal = require.and_then(|rule| rule.principal);
+        let nobody = match principal {
+            Some(raw::Principal::User) if !basic => Some((
                 "a certificate names a service: nobody could pass",
                 "write \"service\", or add \"bearer\" to auth",
+            )),
+            Some(raw::Principal::Service) if !mtls => Some((
+                "a password is a user's: nobody could pass",
+                "write \"user\", or add \"bearer\" to auth",
+            )),
+            Some(raw::Principal::User | raw::Principal::Service) | None => None,
+        };
+        if let Some((message, fix)) = nobody {
+            let at = path.key("require").key("principal");
+            self.mistakes.push(&at, message, fix);
+        }
+        if !mtls && asks(|rule| rule.clients.is_some()) {
+            self.mistakes.push(
+                &path.key("require").key("clients"),
+                "a password names no client: nobody could pass",
+                "remove it, or add \"bearer\" to auth",
             );
         }
     }

@@ -158,7 +158,7 @@ impl Resolver<'_> {
         );
     }
 
-    /// The headers a page needs: those the token and its proof stand in, and the body's type.
+    /// The headers a page needs: those the credential and its proof stand in, and the body's type.
     fn asked_headers(&self, access: Option<&Access>) -> Vec<HeaderName> {
         let mut names = Vec::new();
         if let Some(Access::Protected(asked)) = access
@@ -175,6 +175,12 @@ impl Resolver<'_> {
             if issuers.any(|number| takes_proofs(number) == Some(true)) {
                 names.push(HeaderName::from_static("dpop"));
             }
+        }
+        if let Some(Access::Protected(asked)) = access
+            && asked.accepts.contains(&Kind::Basic)
+            && !names.contains(&header::AUTHORIZATION)
+        {
+            names.push(header::AUTHORIZATION);
         }
         names.push(header::CONTENT_TYPE);
         names

@@ -11,6 +11,7 @@ use super::{Known, Resolver};
 use crate::authn::credential::Kind;
 use crate::authn::mapping::{Mapping, Set};
 use crate::authn::membership::{Members, SetFrom, SetsFrom};
+use crate::authn::{certificate, password};
 use crate::authz::Rule;
 use crate::authz::route::{OnBehalfOf, RouteMemberships};
 
@@ -53,6 +54,7 @@ impl Resolver<'_> {
         let members = self.beside(read, path)?;
         let mut unknown: Vec<&str> = members
             .issuers()
+            .filter(|&issuer| ![certificate::ISSUER, password::ISSUER].contains(&issuer))
             .filter(|&issuer| !self.names.issuers.iter().any(|known| known == issuer))
             .collect();
         unknown.sort_unstable();
@@ -93,7 +95,7 @@ impl Resolver<'_> {
         let needed = self.needed(issuers, require, on_behalf_of);
         let reads_tokens = accepts.iter().any(|kind| match kind {
             Kind::Bearer => true,
-            Kind::Mtls => false,
+            Kind::Basic | Kind::Mtls => false,
         });
         let mut asked = false;
         for (set, from, kept) in [

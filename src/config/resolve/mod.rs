@@ -3,6 +3,7 @@
 
 mod accepts;
 mod aws;
+mod basic;
 mod cors;
 mod credentials;
 mod deny_list;
@@ -137,6 +138,11 @@ impl Resolver<'_> {
         }
         let request_id = self.part(raw.request_id, &KeyPath::of(&["request_id"]));
         let errors = self.part(raw.errors, &KeyPath::of(&["errors"]));
+        let errors = errors.map(planes::errors);
+        let has_basic = raw.basic.is_some();
+        let realm = errors.as_ref().map(|errors| &errors.realm);
+        let basic = raw.basic.and_then(|basic| self.basic_users(basic, realm));
+        self.passwords(&routes, &keys, has_basic);
         let client = self.client(raw.client);
         let shutdown = self.part(raw.shutdown, &KeyPath::of(&["shutdown"]));
         let log = self.part(raw.log, &KeyPath::of(&["log"]));
@@ -172,6 +178,7 @@ impl Resolver<'_> {
             routes: table?,
             memberships: self.memberships,
             credentials,
+            basic,
             aws: self.aws,
             egress_targets,
             redis,
@@ -191,7 +198,7 @@ impl Resolver<'_> {
                 raw::Trust::TrustedProxies => super::RequestIdTrust::TrustedProxies,
                 raw::Trust::Any => super::RequestIdTrust::Any,
             },
-            errors: errors.map(planes::errors)?,
+            errors: errors?,
             client: client?,
             shutdown: shutdown.map(|shutdown| super::Shutdown {
                 grace: shutdown.grace.0,

@@ -134,7 +134,7 @@ impl Resolver<'_> {
         let issuers = if accepts.contains(&Kind::Bearer) {
             self.route_issuers(raw, path)
         } else {
-            self.no_token(raw, path);
+            self.no_token(raw, &accepts, path);
             Some(Vec::new())
         };
         let require = match &raw.require {

@@ -89,7 +89,6 @@ fn every_later_key_is_refused_by_name_wherever_it_stands() {
             ),
         ),
         ("routes[0].auth[0]", route("auth = [\"api_key\"]")),
-        ("routes[0].auth[0]", route("auth = [\"basic\"]")),
         ("routes[0].auth[0]", route("auth = [\"alb\"]")),
         (
             "routes[0].auth.all",

@@ -1,6 +1,7 @@
 //! The loader as a whole: file and environment in, config or every mistake out.
 
 mod aws;
+mod basic;
 mod cors;
 mod credentials;
 mod design;

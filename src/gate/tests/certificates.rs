@@ -80,6 +80,7 @@ pub(super) async fn present(
         host: Host::parse("app.test").unwrap(),
         path: Path::parse(path).unwrap(),
         headers: &headers,
+        client: None,
         certificate,
     };
     gate.check(&facts, now, &mut ()).await
@@ -219,7 +220,7 @@ async fn a_route_judged_by_its_headers_alone_sees_no_certificate() {
     let gate = gate();
     let route = Arc::clone(gate.routes().named("/mtls").unwrap());
     let judged = gate
-        .check_route(&route, &HeaderMap::new(), NOW, &mut ())
+        .check_route(&route, &HeaderMap::new(), None, NOW, &mut ())
         .await;
     assert_eq!(outcome(&judged), "credential_missing");
 }

@@ -185,6 +185,7 @@ async fn the_subject_is_who_was_proven_and_nothing_a_client_writes() {
         host: Host::parse("app.test").unwrap(),
         path: Path::parse("/members/1").unwrap(),
         headers: &headers,
+        client: None,
         certificate: None,
     };
     let judged = gate.check(&facts, NOW, &mut ()).await;
@@ -329,6 +330,7 @@ async fn the_steps_tell_how_memberships_became_known() {
             host: Host::parse("app.test").unwrap(),
             path: Path::parse(path).unwrap(),
             headers: &headers,
+            client: None,
             certificate: None,
         };
         let mut steps = Transcript::default();

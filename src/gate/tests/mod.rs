@@ -2,6 +2,7 @@
 
 mod certificates;
 mod memberships;
+mod passwords;
 mod preflight;
 mod shadow;
 mod tables;
@@ -144,6 +145,7 @@ fn parts(keys: Arc<dyn KeySource>, issuers: Vec<Arc<Issuer>>) -> Parts {
         keys,
         memberships: Arc::new(FixedMemberships::default()),
         revocations: vec![],
+        passwords: None,
         identity: IdentityNames::default(),
         lists: ListFormat::Comma,
         max_entries: 100,
@@ -373,6 +375,7 @@ async fn the_steps_tell_the_decision_and_never_the_token() {
         host: Host::parse("app.test").unwrap(),
         path: Path::parse("/admin/x").unwrap(),
         headers: &headers,
+        client: None,
         certificate: None,
     };
     let mut steps = Transcript::default();

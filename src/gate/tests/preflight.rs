@@ -37,6 +37,7 @@ async fn a_preflight_is_for_the_route_it_asks_about_and_for_nobody() {
             host: Host::parse("app.test").unwrap(),
             path: Path::parse(path).unwrap(),
             headers: &headers,
+            client: None,
             certificate: None,
         };
         let judged = gate.check(&facts, NOW, &mut ()).await;

@@ -78,10 +78,10 @@ async fn an_outage_is_noted_and_validation_is_never_in_shadow() {
     let mut headers = HeaderMap::new();
     let value = HeaderValue::from_str(&format!("Bearer {reader}")).unwrap();
     headers.append(header::AUTHORIZATION, value);
-    let judged = gate.check_route(&route, &headers, NOW, &mut ()).await;
+    let judged = gate.check_route(&route, &headers, None, NOW, &mut ()).await;
     assert_eq!(told(&judged), ("keys_unavailable", None, None));
     keys.set(KeysNow::Usable(key_set(SECRET)));
-    let judged = gate.check_route(&route, &headers, NOW, &mut ()).await;
+    let judged = gate.check_route(&route, &headers, None, NOW, &mut ()).await;
     assert_eq!(told(&judged), ("group_missing", None, None));
 }
 
@@ -94,6 +94,7 @@ async fn the_steps_say_that_it_was_not_enforced() {
         host: Host::parse("app.test").unwrap(),
         path: Path::parse("/admin/x").unwrap(),
         headers: &headers,
+        client: None,
         certificate: None,
     };
     let mut steps = Transcript::default();

@@ -106,7 +106,8 @@ pub async fn answer(
         Ok(response) => response,
         Err(refusal) => {
             account.refused(&refusal);
-            refuse(&world, &responder(), call, &refusal)
+            let responder = responder().on(&world.config, account.route());
+            refuse(&world, &responder, call, &refusal)
         }
     };
     account.close_after(&world, response, ())
@@ -152,6 +153,7 @@ async fn decide(
         host: asked.host,
         path: Path::parse(asked.path)?,
         headers,
+        client: Some(account.client()),
         // the connection's is the proxy's, which is not who asks
         certificate: None,
     };

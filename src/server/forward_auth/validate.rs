@@ -77,7 +77,7 @@ pub(super) async fn answer(
         let route = world.gate.routes().named(&name).ok_or(Denial::NoRoute)?;
         let Judgement { outcome, evidence } = world
             .gate
-            .check_route(route, &head.headers, now, &mut ())
+            .check_route(route, &head.headers, Some(account.client()), now, &mut ())
             .await;
         let expiry = evidence.expires_at;
         account.judged(evidence);

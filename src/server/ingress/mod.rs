@@ -40,11 +40,9 @@ pub async fn answer(
     downstream: Arc<Downstream>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let refuse = |refusal: &Refusal| {
-        Responder::new(&world.config.errors, &head.method, &head.headers).refuse(refusal)
-    };
+    let responder = || Responder::new(&world.config.errors, &head.method, &head.headers);
     let Some(ingress) = &world.config.ingress else {
-        return refuse(&Failure::InternalError.into());
+        return responder().fail(&Failure::InternalError);
     };
     let mut account = Account::open(
         &world,
@@ -69,7 +67,8 @@ pub async fn answer(
         Ok((response, handle)) => (response, handle),
         Err(refusal) => {
             account.refused(&refusal);
-            (refuse(&refusal), None)
+            let responder = responder().on(&world.config, account.route());
+            (responder.refuse(&refusal), None)
         }
     };
     if let Some(readers) = readers {
@@ -96,6 +95,7 @@ async fn carry(
         host: Host::of(&head.uri, &head.headers)?,
         path,
         headers: &head.headers,
+        client: Some(account.client()),
         certificate: downstream
             .tls
             .as_ref()

@@ -108,7 +108,7 @@ pub(super) fn told(status: StatusCode, presented: bool) -> Told {
         429 => (
             "Too Many Requests",
             "REQUEST_LIMIT_EXCEEDED",
-            "There are too many connections from this address.",
+            "There are too many attempts or connections from this address.",
             "Too many requests",
         ),
         431 => (

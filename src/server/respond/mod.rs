@@ -12,8 +12,11 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
 pub(super) use self::early::{early, early_bytes, panicked};
 use self::format::{Told, accepted, body, told};
+use crate::authn::credential::Kind;
+use crate::authz::Route;
+use crate::authz::route::Access;
 use crate::client::pool::SendError;
-use crate::config::{ErrorFormat, Errors};
+use crate::config::{Config, ErrorFormat, Errors};
 use crate::reason::{Denial, Failure, Refusal};
 use crate::server::body::Body;
 
@@ -28,6 +31,16 @@ pub struct Responder<'w> {
     format: ErrorFormat,
     head: bool,
     message: Option<&'static str>,
+    schemes: Schemes<'w>,
+}
+
+/// What a 401 tells the client to present (RFC 9110 11.6.1): a challenge each.
+#[derive(Clone, Copy, Debug)]
+struct Schemes<'w> {
+    bearer: bool,
+    /// The whole challenge.
+    basic: Option<&'w HeaderValue>,
+    basic_first: bool,
 }
 
 impl From<SendError> for Refusal {
@@ -46,7 +59,30 @@ impl<'w> Responder<'w> {
             format: accepted(headers, errors.format),
             head: *method == Method::HEAD,
             message: None,
+            schemes: Schemes {
+                bearer: true,
+                basic: None,
+                basic_first: false,
+            },
         }
+    }
+
+    /// A 401 names what this route accepts, in its order.
+    #[must_use]
+    pub fn on(mut self, config: &'w Config, route: Option<&Route>) -> Self {
+        let Some(Access::Protected(asked)) = route.map(|route| &route.access) else {
+            return self;
+        };
+        let place = |kind| asked.accepts.iter().position(|accepted| *accepted == kind);
+        let (basic, bearer) = (place(Kind::Basic), place(Kind::Bearer));
+        if let Some(basic) = basic {
+            self.schemes = Schemes {
+                bearer: bearer.is_some(),
+                basic: config.basic.as_ref().map(|basic| &basic.challenge),
+                basic_first: bearer.is_none_or(|bearer| basic < bearer),
+            };
+        }
+        self
     }
 
     /// Says this instead of the status's own message. Needs no JSON escape.
@@ -77,8 +113,27 @@ impl<'w> Responder<'w> {
         let presented = *denial != Denial::CredentialMissing;
         let mut response = self.respond(status, denial.reason(), presented);
         let headers = response.headers_mut();
-        if let Some(challenge) = self.challenge(denial, status) {
-            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        let basic = self
+            .schemes
+            .basic
+            .filter(|_| status == StatusCode::UNAUTHORIZED);
+        let bearer = || {
+            self.schemes
+                .bearer
+                .then(|| self.bearer(denial, status))
+                .flatten()
+        };
+        // one field each: not every client takes a list apart
+        let challenges = if self.schemes.basic_first {
+            [basic.cloned(), bearer()]
+        } else {
+            [bearer(), basic.cloned()]
+        };
+        for challenge in challenges.into_iter().flatten() {
+            headers.append(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Denial::LockedOut { retry_after } | Denial::RateLimited { retry_after } = denial {
+            retry_later(headers, *retry_after);
         }
         if let Denial::MethodNotAllowed(methods) = denial {
             let list = methods
@@ -100,6 +155,7 @@ impl<'w> Responder<'w> {
             Failure::KeysUnavailable { .. }
             | Failure::MembershipsUnavailable { .. }
             | Failure::EgressTokenUnavailable { .. }
+            | Failure::PasswordsUnavailable { .. }
             | Failure::RevocationsUnavailable { .. }
             | Failure::UpstreamOverloaded
             | Failure::UpstreamUnreachable => StatusCode::SERVICE_UNAVAILABLE,
@@ -116,6 +172,7 @@ impl<'w> Responder<'w> {
         let retry_after = match failure {
             Failure::KeysUnavailable { retry_after }
             | Failure::MembershipsUnavailable { retry_after }
+            | Failure::PasswordsUnavailable { retry_after }
             | Failure::EgressTokenUnavailable { retry_after }
             | Failure::RevocationsUnavailable { retry_after } => Some(*retry_after),
             Failure::UpstreamUnreachable
@@ -126,22 +183,20 @@ impl<'w> Responder<'w> {
         };
         let mut response = self.respond(status, failure.reason(), true);
         if let Some(after) = retry_after {
-            // whole seconds, rounded up: never "now"
-            let seconds = after.as_millis().div_ceil(1000).max(1);
-            if let Ok(seconds) = HeaderValue::from_str(&seconds.to_string()) {
-                response.headers_mut().insert(header::RETRY_AFTER, seconds);
-            }
+            retry_later(response.headers_mut(), after);
         }
         response
     }
 
     /// `WWW-Authenticate` of RFC 6750 3, and of RFC 9449 7.1 where a proof does not hold: no error code when
-    /// nothing was presented.
-    fn challenge(&self, denial: &Denial, status: StatusCode) -> Option<HeaderValue> {
+    /// nothing was presented, or no token was.
+    fn bearer(&self, denial: &Denial, status: StatusCode) -> Option<HeaderValue> {
         let error = if *denial == Denial::CredentialMissing {
             ""
         } else if *denial == Denial::ScopeMissing {
             r#", error="insufficient_scope""#
+        } else if *denial == Denial::PasswordRefused {
+            ""
         } else if status == StatusCode::UNAUTHORIZED {
             r#", error="invalid_token""#
         } else {
@@ -200,6 +255,14 @@ impl<'w> Responder<'w> {
     }
 }
 
+/// `Retry-After`, in whole seconds, rounded up: never "now".
+fn retry_later(headers: &mut HeaderMap, after: Duration) {
+    let seconds = after.as_millis().div_ceil(1000).max(1);
+    if let Ok(seconds) = HeaderValue::from_str(&seconds.to_string()) {
+        headers.insert(header::RETRY_AFTER, seconds);
+    }
+}
+
 /// The status of a denial, outside forward auth's dialects.
 #[must_use]
 pub fn status_of(denial: &Denial) -> StatusCode {
@@ -213,6 +276,7 @@ pub fn status_of(denial: &Denial) -> StatusCode {
         | Denial::CredentialMissing
         | Denial::IssuerUnknown
         | Denial::KeyUnknown
+        | Denial::PasswordRefused
         | Denial::ProofInvalid
         | Denial::SignatureInvalid
         | Denial::SubjectInvalid
@@ -241,7 +305,9 @@ pub fn status_of(denial: &Denial) -> StatusCode {
         Denial::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
         Denial::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Denial::UriTooLong => StatusCode::URI_TOO_LONG,
-        Denial::ConnectionLimit => StatusCode::TOO_MANY_REQUESTS,
+        Denial::ConnectionLimit | Denial::LockedOut { .. } | Denial::RateLimited { .. } => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         Denial::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     }
 }

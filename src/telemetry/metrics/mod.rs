@@ -11,6 +11,7 @@ mod declare;
 mod deny_list;
 mod dialects;
 mod keys;
+mod passwords;
 mod process;
 mod redis;
 mod requests;
@@ -28,6 +29,7 @@ pub use self::credentials::{Asked, CredentialCalls};
 use self::declare::{Declare, Declared};
 pub use self::dialects::Dialect;
 use self::dialects::Dialects;
+pub use self::passwords::PasswordResult;
 pub use self::servers::ServerMetrics;
 use self::servers::Servers;
 use crate::telemetry::Plane;
@@ -47,6 +49,7 @@ pub struct Metrics {
     dialects: Dialects,
     redis: redis::Redis,
     servers: Servers,
+    passwords: passwords::Passwords,
     users: users::Users,
     tls: tls::Tls,
     panics: IntCounter,
@@ -64,6 +67,7 @@ impl Metrics {
         let requests = requests::Requests::new(&mut declare);
         let keys = keys::Keys::new(&mut declare);
         let credentials = credentials::Credentials::new(&mut declare);
+        let passwords = passwords::Passwords::new(&mut declare);
         let users = users::Users::new(&mut declare);
         let redis = redis::Redis::new(&mut declare);
         let deny_lists = deny_list::DenyLists::new(&mut declare);
@@ -118,6 +122,7 @@ impl Metrics {
             requests,
             keys,
             credentials,
+            passwords,
             users,
             token_cache: ["miss", "hit"].map(|result| token_cache.with_label_values(&[result])),
             cached_tokens: cached_tokens.with_label_values::<&str>(&[]),

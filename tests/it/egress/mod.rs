@@ -96,6 +96,7 @@ fn listener() -> Listener {
 fn config(credentials: Vec<CredentialSource>, egress_targets: Vec<EgressTarget>) -> Config {
     Config {
         aws: None,
+        basic: None,
         file: None,
         watched: vec![],
         workers: None,

@@ -235,6 +235,7 @@ fn config(upstream: SocketAddr, routes: Vec<Route>) -> Config {
     };
     Config {
         aws: None,
+        basic: None,
         file: None,
         watched: vec![],
         workers: None,

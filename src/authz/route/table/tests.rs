@@ -28,6 +28,7 @@ fn find(table: &RouteTable, method: &Method, host: &str, path: &str) -> Result<S
         host: Host::parse(host)?,
         path: Path::parse(path)?,
         headers: &headers,
+        client: None,
         certificate: None,
     };
     table.find(&facts).map(|route| route.name.to_string())
@@ -116,6 +117,7 @@ fn a_named_route_need_not_match_by_path_but_keeps_its_methods() {
             host: Host::parse("elsewhere.test").unwrap(),
             path: Path::parse(path).unwrap(),
             headers: &HeaderMap::new(),
+            client: None,
             certificate: None,
         };
         table

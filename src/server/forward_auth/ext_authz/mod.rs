@@ -228,6 +228,7 @@ async fn refused(
     account: &mut Account,
 ) -> CheckResponse {
     let responder = Responder::new(&world.config.errors, method, headers);
+    let responder = responder.on(&world.config, account.route());
     let mut response = refuse(world, &responder, Some(Call::Grpc), refusal);
     account.refused(refusal);
     account.tells(response.status());

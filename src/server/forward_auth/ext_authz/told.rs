@@ -40,12 +40,19 @@ pub(super) fn allowed(
 /// Envoy takes for an error of ours it answers in its own words.
 pub(super) fn denied(head: &Parts, body: &[u8], reason: &'static str) -> CheckResponse {
     let mut denied = DeniedHttpResponseBuilder::new();
+    let mut before = None;
     for (name, value) in &head.headers {
         // Envoy frames the body itself
         if *name != header::CONTENT_LENGTH {
+            // several of one name stand together: a challenge for each scheme
+            let action = if before == Some(name) {
+                HeaderAppendAction::AppendIfExistsOrAdd
+            } else {
+                HeaderAppendAction::OverwriteIfExistsOrAdd
+            };
+            before = Some(name);
             put(value, |value| {
-                let overwrite = Some(HeaderAppendAction::OverwriteIfExistsOrAdd);
-                denied.add_header(name.as_str(), value, overwrite, true);
+                denied.add_header(name.as_str(), value, Some(action), true);
             });
         }
     }

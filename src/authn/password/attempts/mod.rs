@@ -1,0 +1,279 @@
+//! How often one may guess: counted for each user and source together, which locks; for each user, and
+//! for each source, which only slows. Else anybody could lock anybody out. Time is a parameter, since any
+//! moment.
+//!
+//! Names are kept as keyed hashes. Where there is no room, whoever failed once gives way before whoever
+//! failed more often, so that nobody gets rid of his own count cheaply.
+
+mod table;
+
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use self::table::Table;
+
+/// Most users, sources, and pairs of them that are counted, each; and most pairs that are known to be good.
+const MOST: usize = 1 << 16;
+/// A source may fail this many times as often as a user before it is slowed.
+const OF_SOURCE: u32 = 5;
+/// The time between two attempts where there were too many; doubled with each as many again.
+const SPACING: Duration = Duration::from_millis(125);
+const DOUBLED: u32 = 4;
+/// The longest anybody waits for his turn.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// Until attempts that run may have ended.
+const RUNNING: Duration = Duration::from_secs(1);
+
+/// `[basic.lockout]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Failures until the pair is locked.
+    pub attempts: u32,
+    /// They are counted together for so long.
+    pub window: Duration,
+    /// So long it is locked.
+    pub duration: Duration,
+}
+
+/// Where attempts come from: an IPv4 address, or the /64 of an IPv6 one, which one customer has whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Source(u128);
+
+impl Source {
+    /// The source that an address belongs to.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self(address.to_ipv6_mapped().to_bits()),
+            IpAddr::V6(address) => Self(address.to_bits() >> 64 << 64),
+        }
+    }
+}
+
+/// Why an attempt may not be made now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// This source failed too often with this user.
+    LockedOut {
+        /// When it may again.
+        retry_after: Duration,
+    },
+    /// This source failed too often with users of all kinds: its line is full.
+    SourceBusy {
+        /// When there may be room.
+        retry_after: Duration,
+    },
+    /// Others failed too often with this user: the line is full.
+    UserBusy {
+        /// When there may be room.
+        retry_after: Duration,
+    },
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With the right password.
+    Right,
+    /// With a wrong one.
+    Wrong,
+    /// Nobody could tell.
+    Untold,
+}
+
+/// The counts. Clones share them.
+#[derive(Clone)]
+pub struct Attempts(Arc<Inner>);
+
+struct Inner {
+    limits: Limits,
+    names: RandomState,
+    state: Mutex<State>,
+    /// Whether any pair may be locked: what is found right without an attempt looks here first.
+    locks: AtomicBool,
+}
+
+struct State {
+    pairs: Table<Pair>,
+    users: Table<u64>,
+    sources: Table<Source>,
+    /// Pairs that were right: the trouble others make does not slow them.
+    good: quick_cache::unsync::Cache<Pair, ()>,
+}
+
+/// A user's name, hashed, and a source.
+type Pair = (u64, Source);
+
+/// An attempt that runs. Dropped before it is told how it ended, nobody could tell.
+pub struct Attempt {
+    attempts: Attempts,
+    pair: Pair,
+    /// To be waited for before it is made.
+    pub wait: Duration,
+    is_running: bool,
+}
+
+impl Attempts {
+    /// Nothing counted yet.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self(Arc::new(Inner {
+            limits,
+            names: RandomState::new(),
+            state: Mutex::new(State {
+                pairs: Table::new(MOST),
+                users: Table::new(MOST),
+                sources: Table::new(MOST),
+                good: quick_cache::unsync::Cache::new(MOST),
+            }),
+            locks: AtomicBool::new(false),
+        }))
+    }
+
+    /// What they are counted by.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.0.limits
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pair(&self, user: &str, source: Source) -> Pair {
+        (self.0.names.hash_one(user), source)
+    }
+
+    /// For how long this source is locked out of this user yet, if at all. While nobody is, it costs
+    /// nothing.
+    #[must_use]
+    pub fn locked(&self, user: &str, source: Source, now: Duration) -> Option<Duration> {
+        if !self.0.locks.load(Ordering::Relaxed) {
+            return None;
+        }
+        let pair = self.pair(user, source);
+        let mut state = self.state();
+        let count = state.pairs.find(&pair, self.0.limits.window, now)?;
+        count.locked(now)
+    }
+
+    /// Begins an attempt.
+    pub fn begin(&self, user: &str, source: Source, now: Duration) -> Result<Attempt, Held> {
+        let limits = self.0.limits;
+        let pair = self.pair(user, source);
+        let mut state = self.state();
+        let state = &mut *state;
+        if let Some(count) = state.pairs.find(&pair, limits.window, now) {
+            if let Some(retry_after) = count.locked(now) {
+                return Err(Held::LockedOut { retry_after });
+            }
+            if count.tried() >= limits.attempts {
+                let retry_after = RUNNING;
+                return Err(Held::LockedOut { retry_after });
+            }
+        }
+        let mut wait = Duration::ZERO;
+        if state.good.get(&pair).is_none() {
+            let of_source = limits.attempts.saturating_mul(OF_SOURCE);
+            let source = state.sources.find(&source, limits.window, now);
+            let source = source.map(|count| count.turn(of_source, now));
+            let user = state.users.find(&pair.0, limits.window, now);
+            let user = user.map(|count| count.turn(limits.attempts, now));
+            let (source, user) = (source.unwrap_or_default(), user.unwrap_or_default());
+            if source > LONGEST_WAIT {
+                let retry_after = source;
+                return Err(Held::SourceBusy { retry_after });
+            }
+            if user > LONGEST_WAIT {
+                let retry_after = user;
+                return Err(Held::UserBusy { retry_after });
+            }
+            wait = source.max(user);
+            // from now on there is one more in each line
+            if let Some(count) = state.sources.find(&pair.1, limits.window, now) {
+                count.take_turn(of_source, now);
+            }
+            if let Some(count) = state.users.find(&pair.0, limits.window, now) {
+                count.take_turn(limits.attempts, now);
+            }
+        }
+        state.pairs.count(pair, limits.window, now).running += 1;
+        state.users.count(pair.0, limits.window, now).running += 1;
+        state.sources.count(pair.1, limits.window, now).running += 1;
+        Ok(Attempt {
+            attempts: self.clone(),
+            pair,
+            wait,
+            is_running: true,
+        })
+    }
+
+    fn end(&self, pair: Pair, ended: Ended, now: Duration) {
+        let limits = self.0.limits;
+        let mut state = self.state();
+        if ended == Ended::Right {
+            state.good.insert(pair, ());
+        }
+        let locked = state.pairs.end(&pair, |count| {
+            match ended {
+                Ended::Wrong => count.failures = count.failures.saturating_add(1),
+                Ended::Right => count.failures = 0,
+                Ended::Untold => {}
+            }
+            if count.failures >= limits.attempts && count.locked(now).is_none() {
+                count.locked_until = Some(now.saturating_add(limits.duration));
+            }
+            count.locked_until.is_some()
+        });
+        if locked {
+            self.0.locks.store(true, Ordering::Relaxed);
+        }
+        let wrong = u32::from(ended == Ended::Wrong);
+        let fail = |count: &mut table::Count| {
+            count.failures = count.failures.saturating_add(wrong);
+            false
+        };
+        state.users.end(&pair.0, fail);
+        state.sources.end(&pair.1, fail);
+    }
+}
+
+impl Attempt {
+    /// Tells how it ended.
+    pub fn end(mut self, ended: Ended, now: Duration) {
+        self.is_running = false;
+        self.attempts.end(self.pair, ended, now);
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if self.is_running {
+            self.attempts.end(self.pair, Ended::Untold, Duration::ZERO);
+        }
+    }
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt")
+            .field("wait", &self.wait)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Attempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempts")
+            .field("limits", &self.0.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
