@@ -129,6 +129,23 @@ async fn a_dpop_token_is_good_with_a_proof_for_each_request_and_no_other_way() {
         (&*proof, "svc")
     );
 
+    // how to come with one is said to who comes with nothing
+    let bare = Call::get(ingress, "/orders/1").send().await;
+    let challenges: Vec<&str> = bare
+        .headers
+        .get_all("www-authenticate")
+        .iter()
+        .map(|challenge| challenge.to_str().unwrap())
+        .collect();
+    let [bearer, dpop] = &challenges[..] else {
+        panic!("{challenges:?}");
+    };
+    assert_eq!(*bearer, "Bearer realm=\"gatepost\"");
+    assert!(
+        dpop.starts_with("DPoP realm=\"gatepost\", algs=\"ES256 "),
+        "{dpop}"
+    );
+
     // once
     let again = get("DPoP", &token, &[&proof]).await;
     assert_eq!(again.status, 401);

@@ -1,6 +1,7 @@
 //! The only writer of error responses: a [`Denial`] or [`Failure`] in, a status, a challenge and a
 //! body in the client's format out (DESIGN §6).
 
+mod challenge;
 mod early;
 mod format;
 
@@ -10,11 +11,10 @@ use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 
+use self::challenge::Schemes;
 pub(super) use self::early::{early, early_bytes, panicked};
 use self::format::{Told, accepted, body, told};
-use crate::authn::credential::Kind;
 use crate::authz::Route;
-use crate::authz::route::Access;
 use crate::client::pool::SendError;
 use crate::config::{Config, ErrorFormat, Errors};
 use crate::reason::{Denial, Failure, Refusal};
@@ -34,15 +34,6 @@ pub struct Responder<'w> {
     schemes: Schemes<'w>,
 }
 
-/// What a 401 tells the client to present (RFC 9110 11.6.1): a challenge each.
-#[derive(Clone, Copy, Debug)]
-struct Schemes<'w> {
-    bearer: bool,
-    /// The whole challenge.
-    basic: Option<&'w HeaderValue>,
-    basic_first: bool,
-}
-
 impl From<SendError> for Refusal {
     fn from(error: SendError) -> Self {
         error.blame().map_or_else(Self::Failed, Self::Denied)
@@ -59,28 +50,15 @@ impl<'w> Responder<'w> {
             format: accepted(headers, errors.format),
             head: *method == Method::HEAD,
             message: None,
-            schemes: Schemes {
-                bearer: true,
-                basic: None,
-                basic_first: false,
-            },
+            schemes: Schemes::BEARER,
         }
     }
 
     /// A 401 names what this route accepts, in its order.
     #[must_use]
     pub fn on(mut self, config: &'w Config, route: Option<&Route>) -> Self {
-        let Some(Access::Protected(asked)) = route.map(|route| &route.access) else {
-            return self;
-        };
-        let place = |kind| asked.accepts.iter().position(|accepted| *accepted == kind);
-        let (basic, bearer) = (place(Kind::Basic), place(Kind::Bearer));
-        if let Some(basic) = basic {
-            self.schemes = Schemes {
-                bearer: bearer.is_some(),
-                basic: config.basic.as_ref().map(|basic| &basic.challenge),
-                basic_first: bearer.is_none_or(|bearer| basic < bearer),
-            };
+        if let Some(schemes) = route.and_then(|route| Schemes::of(config, route)) {
+            self.schemes = schemes;
         }
         self
     }
@@ -113,23 +91,9 @@ impl<'w> Responder<'w> {
         let presented = *denial != Denial::CredentialMissing;
         let mut response = self.respond(status, denial.reason(), presented);
         let headers = response.headers_mut();
-        let basic = self
-            .schemes
-            .basic
-            .filter(|_| status == StatusCode::UNAUTHORIZED);
-        let bearer = || {
-            self.schemes
-                .bearer
-                .then(|| self.bearer(denial, status))
-                .flatten()
-        };
-        // one field each: not every client takes a list apart
-        let challenges = if self.schemes.basic_first {
-            [basic.cloned(), bearer()]
-        } else {
-            [bearer(), basic.cloned()]
-        };
-        for challenge in challenges.into_iter().flatten() {
+        let realm = &self.errors.realm;
+        let challenges = self.schemes.challenges(realm, denial, status);
+        for challenge in challenges {
             headers.append(header::WWW_AUTHENTICATE, challenge);
         }
         if let Denial::LockedOut { retry_after } | Denial::RateLimited { retry_after } = denial {
@@ -186,40 +150,6 @@ impl<'w> Responder<'w> {
             retry_later(response.headers_mut(), after);
         }
         response
-    }
-
-    /// `WWW-Authenticate` of RFC 6750 3, and of RFC 9449 7.1 where a proof does not hold: no error code when
-    /// nothing was presented, or no token was.
-    fn bearer(&self, denial: &Denial, status: StatusCode) -> Option<HeaderValue> {
-        let error = if *denial == Denial::CredentialMissing {
-            ""
-        } else if *denial == Denial::ScopeMissing {
-            r#", error="insufficient_scope""#
-        } else if *denial == Denial::PasswordRefused {
-            ""
-        } else if status == StatusCode::UNAUTHORIZED {
-            r#", error="invalid_token""#
-        } else {
-            return None;
-        };
-        let (scheme, error) = if *denial == Denial::ProofInvalid {
-            ("DPoP", r#", error="invalid_dpop_proof""#)
-        } else {
-            ("Bearer", error)
-        };
-        let realm = self.errors.realm.to_str().unwrap_or_default();
-        let mut challenge = String::with_capacity(64);
-        challenge.push_str(scheme);
-        challenge.push_str(" realm=\"");
-        for character in realm.chars() {
-            if matches!(character, '"' | '\\') {
-                challenge.push('\\');
-            }
-            challenge.push(character);
-        }
-        challenge.push('"');
-        challenge.push_str(error);
-        HeaderValue::from_maybe_shared(Bytes::from(challenge)).ok()
     }
 
     fn told(&self, status: StatusCode, presented: bool) -> Told {

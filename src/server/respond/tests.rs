@@ -4,7 +4,9 @@ use super::*;
 
 const BARE: Option<&str> = Some(r#"Bearer realm="gate \"1\"""#);
 const INVALID: Option<&str> = Some(r#"Bearer realm="gate \"1\"", error="invalid_token""#);
-const PROOF: Option<&str> = Some(r#"DPoP realm="gate \"1\"", error="invalid_dpop_proof""#);
+const PROOF: Option<&str> = Some(
+    r#"DPoP realm="gate \"1\"", error="invalid_dpop_proof", algs="ES256 ES384 ES512 EdDSA PS256 PS384 PS512 RS256 RS384 RS512""#,
+);
 const SCOPE: Option<&str> = Some(r#"Bearer realm="gate \"1\"", error="insufficient_scope""#);
 
 /// Every denial with its status and challenge.
