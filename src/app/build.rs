@@ -21,6 +21,7 @@ use crate::request::OwnedHeaders;
 use crate::server::World;
 use crate::server::handles::Wanted;
 use crate::server::tls::Terminations;
+use crate::store::memberships::{self, Stores};
 use crate::store::passwords::{PasswordStore, Users};
 use crate::store::{self, Fleet};
 
@@ -79,7 +80,14 @@ pub(super) fn build(
     )?;
     let asking = Outgoing::for_credentials(&config.client, &trust)?;
     let before = previous.and_then(|old| old.credentials.process());
-    let through = Through::new(&config, asking, clock, telemetry, background, before);
+    let through = Through::new(
+        &config,
+        asking.clone(),
+        clock,
+        telemetry,
+        background,
+        before,
+    );
     let credentials = Credentials::start(
         &config.credentials,
         &through,
@@ -105,10 +113,22 @@ pub(super) fn build(
         &means,
         previous.map(|old| &*old.targets),
     )?;
+    let credentials = Arc::new(credentials);
+    let memberships = Arc::new(Stores::start(
+        &config.memberships,
+        &memberships::Means {
+            outgoing: &asking,
+            credentials: &credentials,
+            clock,
+            telemetry,
+            background,
+        },
+        previous.map(|old| &*old.memberships),
+    ));
     let providers = Providers {
         keys: Arc::<KeyEngine>::clone(&keys),
-        memberships: Arc::new(memberships_here(&config)),
         passwords: password_parts(&config, passwords.as_ref()),
+        memberships: Arc::<Stores>::clone(&memberships),
         revocations: fleet.revocations(),
     };
     let parts = gate_parts(&config, providers, *fingerprint_key);
@@ -120,7 +140,8 @@ pub(super) fn build(
         passwords,
         upstreams: Arc::new(upstreams),
         wanted: Wanted::by(&config, &credentials),
-        credentials: Arc::new(credentials),
+        credentials,
+        memberships,
         fleet,
         targets: Arc::new(targets),
         owned: OwnedHeaders::new(&config.identity, &config.strip, false),
@@ -137,6 +158,7 @@ pub(super) fn build(
 pub(super) fn put_into_force(world: &World) {
     world.keys.go_into_force();
     world.credentials.go_into_force();
+    world.memberships.go_into_force();
     let metrics = &world.telemetry.metrics;
     metrics.tls_certificates(world.tls.expiries());
     let shadow = |route: &&Arc<Route>| route.mode() == Mode::Shadow;
@@ -213,6 +235,7 @@ pub(crate) fn gate_parts(
 pub(crate) fn memberships_here(config: &Config) -> FixedMemberships {
     let list = |kind: &MembershipKind| match kind {
         MembershipKind::File { members, .. } => Some(Arc::clone(members)),
+        MembershipKind::Http(_) => None,
     };
     let stores = config.memberships.iter();
     FixedMemberships::new(stores.map(|store| list(&store.kind)).collect())

@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 /// A random time between the two.
-pub(super) fn between(shortest: Duration, longest: Duration) -> Duration {
+pub(crate) fn between(shortest: Duration, longest: Duration) -> Duration {
     // the standard library's only randomness: each RandomState has its own keys
     let random = RandomState::new().build_hasher().finish() >> 32;
     let span = longest.saturating_sub(shortest).as_nanos();

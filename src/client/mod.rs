@@ -3,7 +3,7 @@
 pub mod aws;
 pub mod disk;
 pub mod egress;
-mod jitter;
+pub(crate) mod jitter;
 pub mod jwks;
 mod names;
 pub mod outgoing;

@@ -10,7 +10,6 @@ use super::walk::shape;
 /// is refused if only that is, and what it is.
 const LATER: &[(&str, Option<&str>, &str)] = &[
     ("memberships.*.kind", Some("sql"), "memberships in SQL"),
-    ("memberships.*.kind", Some("http"), "memberships over HTTP"),
     ("api_keys", None, "the API-key service"),
     ("login", None, "browser login"),
     ("audit", None, "an audit stream of its own"),

@@ -57,7 +57,9 @@ pub use self::deny_list::{DenyLists, SharedDenyList, denied_in_json};
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::issuers::*;
 pub use self::link_local::is_link_local;
-pub use self::memberships::{Keeps, MembershipKind, MembershipStore};
+pub use self::memberships::{
+    HttpMemberships, Keeps, LookUps, MembershipKind, MembershipStore, Parameter, UrlTemplate,
+};
 pub use self::planes::*;
 pub use self::redis::*;
 pub use self::schema::schema;

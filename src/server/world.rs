@@ -15,6 +15,7 @@ use crate::request::OwnedHeaders;
 use crate::server::handles::{Handles, Wanted};
 use crate::server::tls::Terminations;
 use crate::store::Fleet;
+use crate::store::memberships::Stores;
 use crate::store::passwords::PasswordStore;
 use crate::telemetry::Telemetry;
 
@@ -37,6 +38,8 @@ pub struct World {
     pub upstreams: Arc<Upstreams>,
     /// Egress credentials.
     pub credentials: Arc<Credentials>,
+    /// Stores of memberships. The gate asks the same ones.
+    pub memberships: Arc<Stores>,
     /// Where tokens are shared.
     pub fleet: Fleet,
     /// Pools to the egress targets.

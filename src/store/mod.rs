@@ -1,5 +1,6 @@
 //! What we keep outside this process: the fleet's tokens (DESIGN §9), memberships and users with their passwords.
 
+pub mod memberships;
 pub mod passwords;
 #[cfg(feature = "redis")]
 pub mod redis;

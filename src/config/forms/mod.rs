@@ -34,6 +34,7 @@ use crate::authn::issuer::Algorithm;
 use crate::authz::route::{HostPattern, PathPattern};
 use crate::clock::UnixTime;
 use crate::config::cases::Expected;
+use crate::config::memberships::UrlTemplate;
 
 /// A value written as a string of a certain form.
 pub(super) trait Form: Sized {
@@ -108,6 +109,7 @@ pub(super) fn fault(format: &str, text: &str) -> Option<(String, &'static str)> 
         of::<UnixTime>,
         of::<Expected>,
         of::<Token>,
+        of::<UrlTemplate>,
     ]
     .into_iter()
     .find_map(|check| check(format, text))

@@ -1,13 +1,17 @@
 //! Stores of memberships: groups, roles and permissions that are kept outside the credential.
 
 mod file;
+mod template;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::authn::membership::{Members, SetsFrom};
 
 pub(super) use self::file::members;
+pub use self::template::{Parameter, UrlTemplate};
+use crate::authn::claims::ClaimPath;
 
 /// `[memberships.X]`
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +56,40 @@ pub enum MembershipKind {
         /// What it says.
         members: Arc<Members>,
     },
+    /// At a service that answers with JSON.
+    Http(Box<HttpMemberships>),
+}
+
+/// How a store that is somewhere else is asked, and how long what it said is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LookUps {
+    /// An answer is used that long without asking again.
+    pub cache: Duration,
+    /// The same for an answer that names nothing.
+    pub negative_cache: Duration,
+    /// An answer is used that long in all while the store cannot be asked.
+    pub max_stale: Duration,
+    /// Deadline of one look-up.
+    pub timeout: Duration,
+    /// Most subjects whose answers are kept.
+    pub max_entries: usize,
+}
+
+/// `kind = "http"`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpMemberships {
+    /// Where each subject's are.
+    pub url: UrlTemplate,
+    /// Name of the credential source of the requests.
+    pub credential: Option<Arc<str>>,
+    /// Where the groups stand in the answer; `None`: it has none.
+    pub groups: Option<ClaimPath>,
+    /// Where the roles stand.
+    pub roles: Option<ClaimPath>,
+    /// Where the permissions stand.
+    pub permissions: Option<ClaimPath>,
+    /// How it is asked.
+    pub look_ups: LookUps,
 }
 
 impl MembershipKind {
@@ -60,6 +98,25 @@ impl MembershipKind {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::File { .. } => "file",
+            Self::Http(_) => "http",
+        }
+    }
+
+    /// How it is asked, if it is not on this machine.
+    #[must_use]
+    pub fn look_ups(&self) -> Option<&LookUps> {
+        match self {
+            Self::File { .. } => None,
+            Self::Http(http) => Some(&http.look_ups),
+        }
+    }
+
+    /// Whether the same user id of two issuers is two users to it.
+    #[must_use]
+    pub fn tells_issuers_apart(&self) -> bool {
+        match self {
+            Self::File { .. } => true,
+            Self::Http(http) => http.url.names(Parameter::Issuer),
         }
     }
 }

@@ -1,9 +1,14 @@
 //! Memberships as written.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use super::OneOrMany;
+use crate::config::forms::{NonEmpty, Positive, Text};
+use crate::config::memberships::UrlTemplate;
 
 /// One `[memberships.NAME]` table.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -11,6 +16,8 @@ use serde::Deserialize;
 pub(in crate::config) enum Memberships {
     /// A TOML file on this machine.
     File(FileMemberships),
+    /// A service that answers with JSON.
+    Http(Box<HttpMemberships>),
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -19,6 +26,43 @@ pub(in crate::config) struct FileMemberships {
     pub(in crate::config) file: PathBuf,
     /// Which sets come from it.
     pub(in crate::config) from: Option<MembershipsFrom>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct HttpMemberships {
+    /// `{issuer}`, `{user_id}`, `{tenant}` and `{client_id}` stand for one path segment or query value each.
+    pub(in crate::config) url: Text<UrlTemplate>,
+    /// Name of a `[credentials.X]` table.
+    pub(in crate::config) credential: Option<Text<NonEmpty>>,
+    /// Where the groups stand in the answer: a name, or a path into objects.
+    pub(in crate::config) groups: Option<OneOrMany>,
+    /// The same for roles.
+    pub(in crate::config) roles: Option<OneOrMany>,
+    /// The same for permissions.
+    pub(in crate::config) permissions: Option<OneOrMany>,
+    /// Allows `http://` to a host other than loopback. Whoever is on the way can put anybody in any group.
+    #[serde(default)]
+    pub(in crate::config) insecure_http: bool,
+    #[serde(flatten)]
+    pub(in crate::config) common: LookUps,
+}
+
+/// Keys of every store that is not on this machine.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct LookUps {
+    /// Which sets come from it.
+    pub(in crate::config) from: Option<MembershipsFrom>,
+    /// An answer is used that long without asking again.
+    pub(in crate::config) cache: Option<Text<Positive>>,
+    /// The same for an answer that names nothing.
+    pub(in crate::config) negative_cache: Option<Text<Duration>>,
+    /// An answer is used that long, in all, while the store cannot be asked.
+    pub(in crate::config) max_stale: Option<Text<Duration>>,
+    /// Deadline of one look-up.
+    pub(in crate::config) timeout: Option<Text<Positive>>,
+    /// Most subjects whose answers are kept.
+    #[schemars(range(min = 1))]
+    pub(in crate::config) max_entries: Option<u32>,
 }
 
 /// `from`

@@ -116,6 +116,7 @@ impl Resolver<'_> {
         let credentials = self.credentials(raw.credentials);
         self.memberships = self.memberships(raw.memberships);
         let (routes, keys) = self.routes(raw.routes);
+        self.issuers_apart(&routes, &keys);
         let planes = self.planes(
             raw.ingress,
             raw.forward_auth,

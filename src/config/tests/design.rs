@@ -25,12 +25,7 @@ fn exactly_the_later_capabilities_of_the_example_are_refused() {
         [
             "37 issuers.edge.kind: ALB user claims: not available in this version",
             "65 routes[2].auth[1]: API keys: not available in this version",
-            "72 memberships.main.file: missing",
             "73 memberships.main.kind: memberships in SQL: not available in this version",
-            "74 memberships.main.url: unknown key",
-            "75 memberships.main.groups: unknown key",
-            "76 memberships.main.permissions: unknown key",
-            "77 memberships.main.cache: unknown key",
             "79 api_keys: the API-key service: not available in this version",
         ]
     );
@@ -70,6 +65,10 @@ fn every_later_key_is_refused_by_name_wherever_it_stands() {
     let route = |line: &str| format!("{SMALLEST}{line}\n");
     let users = |line: &str| SMALLEST.replace("client_ids", &format!("{line}\nclient_ids"));
     for (key, text) in [
+        (
+            "memberships.main.kind",
+            one("[memberships.main]", "kind = \"sql\""),
+        ),
         (
             "api_keys",
             one("[api_keys]", "remote = { url = \"https://a\" }"),

@@ -88,10 +88,13 @@ impl CredentialCalls {
 }
 
 /// What tells one series of a metric from another.
-type Labels<'l> = HashMap<&'l str, &'l str>;
+pub(super) type Labels<'l> = HashMap<&'l str, &'l str>;
 
 /// Shows no series any more of which this is so.
-fn forget<M: MetricVecBuilder>(metric: &MetricVec<M>, is_so: impl Fn(&Labels<'_>) -> Option<bool>) {
+pub(super) fn forget<M: MetricVecBuilder>(
+    metric: &MetricVec<M>,
+    is_so: impl Fn(&Labels<'_>) -> Option<bool>,
+) {
     for family in metric.collect() {
         for series in family.get_metric() {
             let labels = series.get_label().iter();

@@ -11,6 +11,7 @@ mod declare;
 mod deny_list;
 mod dialects;
 mod keys;
+mod memberships;
 mod passwords;
 mod process;
 mod redis;
@@ -29,6 +30,7 @@ pub use self::credentials::{Asked, CredentialCalls};
 use self::declare::{Declare, Declared};
 pub use self::dialects::Dialect;
 use self::dialects::Dialects;
+pub use self::memberships::{LookUp, MembershipMetrics};
 pub use self::passwords::PasswordResult;
 pub use self::servers::ServerMetrics;
 use self::servers::Servers;
@@ -47,6 +49,7 @@ pub struct Metrics {
     connections: Connections,
     deny_lists: deny_list::DenyLists,
     dialects: Dialects,
+    memberships: memberships::Memberships,
     redis: redis::Redis,
     servers: Servers,
     passwords: passwords::Passwords,
@@ -100,6 +103,8 @@ impl Metrics {
             "Panics that ended a request or a background task.",
             &[],
         );
+        let panics = panics.with_label_values::<&str>(&[]);
+        let memberships = memberships::Memberships::new(&mut declare, panics.clone());
         let log_lines_dropped = declare.counters(
             "gatepost_log_lines_dropped_total",
             "Request log lines lost: queue full, or stdout broken.",
@@ -132,10 +137,11 @@ impl Metrics {
             connections,
             deny_lists,
             dialects,
+            memberships,
             redis,
             servers,
             tls,
-            panics: panics.with_label_values::<&str>(&[]),
+            panics,
             log_lines_dropped: log_lines_dropped.with_label_values::<&str>(&[]),
             registry: declare.registry,
         };

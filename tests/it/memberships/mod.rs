@@ -2,6 +2,7 @@
 //! store gives the same decisions.
 
 mod file;
+mod http;
 
 use serde_json::{Value, json};
 
@@ -95,4 +96,62 @@ async fn validated(gatepost: &Gatepost, route: &str, token: &str) -> Value {
     let to = gatepost.listener("forward_auth").await;
     let call = Call::get(to, &format!("/api/v1/validate?route={route}"));
     call.bearer(token).send().await.json()
+}
+
+/// Who is in what, whatever the store: `ada` and `mallory` of `users`, nobody else.
+const ADA_GROUPS: [&str; 3] = ["admins", "a,b", "line\nbreak"];
+
+/// What every store decides that says so.
+async fn decides(gatepost: &Gatepost) {
+    let none = json!({});
+    let claimed =
+        json!({ "groups": ["admins"], "roles": ["editor"], "permissions": ["orders.write"] });
+    for (path, issuer, user, claims, expected) in [
+        ("/admins/1", "users", "ada", &none, "200"),
+        ("/admins/1", "users", "bob", &none, "403 group_missing"),
+        // the token does not speak for the store
+        ("/admins/1", "users", "bob", &claimed, "403 group_missing"),
+        ("/writers/1", "users", "bob", &claimed, "403 role_missing"),
+        ("/writers/1", "users", "ada", &none, "200"),
+        // another issuer's ada is somebody else
+        ("/admins/1", "staff", "ada", &none, "403 group_missing"),
+        ("/unbanned/1", "users", "bob", &none, "200"),
+        (
+            "/unbanned/1",
+            "users",
+            "mallory",
+            &none,
+            "403 group_missing",
+        ),
+        // SQL and paths in a user id are a user id
+        (
+            "/admins/1",
+            "users",
+            "x' or '1'='1",
+            &none,
+            "403 group_missing",
+        ),
+        ("/admins/1", "users", "x/../ada", &none, "403 group_missing"),
+        // a route that names no store asks none
+        ("/claims/1", "users", "bob", &claimed, "200"),
+        ("/claims/1", "users", "ada", &none, "403 group_missing"),
+    ] {
+        let token = token(issuer, user, claims);
+        let outcome = outcome(gatepost, path, &token).await;
+        assert_eq!(outcome, expected, "{path} {issuer} {user} {claims}");
+    }
+    // what a client writes beside its token makes it nobody else
+    for (name, value) in [
+        ("x-user-id", "ada"),
+        ("x_user_id", "ada"),
+        ("x-user-groups", "admins"),
+        ("x-auth-issuer", "users"),
+    ] {
+        let token = token("users", "bob", &none);
+        let call = gatepost.get("/admins/1").await.bearer(&token);
+        let reply = call.header(name, value).send().await;
+        assert_eq!(reply.status, 403, "{name}");
+    }
+    let valid = validated(gatepost, "admins", &token("users", "ada", &none)).await;
+    assert_eq!(valid["groups"], json!(ADA_GROUPS));
 }

@@ -1,76 +1,21 @@
-//! Stores of memberships, and what routes ask of them.
+//! What routes ask of the stores they name.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::super::error::KeyPath;
-use super::super::memberships::{self, Keeps, MembershipKind, MembershipStore};
-use super::super::raw::{self, MembershipsFrom, OriginWord, Part};
-use super::{Known, Resolver};
+use super::super::super::error::KeyPath;
+use super::super::super::raw;
+use super::super::{Known, Resolver};
 use crate::authn::credential::Kind;
 use crate::authn::mapping::{Mapping, Set};
-use crate::authn::membership::{Members, SetFrom, SetsFrom};
+use crate::authn::membership::SetFrom;
 use crate::authn::{certificate, password};
-use crate::authz::Rule;
-use crate::authz::route::{OnBehalfOf, RouteMemberships};
+use crate::authz::route::{Access, OnBehalfOf, RouteMemberships};
+use crate::authz::{Route, Rule};
 
 impl Resolver<'_> {
-    pub(super) fn memberships(
-        &mut self,
-        mut raw: BTreeMap<String, Part<raw::Memberships>>,
-    ) -> Vec<MembershipStore> {
-        let mut stores = Vec::with_capacity(raw.len());
-        for name in self.names.memberships.clone() {
-            let path = KeyPath::of(&["memberships", &name]);
-            let Some(raw) = raw.remove(&name).and_then(|part| self.part(part, &path)) else {
-                continue;
-            };
-            let resolved = match raw {
-                raw::Memberships::File(raw) => {
-                    self.members_file(&raw.file, &path.key("file"))
-                        .map(|members| {
-                            let kind = MembershipKind::File {
-                                path: raw.file,
-                                members: Arc::new(members),
-                            };
-                            (kind, Keeps::ALL, raw.from)
-                        })
-                }
-            };
-            stores.extend(resolved.map(|(kind, keeps, from)| MembershipStore {
-                name: Arc::from(name),
-                from: sets_from(from, keeps),
-                keeps,
-                kind,
-            }));
-        }
-        stores
-    }
-
-    fn members_file(&mut self, file: &Path, path: &KeyPath) -> Option<Members> {
-        let text = self.text_file(file, path)?;
-        let read = memberships::members(&file.display().to_string(), &text);
-        let members = self.beside(read, path)?;
-        let mut unknown: Vec<&str> = members
-            .issuers()
-            .filter(|&issuer| ![certificate::ISSUER, password::ISSUER].contains(&issuer))
-            .filter(|&issuer| !self.names.issuers.iter().any(|known| known == issuer))
-            .collect();
-        unknown.sort_unstable();
-        if !unknown.is_empty() {
-            let message = format!(
-                "{} names issuers that are not configured: {}",
-                file.display(),
-                unknown.join(", ")
-            );
-            self.warn(path, message);
-        }
-        Some(members)
-    }
-
     /// What a route asks of the store it names, `require` and `on_behalf_of` together.
-    pub(super) fn route_memberships(
+    pub(in crate::config::resolve) fn route_memberships(
         &mut self,
         raw: &raw::Route,
         accepts: &[Kind],
@@ -122,7 +67,7 @@ impl Resolver<'_> {
                     &at,
                     format!(
                         "this route asks for {set}, which [memberships.{name}] takes from claims, and \
-                         a certificate has none"
+                         no credential it accepts has any"
                     ),
                     format!("write from = {{ {set} = \"store\" }} in [memberships.{name}]"),
                 );
@@ -171,23 +116,45 @@ impl Resolver<'_> {
             .flat_map(|(set, _)| mappings.iter().flat_map(move |mapping| mapping.needs(set)))
             .collect()
     }
-}
 
-/// Where each set comes from. What a store does not keep it cannot add to the claims.
-fn sets_from(from: Option<MembershipsFrom>, keeps: Keeps) -> SetsFrom {
-    let stated = |word: Option<OriginWord>, kept| match word {
-        None | Some(OriginWord::Store) => SetFrom::Store,
-        Some(OriginWord::Both) if kept => SetFrom::Both,
-        Some(OriginWord::Both | OriginWord::Claims) => SetFrom::Claims,
-    };
-    let [groups, roles, permissions] = match from {
-        None => [None; 3],
-        Some(MembershipsFrom::All(word)) => [Some(word); 3],
-        Some(MembershipsFrom::Each(each)) => [each.groups, each.roles, each.permissions],
-    };
-    SetsFrom {
-        groups: stated(groups, keeps.groups),
-        roles: stated(roles, keeps.roles),
-        permissions: stated(permissions, keeps.permissions),
+    /// A store that knows users by their id alone is for those of one issuer: another's user of that id is
+    /// somebody else.
+    pub(in crate::config::resolve) fn issuers_apart(&mut self, routes: &[Route], keys: &[KeyPath]) {
+        let mut seen: HashMap<usize, BTreeSet<&str>> = HashMap::new();
+        for (route, key) in routes.iter().zip(keys) {
+            let Access::Protected(asked) = &route.access else {
+                continue;
+            };
+            let Some(named) = asked.memberships.as_ref().filter(|named| named.asked) else {
+                continue;
+            };
+            let Some(store) = self.memberships.get(named.store) else {
+                continue;
+            };
+            if store.kind.tells_issuers_apart() {
+                continue;
+            }
+            let of_tokens = asked.issuers.iter();
+            let of_tokens = of_tokens.filter_map(|number| self.names.issuers.get(*number));
+            let others = asked.accepts.iter().filter_map(|kind| match kind {
+                Kind::Bearer => None,
+                Kind::Basic => Some(password::ISSUER),
+                Kind::Mtls => Some(certificate::ISSUER),
+            });
+            let seen = seen.entry(named.store).or_default();
+            seen.extend(of_tokens.map(String::as_str).chain(others));
+            if seen.len() > 1 {
+                let all: Vec<&str> = seen.iter().copied().collect();
+                self.mistakes.push(
+                    &key.key("memberships"),
+                    format!(
+                        "[memberships.{}] is not told the issuer, and is asked about users of several: {}",
+                        named.name,
+                        all.join(", ")
+                    ),
+                    "tell it the issuer ({issuer} in a url, :issuer in a query), or write a table for each",
+                );
+            }
+        }
     }
 }

@@ -1,0 +1,114 @@
+//! Whether a source is known to be down: then it is left alone for a while, and asked by one at a time.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::source::{Concerns, LookUpError};
+
+const FIRST_REST: Duration = Duration::from_millis(500);
+const LONGEST_REST: Duration = Duration::from_secs(10);
+/// What a source asks for is heeded up to this.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// What is known of one source.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    /// How often in a row it was found down.
+    failures: u32,
+    /// Who met the last failure that may have been theirs alone.
+    doubted_by: Option<u64>,
+    down: Option<Down>,
+}
+
+#[derive(Debug)]
+struct Down {
+    /// Since when.
+    since: Instant,
+    /// Nobody asks before.
+    rest_until: Instant,
+    /// Whether somebody is asking.
+    probed: bool,
+}
+
+impl Health {
+    /// Whether a look-up may begin; if so, it must end by [`Self::succeeded`], [`Self::failed`] or
+    /// [`Self::unasked`]. Else how long it is left alone.
+    pub(super) fn begin(&mut self, now: Instant) -> Result<(), Duration> {
+        let Some(down) = &mut self.down else {
+            return Ok(());
+        };
+        let rest = down.rest_until.saturating_duration_since(now);
+        if rest > Duration::ZERO {
+            return Err(rest);
+        }
+        if down.probed {
+            return Err(FIRST_REST);
+        }
+        down.probed = true;
+        Ok(())
+    }
+
+    /// What is left of the rest, for a look-up that waited for its turn.
+    pub(super) fn rest(&self, began: Instant, now: Instant) -> Option<Duration> {
+        let down = self.down.as_ref().filter(|down| began < down.since)?;
+        Some(
+            down.rest_until
+                .saturating_duration_since(now)
+                .max(FIRST_REST),
+        )
+    }
+
+    /// A look-up had an answer. Whether the source was down until now.
+    pub(super) fn succeeded(&mut self) -> bool {
+        let was_down = self.down.is_some();
+        *self = Self::default();
+        was_down
+    }
+
+    /// A look-up that began then was not carried out.
+    pub(super) fn unasked(&mut self) {
+        if let Some(down) = &mut self.down {
+            down.probed = false;
+        }
+    }
+
+    /// A look-up of `whom` that began then failed.
+    pub(super) fn failed(
+        &mut self,
+        error: &LookUpError,
+        whom: u64,
+        began: Instant,
+        jitter: impl Fn(Duration, Duration) -> Duration,
+    ) {
+        let is_everyones = match error.concerns {
+            Concerns::Everyone => true,
+            // whom a source that was down answers with nonsense may still be the only one
+            Concerns::One => false,
+            Concerns::Unclear => {
+                self.down.is_some() || self.doubted_by.is_some_and(|other| other != whom)
+            }
+        };
+        if error.concerns == Concerns::Unclear {
+            self.doubted_by = Some(whom);
+        }
+        if !is_everyones {
+            self.unasked();
+            return;
+        }
+        // what began before is the same outage
+        if self.down.as_ref().is_some_and(|down| began < down.since) {
+            return;
+        }
+        self.failures = self.failures.saturating_add(1);
+        let doublings = (self.failures - 1).min(10);
+        let rest = FIRST_REST.saturating_mul(1 << doublings).min(LONGEST_REST);
+        let asked = error.retry_after.unwrap_or_default();
+        let now = Instant::now();
+        self.down = Some(Down {
+            since: now,
+            rest_until: now + jitter(rest / 2, rest).max(asked.min(LONGEST_RETRY_AFTER)),
+            probed: false,
+        });
+    }
+}
