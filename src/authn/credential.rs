@@ -7,6 +7,8 @@ use crate::reason::Denial;
 /// A kind of credential that a route may accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// What an Application Load Balancer says of its user (`x-amzn-oidc-data`): [`crate::authn::alb`].
+    Alb,
     /// User name and password (RFC 7617).
     Basic,
     /// A bearer token (RFC 6750).
@@ -20,6 +22,7 @@ impl Kind {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Alb => "alb",
             Self::Basic => "basic",
             Self::Bearer => "bearer",
             Self::Mtls => "mtls",
@@ -75,7 +78,11 @@ pub fn basic(headers: &HeaderMap) -> Result<Option<&[u8]>, Denial> {
     Ok(value.and_then(|value| after_scheme(value, BASIC)))
 }
 
-fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h [u8]>, Denial> {
+/// The value of a header that may occur once, as ASCII.
+pub(super) fn one<'h>(
+    headers: &'h HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'h [u8]>, Denial> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
         return Ok(None);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::authn::claims::ClaimPath;
+use crate::authn::credential::Kind;
 use crate::authn::mapping::Mapping;
 use crate::authn::proof::Bound;
 
@@ -121,6 +122,15 @@ impl TokenUse {
 /// The rules a preset adds to the registered claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Preset {
+    /// An AWS Application Load Balancer that signs in users: what it says of them in `x-amzn-oidc-data`.
+    Alb {
+        /// ARNs of the load balancers that are believed.
+        signers: Vec<String>,
+        /// Accepted `client`.
+        client_ids: Accepted,
+        /// Name of the issuer whose access token beside it tells groups, roles, permissions and scopes.
+        access_token: Option<Arc<str>>,
+    },
     /// Amazon Cognito user pool: `token_use`; access tokens by `client_id` (and `aud` where
     /// `audiences` are configured), ID tokens by `aud`.
     Cognito {
@@ -163,6 +173,18 @@ pub struct ClaimMap {
 }
 
 impl ClaimMap {
+    /// What a load balancer says of a user is what the user info endpoint said: whoever the user is, not
+    /// what they may.
+    #[must_use]
+    pub fn alb() -> Self {
+        Self {
+            user_id: names(&["sub"]),
+            name: names(&["name", "cognito:username", "username"]),
+            email: names(&["email"]),
+            ..Self::default()
+        }
+    }
+
     /// Amazon Cognito. `cognito:roles` are IAM roles, not roles of the application, so roles and
     /// permissions come from configured claims only.
     #[must_use]
@@ -245,4 +267,15 @@ pub struct Issuer {
     pub mapping: Mapping,
     /// What the preset adds.
     pub preset: Preset,
+}
+
+impl Issuer {
+    /// By which kind of credential it proves somebody.
+    #[must_use]
+    pub fn proves_by(&self) -> Kind {
+        match &self.preset {
+            Preset::Alb { .. } => Kind::Alb,
+            Preset::Cognito { .. } | Preset::Entra { .. } | Preset::Generic { .. } => Kind::Bearer,
+        }
+    }
 }

@@ -4,8 +4,10 @@
 //! [`jwk`] (key found, signature verified) → [`jwt`] (claims checked for its [`issuer`]) →
 //! [`principal`], whose names the issuer's [`mapping`] reads. A client certificate comes verified:
 //! [`certificate`] → [`principal`]. User name and password are read, and what is stored of the password
-//! compared, in [`password`]. What a store says of the principal joins it by [`membership`].
+//! compared, in [`password`]. What a store says of the principal joins it by [`membership`]. What a load
+//! balancer says of its user has a form of its own: [`alb`].
 
+pub mod alb;
 pub mod certificate;
 pub mod claims;
 pub mod cognito;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::authn::alb::Verified;
 use crate::authn::credential::Kind;
 use crate::authn::principal::Principal;
 use crate::authz::identity::IdentityHeaders;
@@ -21,6 +22,8 @@ pub struct Proven {
     pub stated: Arc<Principal>,
     /// What proved it.
     pub by: Kind,
+    /// Which of a load balancer's headers were verified with it.
+    pub alb: Verified,
     /// What the upstream is told ([`crate::authz::identity::render`]).
     pub headers: Arc<IdentityHeaders>,
     /// When the credential stops being good, leeway included.
@@ -262,6 +265,7 @@ mod tests {
         });
         Proven {
             by: Kind::Bearer,
+            alb: Verified::default(),
             stated: Arc::clone(&principal),
             principal,
             headers: Arc::default(),

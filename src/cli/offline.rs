@@ -75,7 +75,10 @@ pub(super) async fn local_keys(
         }
         (_set, Some(json)) => KeySet::parse(json, algorithms),
         (KeyLocation::JwksFile(path), None) => KeySet::parse(&read(path).await?, algorithms),
-        (KeyLocation::JwksUrl(_) | KeyLocation::Discovery { .. }, None) => {
+        (
+            KeyLocation::JwksUrl(_) | KeyLocation::Discovery { .. } | KeyLocation::PemByKeyId(_),
+            None,
+        ) => {
             return Err("they are at the issuer".to_owned());
         }
     };

@@ -34,6 +34,8 @@ pub enum KeyLocation {
         /// `{issuer}/.well-known/openid-configuration`
         url: Url,
     },
+    /// One PEM public key at a time, each at this URL and its `kid`.
+    PemByKeyId(Url),
     /// A JWK Set on disk.
     JwksFile(PathBuf),
     /// A PEM public key on disk.

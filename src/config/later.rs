@@ -20,7 +20,6 @@ const LATER: &[(&str, Option<&str>, &str)] = &[
         None,
         "protected-resource metadata (RFC 9728)",
     ),
-    ("issuers.*.kind", Some("alb"), "ALB user claims"),
     (
         "issuers.*.introspection",
         None,
@@ -38,7 +37,6 @@ const LATER: &[(&str, Option<&str>, &str)] = &[
         "group look-up in Microsoft Graph",
     ),
     ("routes.[].auth.[]", Some("api_key"), "API keys"),
-    ("routes.[].auth.[]", Some("alb"), "ALB user claims"),
     ("routes.[].auth.all", None, "several credentials at once"),
     ("routes.[].forward_api_key", None, "API keys"),
     ("routes.[].rate_limit", None, "rate limits"),

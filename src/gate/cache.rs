@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
+
 use crate::authn::{Principal, VerifiedToken};
 use crate::authz::identity::{IdentityHeaders, MAP_BYTES};
 use aws_lc_rs::{aead, hmac};
@@ -26,8 +28,19 @@ pub(super) struct Entry {
     pub(super) headers: Arc<IdentityHeaders>,
     /// Keyed fingerprint, for the log.
     pub(super) fingerprint: Option<u64>,
+    /// With what stood beside it in a request: one such pair is kept.
+    pub(super) beside: ArcSwapOption<Beside>,
     /// Bytes of the token, as a measure of its claims.
     weight: u64,
+}
+
+/// What a token and another one say together.
+#[derive(Debug)]
+pub(super) struct Beside {
+    /// The other one.
+    pub(super) other: Arc<Entry>,
+    pub(super) principal: Arc<Principal>,
+    pub(super) headers: Arc<IdentityHeaders>,
 }
 
 impl Entry {
@@ -51,6 +64,7 @@ impl Entry {
             keys,
             headers,
             fingerprint,
+            beside: ArcSwapOption::empty(),
             weight,
         }
     }
@@ -102,6 +116,11 @@ impl TokenCache {
     /// What a name and password are found by; the token that has the same bytes has another tag.
     pub(super) fn password_tag(&self, text: &[u8]) -> Option<[u8; 16]> {
         self.mac(2, text)
+    }
+
+    /// What a load balancer's statement is found by: never what the same text is found by as a token.
+    pub(super) fn statement_tag(&self, statement: &[u8]) -> Option<TokenTag> {
+        self.mac(3, statement)
     }
 
     /// The GMAC of `bytes`. One nonce for all of one use: nothing is encrypted, and nobody sees a tag.

@@ -4,6 +4,7 @@
 //! find route → extract credential → find or verify the token → judge it by the clock → evaluate
 //! the rule → permit. With a known token nothing waits, locks or parses.
 
+mod alb;
 mod cache;
 mod judgement;
 mod keys;
@@ -11,6 +12,7 @@ mod memberships;
 mod passwords;
 mod prove;
 mod revocations;
+mod suppose;
 
 use std::fmt;
 use std::net::IpAddr;

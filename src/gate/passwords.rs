@@ -9,6 +9,7 @@ use http::HeaderMap;
 
 use super::keys::Boxed;
 use super::{Evidence, Gate};
+use crate::authn::alb::Verified;
 use crate::authn::credential::{self, Kind};
 use crate::authn::password::{self, PasswordHash, Source, UserPassword};
 use crate::authn::principal::Principal;
@@ -159,6 +160,7 @@ impl Gate {
             .principal
             .get_or_insert_with(|| Arc::clone(&right.principal));
         Ok(Some(Proven {
+            alb: Verified::default(),
             by: Kind::Basic,
             stated: Arc::clone(&right.principal),
             principal: Arc::clone(&right.principal),

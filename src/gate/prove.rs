@@ -6,6 +6,7 @@ use http::HeaderMap;
 
 use super::cache::{Entry, TokenTag};
 use super::{Evidence, Gate, KeysNow, Known, Sought};
+use crate::authn::alb::Verified;
 use crate::authn::credential::{self, Kind, TokenSource};
 use crate::authn::jws::{Jws, MAX_TOKEN_BYTES};
 use crate::authn::password::Source;
@@ -17,7 +18,7 @@ use crate::authz::route::Protected;
 use crate::certificate::Certificate;
 use crate::clock::UnixTime;
 use crate::reason::{Denial, Failure, Refusal};
-use crate::steps::{Steps, shown};
+use crate::steps::Steps;
 
 /// Where the credentials of a request are looked for.
 #[derive(Clone, Copy)]
@@ -51,6 +52,11 @@ impl Gate {
             };
             let proven = match (supposed, kind) {
                 (Some(supposed), _) => Some(supposed),
+                (None, Kind::Alb) => {
+                    let accepted = &asked.issuers;
+                    self.prove_alb(presented.headers, accepted, now, steps, evidence)
+                        .await?
+                }
                 (None, Kind::Basic) => {
                     let (headers, source) = (presented.headers, presented.source);
                     self.prove_password(headers, source, now, steps, evidence)
@@ -72,74 +78,13 @@ impl Gate {
                 // as long as both are good
                 (Some(first), Some(proven)) => Some(Proven {
                     until: first.until.min(proven.until),
+                    alb: first.alb.or(proven.alb),
                     ..first
                 }),
                 (first, proven) => first.or(proven),
             };
         }
         Ok(first)
-    }
-
-    /// A principal that is stated, not proven, where its credential would be of this kind: with what a
-    /// verified one is still asked, the route's issuers, and that there is no second one.
-    fn suppose(
-        &self,
-        principal: &Arc<Principal>,
-        kind: Kind,
-        presented: Presented<'_>,
-        asked: &Protected,
-        steps: &mut impl Steps,
-    ) -> Result<Option<Proven>, Denial> {
-        let by_certificate = *principal.issuer == *authn::certificate::ISSUER;
-        let by_password =
-            asked.accepts.contains(&Kind::Basic) && *principal.issuer == *authn::password::ISSUER;
-        let (of_this_kind, second, issuer) = match kind {
-            Kind::Basic => (
-                by_password,
-                credential::basic(presented.headers)?.is_some(),
-                None,
-            ),
-            Kind::Bearer => (
-                !by_certificate && !by_password,
-                credential::bearer(presented.headers, &asked.token_from)?.is_some(),
-                Some(asked.issuers.iter().find_map(|&number| {
-                    let known = self.issuers.get(number)?;
-                    (known.issuer.name == principal.issuer).then_some(&*known.issuer)
-                })),
-            ),
-            Kind::Mtls => (by_certificate, presented.certificate.is_some(), None),
-        };
-        if !of_this_kind {
-            return Ok(None);
-        }
-        if second {
-            return Err(Denial::CredentialAmbiguous);
-        }
-        steps.step("credential", || format!("{}, supposed", kind.as_str()));
-        steps.step("principal", || {
-            format!(
-                "{} {:?} of issuer {:?}, client {}, tenant {}",
-                principal.kind.as_str(),
-                principal.user_id,
-                principal.issuer,
-                shown(principal.client_id.as_deref()),
-                shown(principal.tenant_id.as_deref()),
-            )
-        });
-        let stated = Arc::clone(principal);
-        let principal = match issuer {
-            Some(Some(issuer)) => issuer.mapping.apply(principal),
-            Some(None) => return Err(Denial::IssuerUnknown),
-            None => Arc::clone(principal),
-        };
-        let headers = identity::render(&self.identity, self.lists, &principal);
-        Ok(Some(Proven {
-            by: kind,
-            principal,
-            stated,
-            headers: Arc::new(headers),
-            until: UnixTime(u64::MAX),
-        }))
     }
 
     /// Client certificate → principal.
@@ -177,6 +122,7 @@ impl Gate {
         Ok(Some(Proven {
             by: Kind::Mtls,
             stated: Arc::clone(&principal),
+            alb: Verified::default(),
             principal,
             headers,
             // good for the whole of that second
@@ -203,6 +149,37 @@ impl Gate {
             let scheme = proof.map_or("bearer", |_proof| "DPoP");
             format!("{scheme} token, {} bytes", token.len())
         });
+        let (issuer, entry) = self
+            .find_or_verify(token, accepted, now, steps, evidence)
+            .await?;
+        evidence.proves(&entry.principal, entry.token.expires_at);
+        entry.token.judge(issuer, now, steps)?;
+        let shown = Shown {
+            proof,
+            certificate: presented.certificate,
+            about: presented.about,
+            token,
+        };
+        proof::judge(entry.token.confirmation, shown, &self.replays, now, steps)?;
+        Ok(Some(Proven {
+            by: Kind::Bearer,
+            alb: Verified::default(),
+            principal: Arc::clone(&entry.principal),
+            stated: Arc::clone(&entry.token.principal),
+            headers: Arc::clone(&entry.headers),
+            until: entry.token.good_until(issuer),
+        }))
+    }
+
+    /// A token whose signature is good, and the issuer whose it is. Nothing is judged yet.
+    pub(super) async fn find_or_verify(
+        &self,
+        token: &[u8],
+        accepted: &[usize],
+        now: UnixTime,
+        steps: &mut (impl Steps + Send),
+        evidence: &mut Evidence,
+    ) -> Result<(&Issuer, Arc<Entry>), Refusal> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Denial::TokenTooLarge.into());
         }
@@ -219,22 +196,7 @@ impl Gate {
         };
         evidence.token = entry.fingerprint;
         evidence.key_id.clone_from(&entry.token.key_id);
-        evidence.proves(&entry.principal, entry.token.expires_at);
-        entry.token.judge(issuer, now, steps)?;
-        let shown = Shown {
-            proof,
-            certificate: presented.certificate,
-            about: presented.about,
-            token,
-        };
-        proof::judge(entry.token.confirmation, shown, &self.replays, now, steps)?;
-        Ok(Some(Proven {
-            by: Kind::Bearer,
-            principal: Arc::clone(&entry.principal),
-            stated: Arc::clone(&entry.token.principal),
-            headers: Arc::clone(&entry.headers),
-            until: entry.token.good_until(issuer),
-        }))
+        Ok((issuer, entry))
     }
 
     /// The token that was presented. The scheme `DPoP` is looked at where an accepted issuer takes it;
@@ -258,7 +220,7 @@ impl Gate {
 
     /// A token verified before, if the keys that verified it are still the issuer's. Where several
     /// tables describe one issuer, only if this table takes it: another one might.
-    fn find_verified(
+    pub(super) fn find_verified(
         &self,
         tag: &TokenTag,
         accepted: &[usize],
@@ -285,6 +247,7 @@ impl Gate {
             .iter()
             .filter(|&&other| other != number)
             .filter_map(|&other| self.issuers.get(other))
+            .filter(|other| other.issuer.proves_by() == issuer.proves_by())
             .all(|other| {
                 let theirs = &other.issuer.accepted_iss;
                 !theirs.iter().any(|iss| issuer.accepted_iss.contains(iss))
@@ -310,7 +273,10 @@ impl Gate {
         let candidates: Vec<(usize, &Known)> = accepted
             .iter()
             .filter_map(|&number| Some((number, self.issuers.get(number)?)))
-            .filter(|(_, known)| known.issuer.accepted_iss.iter().any(|iss| *iss == *named))
+            .filter(|(_, known)| {
+                known.issuer.proves_by() == Kind::Bearer
+                    && known.issuer.accepted_iss.iter().any(|iss| *iss == *named)
+            })
             .collect();
         let mut left = candidates.len();
         let mut refused = Refusal::Denied(Denial::IssuerUnknown);

@@ -5,6 +5,8 @@ mod acting;
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+mod alb;
+#[cfg(test)]
 mod attack;
 #[cfg(test)]
 mod aws;

@@ -189,6 +189,22 @@ impl KeySet {
         Self::of(vec![key], Vec::new())
     }
 
+    /// Public keys in PEM that are published one by one, each under its `kid`.
+    pub fn from_pems<'p>(
+        pems: impl Iterator<Item = (&'p Arc<str>, &'p [u8])>,
+        algorithms: &[Algorithm],
+    ) -> Result<Self, KeySetError> {
+        let mut keys = Vec::new();
+        for (key_id, pem) in pems {
+            let single = Self::from_pem(pem, algorithms)?;
+            keys.extend(single.keys.into_iter().map(|key| VerificationKey {
+                key_id: Some(Arc::clone(key_id)),
+                ..key
+            }));
+        }
+        Self::of(keys, Vec::new())
+    }
+
     /// One HMAC secret, without `kid`. It must be as long as the hash of each HMAC that the issuer
     /// allows (RFC 7518 3.2).
     pub fn from_secret(secret: &Secret, algorithms: &[Algorithm]) -> Result<Self, KeySetError> {
@@ -224,6 +240,16 @@ impl KeySet {
             return Err(KeySetError::Empty);
         }
         Self::of(vec![key], Vec::new())
+    }
+
+    /// A set without keys: it verifies nothing.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            keys: Vec::new(),
+            skipped: Vec::new(),
+            fingerprint: 0,
+        }
     }
 
     fn of(keys: Vec<VerificationKey>, skipped: Vec<SkippedKey>) -> Result<Self, KeySetError> {

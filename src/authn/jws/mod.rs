@@ -82,16 +82,17 @@ impl<'t> Jws<'t> {
 
 /// The three parts of a token, still encoded.
 #[derive(Debug)]
-struct Parts<'t> {
-    header: &'t str,
-    payload: &'t str,
-    signature: &'t str,
-    signing_input: &'t str,
+pub(super) struct Parts<'t> {
+    pub(super) header: &'t str,
+    pub(super) payload: &'t str,
+    pub(super) signature: &'t str,
+    /// Header and payload, joined by their dot.
+    pub(super) signing_input: &'t str,
 }
 
 impl<'t> Parts<'t> {
     /// Bounded before anything is read; no allocation.
-    fn split(token: &'t str) -> Result<Self, Denial> {
+    pub(super) fn split(token: &'t str) -> Result<Self, Denial> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err(Denial::TokenTooLarge);
         }
@@ -118,14 +119,14 @@ fn decode(part: &str) -> Result<Vec<u8>, Denial> {
 
 /// What a header may say.
 #[derive(Debug)]
-struct Header {
-    algorithm: Algorithm,
-    key_id: Option<String>,
-    typ: Option<String>,
+pub(super) struct Header {
+    pub(super) algorithm: Algorithm,
+    pub(super) key_id: Option<String>,
+    pub(super) typ: Option<String>,
 }
 
 impl Header {
-    fn read(header: &Map<String, Value>) -> Result<Self, Denial> {
+    pub(super) fn read(header: &Map<String, Value>) -> Result<Self, Denial> {
         let algorithm = header
             .get("alg")
             .and_then(Value::as_str)

@@ -22,6 +22,7 @@ impl VerifiedToken {
         steps: &mut impl Steps,
     ) -> Result<(), Denial> {
         match &issuer.preset {
+            Preset::Alb { client_ids, .. } => self.judge_alb(client_ids, steps)?,
             Preset::Cognito {
                 client_ids,
                 audiences,
@@ -58,6 +59,19 @@ impl VerifiedToken {
         self.expires_at
             .min(aged.unwrap_or(self.expires_at))
             .plus(issuer.leeway)
+    }
+
+    /// The client is in the header, and was read from there.
+    fn judge_alb(&self, client_ids: &Accepted, steps: &mut impl Steps) -> Result<(), Denial> {
+        let client = self.principal.client_id.as_deref();
+        steps.step("client", || {
+            format!("{}, accepted {}", shown(client), show(client_ids))
+        });
+        if client.is_some_and(|client| client_ids.accepts(client)) {
+            Ok(())
+        } else {
+            Err(Denial::TokenClientRefused)
+        }
     }
 
     /// Access tokens name their client in `client_id`, and carry `aud` only if they were asked for

@@ -17,8 +17,8 @@ use crate::clock::UnixTime;
 use crate::reason::Denial;
 use crate::steps::{Steps, shown};
 
-/// A token whose signature was verified and whose claims are well-formed. Only [`verify`] makes
-/// one. It does *not* say that the token is good now: [`VerifiedToken::judge`] does.
+/// A token whose signature was verified and whose claims are well-formed. Only [`verify`] and its
+/// like for other forms make one. It does *not* say that the token is good now: [`VerifiedToken::judge`] does.
 #[derive(Clone, Debug)]
 #[expect(
     clippy::manual_non_exhaustive,
@@ -90,37 +90,66 @@ pub fn verify(
             return Err(Denial::IssuerUnknown);
         }
     }
-    let confirmation = Confirmation::read(&claims, issuer, steps)?;
-    let expires_at = claims.date("exp")?.ok_or_else(|| {
-        steps.step("exp", || "none".to_owned());
-        Denial::TokenMalformed
-    })?;
-    let not_before = claims.date("nbf")?;
-    let issued_at = claims.date("iat")?;
-    let audiences = claims.audiences()?;
-    let token_use = read::token_use(&claims, &issuer.preset);
-    let principal = read::principal(claims, issuer, token_use, &audiences)?;
-    steps.step("principal", || {
-        format!(
-            "{} {:?}, client {}, tenant {}",
-            principal.kind.as_str(),
-            principal.user_id,
-            shown(principal.client_id.as_deref()),
-            shown(principal.tenant_id.as_deref())
-        )
-    });
-    Ok(VerifiedToken {
-        principal: Arc::new(principal),
+    let vouched = Vouched {
         key_id: key.key_id.clone(),
         algorithm: jws.algorithm,
-        expires_at,
-        not_before,
-        issued_at,
-        audiences,
-        token_use,
-        confirmation,
-        _proof: (),
-    })
+        expires_at: None,
+    };
+    vouched.read(claims, issuer, steps)
+}
+
+/// By what claims are known to be the issuer's word.
+pub(super) struct Vouched {
+    /// `kid` of the key that signed them.
+    pub(super) key_id: Option<Arc<str>>,
+    /// `alg`
+    pub(super) algorithm: Algorithm,
+    /// When they end, if something else than `exp` says so; then `exp` may be absent, and ends them
+    /// earlier.
+    pub(super) expires_at: Option<UnixTime>,
+}
+
+impl Vouched {
+    /// Reads claims that are the issuer's word, as [`verify`] says.
+    pub(super) fn read(
+        self,
+        claims: Claims,
+        issuer: &Issuer,
+        steps: &mut impl Steps,
+    ) -> Result<VerifiedToken, Denial> {
+        let confirmation = Confirmation::read(&claims, issuer, steps)?;
+        let stated = [claims.date("exp")?, self.expires_at];
+        let expires_at = stated.into_iter().flatten().min().ok_or_else(|| {
+            steps.step("exp", || "none".to_owned());
+            Denial::TokenMalformed
+        })?;
+        let not_before = claims.date("nbf")?;
+        let issued_at = claims.date("iat")?;
+        let audiences = claims.audiences()?;
+        let token_use = read::token_use(&claims, &issuer.preset);
+        let principal = read::principal(claims, issuer, token_use, &audiences)?;
+        steps.step("principal", || {
+            format!(
+                "{} {:?}, client {}, tenant {}",
+                principal.kind.as_str(),
+                principal.user_id,
+                shown(principal.client_id.as_deref()),
+                shown(principal.tenant_id.as_deref())
+            )
+        });
+        Ok(VerifiedToken {
+            principal: Arc::new(principal),
+            key_id: self.key_id,
+            algorithm: self.algorithm,
+            expires_at,
+            not_before,
+            issued_at,
+            audiences,
+            token_use,
+            confirmation,
+            _proof: (),
+        })
+    }
 }
 
 /// RFC 8725 3.11, RFC 9068 4: a token made for another purpose says so in `typ`.

@@ -19,7 +19,7 @@ pub(super) fn token_use(claims: &Claims, preset: &Preset) -> Option<TokenUse> {
                 .into_iter()
                 .find(|known| known.as_str() == stated)
         }
-        Preset::Entra { .. } | Preset::Generic { .. } => None,
+        Preset::Alb { .. } | Preset::Entra { .. } | Preset::Generic { .. } => None,
     }
 }
 
@@ -39,6 +39,8 @@ pub(super) fn principal(
     };
     let user_id = identifier(&claims, &map.user_id)?;
     let is_service = match &issuer.preset {
+        // whom a load balancer signed in has a browser
+        Preset::Alb { .. } => false,
         Preset::Cognito { .. } => {
             token_use == Some(TokenUse::Access) && cognito::is_service(&claims)
         }
@@ -49,7 +51,10 @@ pub(super) fn principal(
     };
     let user_id = match &issuer.preset {
         Preset::Cognito { .. } if is_service => client_id.clone(),
-        Preset::Cognito { .. } | Preset::Entra { .. } | Preset::Generic { .. } => user_id,
+        Preset::Alb { .. }
+        | Preset::Cognito { .. }
+        | Preset::Entra { .. }
+        | Preset::Generic { .. } => user_id,
     };
     Ok(Principal {
         kind: if is_service {

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use self::print::Explanation;
 use crate::app::{Providers, gate_parts, memberships_here};
+use crate::authn::KeySet;
 use crate::certificate::{self, Certificate};
 use crate::cli::complain;
 use crate::cli::dev::{DEFAULT_BASE, dev_config};
@@ -23,8 +24,8 @@ use crate::client::jwks::{Background, KeyEngine};
 use crate::client::outgoing::Outgoing;
 use crate::client::tls;
 use crate::clock::{Clock, SystemClock, UnixTime};
-use crate::config::{self, Config, Sources};
-use crate::gate::{FixedKeys, Gate, Judgement, KeySource, KeysNow};
+use crate::config::{self, Config, KeyLocation, Sources};
+use crate::gate::{FixedKeys, Gate, Judgement, KeySource};
 use crate::request::RequestFacts;
 use crate::steps::{Steps as _, Transcript};
 use crate::telemetry::Telemetry;
@@ -232,6 +233,15 @@ async fn fixed_keys(config: &Config, path: &PathBuf) -> Result<FixedKeys, Explai
     let mut sets = Vec::with_capacity(config.issuers.len());
     for known in &config.issuers {
         let set = local_keys(known, Some(&json)).await;
+        let set = match &known.keys {
+            // no JWK Set of its own could be in the file
+            KeyLocation::PemByKeyId(_) => Ok(set.unwrap_or_else(|_| KeySet::empty())),
+            KeyLocation::JwksUrl(_)
+            | KeyLocation::Discovery { .. }
+            | KeyLocation::JwksFile(_)
+            | KeyLocation::PublicKeyFile(_)
+            | KeyLocation::Secret(_) => set,
+        };
         let set = set.map_err(|why| ExplainError::KeySet {
             issuer: known.issuer.name.to_string(),
             why,
@@ -267,8 +277,7 @@ async fn fetch_keys(config: &Config) -> Result<Arc<KeyEngine>, ExplainError> {
     let mut look = tokio::time::interval(Duration::from_millis(20));
     let deadline = tokio::time::sleep(settings.fetch_timeout + Duration::from_secs(1));
     tokio::pin!(deadline);
-    while !(0..config.issuers.len()).all(|issuer| matches!(engine.find(issuer), KeysNow::Usable(_)))
-    {
+    while !engine.is_complete() {
         tokio::select! {
             () = &mut deadline => break,
             _tick = look.tick() => {}

@@ -53,8 +53,12 @@ impl KeySource for LocalKeys {
         }
     }
 
-    fn seek<'s>(&'s self, _issuer: usize, _key_id: &'s str) -> Boxed<'s, Sought> {
-        // asked only where there are keys: those are all there are
-        Box::pin(std::future::ready(Sought::Absent))
+    fn seek<'s>(&'s self, issuer: usize, _key_id: &'s str) -> Boxed<'s, Sought> {
+        // where there are keys, those are all there are
+        let sought = match self.find(issuer) {
+            KeysNow::Usable(_) => Sought::Absent,
+            KeysNow::Unavailable { retry_after } => Sought::Unknown { retry_after },
+        };
+        Box::pin(std::future::ready(sought))
     }
 }

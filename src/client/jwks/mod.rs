@@ -4,12 +4,15 @@
 //! fetches, on its [`schedule`] and when a search ([`seek`]) has paid for it; a failed fetch leaves
 //! the old set in force up to `max_stale`. [`source`] is one attempt, [`snapshot`] the copy on disk.
 //!
+//! Keys that are published one by one have [`single`].
+//!
 //! An issuer outlives a reload that does not change it: engines hold it together, and its worker
 //! ends when each of them was dropped, or the process stops.
 
 mod report;
 mod schedule;
 mod seek;
+mod single;
 mod snapshot;
 mod source;
 mod state;
@@ -22,12 +25,13 @@ use std::sync::Arc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use self::single::SingleKeys;
 use self::source::Definition;
 use self::state::{IssuerKeys, Network};
 use self::worker::Worker;
 use crate::client::outgoing::Outgoing;
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{self, KeyLocation};
 use crate::gate::{Boxed, KeySource, KeysNow, Sought};
 use crate::telemetry::Telemetry;
 
@@ -57,8 +61,34 @@ pub struct KeyEngine {
 /// An issuer as this engine's config sees it.
 #[derive(Debug)]
 struct Held {
-    keys: Arc<IssuerKeys>,
+    keys: Keys,
     required: bool,
+}
+
+/// How an issuer's keys are kept.
+#[derive(Clone, Debug)]
+enum Keys {
+    /// All of them at once.
+    Set(Arc<IssuerKeys>),
+    /// One by one, as tokens name them.
+    Single(Arc<SingleKeys>),
+}
+
+impl Keys {
+    /// Whether it had keys once; where tokens name them, nothing is known before one does.
+    fn had_any(&self) -> bool {
+        match self {
+            Self::Set(keys) => keys.had_keys(),
+            Self::Single(_) => true,
+        }
+    }
+
+    fn find(&self) -> KeysNow {
+        match self {
+            Self::Set(keys) => keys.find(),
+            Self::Single(keys) => keys.find(),
+        }
+    }
 }
 
 impl KeyEngine {
@@ -91,14 +121,17 @@ impl KeyEngine {
     pub fn go_into_force(&self) {
         for held in &self.issuers {
             let network = Arc::clone(&self.network);
-            held.keys.network.store(Arc::new(network));
+            match &held.keys {
+                Keys::Set(keys) => keys.network.store(Arc::new(network)),
+                Keys::Single(keys) => keys.network.store(Arc::new(network)),
+            }
         }
     }
 
     /// Whether each required issuer has had keys once (readiness).
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        let ready = |held: &Held| !held.required || held.keys.had_keys();
+        let ready = |held: &Held| !held.required || held.keys.had_any();
         !self.strict || self.issuers.iter().all(ready)
     }
 
@@ -109,13 +142,25 @@ impl KeyEngine {
         }
     }
 
+    /// Whether each issuer whose keys can be had before a token names one has usable keys now.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.issuers.iter().all(|held| match &held.keys {
+            Keys::Set(keys) => keys.usable().is_some(),
+            Keys::Single(_) => true,
+        })
+    }
+
     /// What `/jwks` shows: per issuer kids, first and last seen, last success, next refresh, last
     /// error, skipped keys. No key material.
     #[must_use]
     pub fn report(&self) -> serde_json::Value {
         self.issuers
             .iter()
-            .map(|held| held.keys.report(held.required))
+            .map(|held| match &held.keys {
+                Keys::Set(keys) => keys.report(held.required),
+                Keys::Single(keys) => keys.report(held.required),
+            })
             .collect()
     }
 }
@@ -132,7 +177,10 @@ impl KeySource for KeyEngine {
 
     fn seek<'s>(&'s self, issuer: usize, key_id: &'s str) -> Boxed<'s, Sought> {
         match self.issuers.get(issuer) {
-            Some(held) => Box::pin(held.keys.seek(key_id)),
+            Some(held) => match &held.keys {
+                Keys::Set(keys) => Box::pin(keys.seek(key_id)),
+                Keys::Single(keys) => Box::pin(keys.seek(key_id)),
+            },
             None => Box::pin(std::future::ready(Sought::Unknown {
                 retry_after: std::time::Duration::from_secs(1),
             })),
@@ -154,7 +202,7 @@ struct Start<'s> {
 impl Start<'_> {
     fn engine(self, issuers: &[config::IssuerConfig], jwks: &config::Jwks) -> KeyEngine {
         let held = |config: &config::IssuerConfig| Held {
-            keys: self.issuer(Definition::new(config, jwks)),
+            keys: self.keys(Definition::new(config, jwks)),
             required: config.required,
         };
         KeyEngine {
@@ -165,14 +213,39 @@ impl Start<'_> {
         }
     }
 
-    fn issuer(&self, definition: Definition) -> Arc<IssuerKeys> {
-        let mut known = self
-            .previous
-            .into_iter()
-            .flat_map(|engine| &engine.issuers)
-            .map(|held| &held.keys)
-            .filter(|keys| keys.definition.is_same_source(&definition));
-        let known = known.next();
+    fn keys(&self, definition: Definition) -> Keys {
+        let previous = self.previous.into_iter();
+        let mut previous = previous.flat_map(|engine| &engine.issuers);
+        let KeyLocation::PemByKeyId(base) = &definition.keys else {
+            let known = previous.find_map(|held| match &held.keys {
+                Keys::Set(keys) => keys.definition.is_same_source(&definition).then_some(keys),
+                Keys::Single(_) => None,
+            });
+            return Keys::Set(self.issuer(definition, known));
+        };
+        let known = previous.find_map(|held| match &held.keys {
+            Keys::Single(keys) => keys.definition.is_same_source(&definition).then_some(keys),
+            Keys::Set(_) => None,
+        });
+        if let Some(keys) = known.filter(|keys| keys.definition == definition) {
+            return Keys::Single(Arc::clone(keys));
+        }
+        let base = base.clone();
+        let keys = SingleKeys::new(
+            definition,
+            base,
+            Arc::clone(&self.network),
+            Arc::clone(self.clock),
+            Arc::clone(self.telemetry),
+            self.background.clone(),
+        );
+        if let Some(known) = known {
+            keys.take_over(known);
+        }
+        Keys::Single(Arc::new(keys))
+    }
+
+    fn issuer(&self, definition: Definition, known: Option<&Arc<IssuerKeys>>) -> Arc<IssuerKeys> {
         if let Some(keys) = known
             && keys.definition == definition
             && keys.is_remote()

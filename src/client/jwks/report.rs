@@ -80,6 +80,7 @@ fn shown(keys: &KeyLocation) -> (&'static str, Option<String>) {
     match keys {
         KeyLocation::JwksUrl(url) => ("jwks_url", Some(plain(url))),
         KeyLocation::Discovery { url, .. } => ("discovery", Some(plain(url))),
+        KeyLocation::PemByKeyId(url) => ("keys_url", Some(plain(url))),
         KeyLocation::JwksFile(_) => ("jwks_file", None),
         KeyLocation::PublicKeyFile(_) => ("public_key_file", None),
         KeyLocation::Secret(_) => ("secret", None),

@@ -24,7 +24,7 @@ pub(super) const MAX_DOCUMENT_BYTES: usize = 1024 * 1024;
 pub(super) struct Definition {
     pub(super) name: Arc<str>,
     pub(super) keys: KeyLocation,
-    algorithms: Vec<Algorithm>,
+    pub(super) algorithms: Vec<Algorithm>,
     insecure_http: bool,
     pub(super) policy: Jwks,
 }
@@ -127,9 +127,10 @@ impl Definition {
     pub(super) fn url(&self) -> Option<&Url> {
         match &self.keys {
             KeyLocation::JwksUrl(url) | KeyLocation::Discovery { url, .. } => Some(url),
-            KeyLocation::JwksFile(_) | KeyLocation::PublicKeyFile(_) | KeyLocation::Secret(_) => {
-                None
-            }
+            KeyLocation::JwksFile(_)
+            | KeyLocation::PublicKeyFile(_)
+            | KeyLocation::Secret(_)
+            | KeyLocation::PemByKeyId(_) => None,
         }
     }
 
@@ -145,7 +146,9 @@ impl Definition {
                 .map_err(|error| SourceError::File(format!("cannot read the key file: {error}")))
         };
         match &self.keys {
-            KeyLocation::JwksUrl(_) | KeyLocation::Discovery { .. } => None,
+            KeyLocation::JwksUrl(_)
+            | KeyLocation::Discovery { .. }
+            | KeyLocation::PemByKeyId(_) => None,
             KeyLocation::JwksFile(path) => Some(read(path).and_then(|json| self.parse(&json))),
             KeyLocation::PublicKeyFile(path) => Some(read(path).and_then(|pem| {
                 KeySet::from_pem(&pem, &self.algorithms).map_err(SourceError::KeySet)
@@ -179,7 +182,10 @@ impl Definition {
                 discovered.insert(found).clone()
             }
             KeyLocation::JwksUrl(url) => url.clone(),
-            KeyLocation::JwksFile(_) | KeyLocation::PublicKeyFile(_) | KeyLocation::Secret(_) => {
+            KeyLocation::JwksFile(_)
+            | KeyLocation::PublicKeyFile(_)
+            | KeyLocation::Secret(_)
+            | KeyLocation::PemByKeyId(_) => {
                 return Err(SourceError::File("not on the network".to_owned()));
             }
         };

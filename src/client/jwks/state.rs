@@ -117,6 +117,18 @@ pub(super) struct Change {
     pub(super) removed: Vec<Arc<str>>,
 }
 
+impl Change {
+    pub(super) fn between(old: Option<&KeySet>, new: Option<&KeySet>) -> Self {
+        let only_in = |set: Option<&KeySet>, other| {
+            set.map(|set| kids_only_in(set, other)).unwrap_or_default()
+        };
+        Self {
+            added: only_in(new, old),
+            removed: only_in(old, new),
+        }
+    }
+}
+
 impl IssuerKeys {
     pub(super) fn new(definition: Definition, network: Network, clock: Arc<dyn Clock>) -> Self {
         let now = Instant::now();
@@ -262,13 +274,10 @@ impl IssuerKeys {
             .filter(|old| old.set.fingerprint == set.fingerprint && old.set.skipped == set.skipped);
         let change = match &old {
             Some(old) if old.set.fingerprint == set.fingerprint => None,
-            _ => Some(Change {
-                added: kids_only_in(&set, old.as_ref().map(|old| &*old.set)),
-                removed: old
-                    .as_ref()
-                    .map(|old| kids_only_in(&old.set, Some(&set)))
-                    .unwrap_or_default(),
-            }),
+            _ => Some(Change::between(
+                old.as_ref().map(|old| &*old.set),
+                Some(&set),
+            )),
         };
         let set = same.map_or_else(|| Arc::new(set), |old| Arc::clone(&old.set));
         self.record_history(&set, fetched_at);

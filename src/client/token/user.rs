@@ -161,6 +161,7 @@ impl fmt::Debug for SubjectKey {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::authn::alb::Verified;
     use crate::authn::claims::Claims;
     use crate::authn::credential::Kind;
     use crate::authn::principal::{Names, Principal, PrincipalKind};
@@ -188,6 +189,7 @@ pub(crate) mod tests {
         });
         let proven = Proven {
             by: Kind::Bearer,
+            alb: Verified::default(),
             stated: Arc::clone(&principal),
             principal,
             headers: Arc::default(),

@@ -16,6 +16,8 @@ use crate::authn::issuer::Algorithm;
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(in crate::config) enum Issuer {
+    /// An AWS Application Load Balancer that signs in users (`x-amzn-oidc-data`).
+    Alb(Box<AlbIssuer>),
     /// An Amazon Cognito user pool.
     Cognito(CognitoIssuer),
     /// Microsoft Entra ID, one tenant.
@@ -95,6 +97,24 @@ pub(in crate::config) enum ListOrAny {
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum AnyWord {
     Any,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct AlbIssuer {
+    /// The load balancer's region: where its keys are follows from it.
+    pub(in crate::config) region: Text<NonEmpty>,
+    /// The issuer that the load balancer signs users in with, byte for byte.
+    pub(in crate::config) issuer: Text<NonEmpty>,
+    /// Accepted clients of the load balancer at that issuer, or `"any"`.
+    pub(in crate::config) client_ids: ListOrAny,
+    /// The load balancer's ARN, or a list: anybody can have another load balancer sign anything.
+    pub(in crate::config) signer: OneOrMany,
+    /// Name of the issuer whose access token beside it tells groups, roles, permissions and scopes.
+    pub(in crate::config) access_token: Option<Text<NonEmpty>>,
+    /// Where the keys are, each under its `kid`, if not where AWS has them (private endpoints, emulators).
+    pub(in crate::config) keys_url: Option<Text<Url>>,
+    #[serde(flatten)]
+    pub(in crate::config) common: IssuerCommon,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

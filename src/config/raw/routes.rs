@@ -122,6 +122,7 @@ pub(in crate::config) enum NoneWord {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum AuthKind {
+    Alb,
     Basic,
     Bearer,
     Mtls,

@@ -17,6 +17,7 @@ impl Resolver<'_> {
         let mut accepts = Vec::new();
         for (number, kind) in stated.0.iter().enumerate() {
             let kind = match kind {
+                raw::AuthKind::Alb => Kind::Alb,
                 raw::AuthKind::Basic => Kind::Basic,
                 raw::AuthKind::Bearer => Kind::Bearer,
                 raw::AuthKind::Mtls => Kind::Mtls,
@@ -32,6 +33,98 @@ impl Resolver<'_> {
             }
         }
         accepts
+    }
+
+    /// Indices of the accepted issuers: one or more for each accepted kind that has any, and none of
+    /// another kind.
+    pub(super) fn route_issuers(
+        &mut self,
+        raw: &raw::Route,
+        accepts: &[Kind],
+        path: &KeyPath,
+    ) -> Option<Vec<usize>> {
+        let at = path.key("issuers");
+        let kinds: Vec<Kind> = [Kind::Bearer, Kind::Alb]
+            .into_iter()
+            .filter(|kind| accepts.contains(kind))
+            .collect();
+        let Some(stated) = &raw.issuers else {
+            return self.only_issuer(&kinds, &at);
+        };
+        let indices = self.stated_issuers(stated, &at);
+        if self.mistakes.within(&at) {
+            return Some(indices);
+        }
+        for (number, index) in indices.iter().enumerate() {
+            let kind = self.kind_of(*index);
+            if !kinds.contains(&kind) {
+                self.mistakes.push(
+                    &at.index(number),
+                    format!(
+                        "this issuer proves by {:?}, which this route does not accept",
+                        kind.as_str()
+                    ),
+                    format!("add {:?} to auth, or remove this issuer", kind.as_str()),
+                );
+            }
+        }
+        for kind in kinds {
+            if !indices.iter().any(|index| self.kind_of(*index) == kind) {
+                self.mistakes.push(
+                    &at,
+                    format!("none of these proves by {:?}", kind.as_str()),
+                    format!("name one, or remove {:?} from auth", kind.as_str()),
+                );
+            }
+        }
+        Some(indices)
+    }
+
+    /// The one issuer that could be meant, where none is stated.
+    fn only_issuer(&mut self, kinds: &[Kind], at: &KeyPath) -> Option<Vec<usize>> {
+        let all = 0..self.names.issuers.len();
+        let fitting: Vec<usize> = all
+            .filter(|at| kinds.contains(&self.kind_of(*at)))
+            .collect();
+        for kind in kinds {
+            if !fitting.iter().any(|index| self.kind_of(*index) == *kind) {
+                let (what, fix) = match kind {
+                    Kind::Alb => (
+                        "an issuer of kind \"alb\"",
+                        "add a table [issuers.NAME] with kind = \"alb\"",
+                    ),
+                    Kind::Basic | Kind::Bearer | Kind::Mtls => (
+                        "an issuer",
+                        "add a table [issuers.NAME], or auth = \"none\" for a public route",
+                    ),
+                };
+                self.mistakes.push(
+                    at,
+                    format!("a protected route needs {what}, and none is configured"),
+                    fix,
+                );
+                return None;
+            }
+        }
+        if fitting.len() > 1 {
+            let fix = self.name_issuers();
+            self.mistakes.push(
+                at,
+                "missing: with two or more issuers each protected route names its own",
+                fix,
+            );
+            return None;
+        }
+        Some(fitting)
+    }
+
+    fn kind_of(&self, issuer: usize) -> Kind {
+        let name = self.names.issuers.get(issuer);
+        if name.is_some_and(|name| self.names.alb.contains(name)) {
+            Kind::Alb
+        } else {
+            Kind::Bearer
+        }
     }
 
     /// What only a token can answer makes no sense where none is read.

@@ -38,6 +38,9 @@ impl Resolver<'_> {
                 continue;
             };
             let issuer = match raw {
+                raw::Issuer::Alb(raw) => self
+                    .alb(&raw, &path)
+                    .and_then(|kind| self.issuer(name, kind, raw.common, mappings, &path)),
                 raw::Issuer::Cognito(raw) => self
                     .cognito(&raw, &path)
                     .and_then(|kind| self.issuer(name, kind, raw.common, mappings, &path)),
@@ -68,6 +71,9 @@ impl Resolver<'_> {
         match &kind.keys {
             KeyLocation::JwksUrl(url) => {
                 self.guarded(is_guarded(url), common.insecure_http, &path.key("jwks_url"));
+            }
+            KeyLocation::PemByKeyId(url) => {
+                self.guarded(is_guarded(url), common.insecure_http, &path.key("keys_url"));
             }
             KeyLocation::Discovery { url, .. } => {
                 self.guarded(is_guarded(url), common.insecure_http, &path.key("issuer"));

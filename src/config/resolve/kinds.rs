@@ -243,7 +243,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn accepted(&mut self, raw: &ListOrAny, path: &KeyPath) -> Accepted {
+    pub(super) fn accepted(&mut self, raw: &ListOrAny, path: &KeyPath) -> Accepted {
         match raw {
             ListOrAny::Any(raw::AnyWord::Any) => {
                 self.warn(

@@ -2,6 +2,7 @@
 //! wrong is noted before giving up.
 
 mod accepts;
+mod alb;
 mod aws;
 mod basic;
 mod cors;
@@ -63,6 +64,8 @@ pub(super) struct Resolver<'r> {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     pub(super) issuers: Vec<String>,
+    /// Those of them that are load balancers.
+    pub(super) alb: Vec<String>,
     pub(super) mappings: Vec<String>,
     pub(super) upstreams: Vec<String>,
     pub(super) credentials: Vec<String>,
@@ -91,7 +94,17 @@ impl Names {
             });
             names
         };
+        let of_kind = |kinds: &[&str]| {
+            let mut names = names("issuers");
+            names.retain(|name| {
+                let kind = merged.pointer(&format!("/issuers/{}/kind", escaped(name)));
+                let kind = kind.and_then(Value::as_str);
+                kind.is_some_and(|kind| kinds.contains(&kind))
+            });
+            names
+        };
         Self {
+            alb: of_kind(&["alb"]),
             issuers: names("issuers"),
             mappings: names("mappings"),
             upstreams: names("upstreams"),
@@ -401,6 +414,11 @@ impl Resolver<'_> {
             );
         }
     }
+}
+
+/// A key as a part of a JSON pointer (RFC 6901).
+fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
 }
 
 /// Which list of names.

@@ -131,8 +131,21 @@ impl Resolver<'_> {
             );
         }
         let accepts = self.accepts(raw, path);
-        let issuers = if accepts.contains(&Kind::Bearer) {
-            self.route_issuers(raw, path)
+        if !accepts.contains(&Kind::Bearer)
+            && raw.token_from.is_some()
+            && accepts.contains(&Kind::Alb)
+        {
+            self.mistakes.push(
+                &path.key("token_from"),
+                "this route reads no bearer token",
+                "remove it, or add \"bearer\" to auth",
+            );
+        }
+        let issuers = if accepts
+            .iter()
+            .any(|kind| matches!(kind, Kind::Alb | Kind::Bearer))
+        {
+            self.route_issuers(raw, &accepts, path)
         } else {
             self.no_token(raw, &accepts, path);
             Some(Vec::new())
@@ -169,34 +182,6 @@ impl Resolver<'_> {
             },
             on_behalf_of,
         })))
-    }
-
-    /// Indices of the accepted issuers.
-    fn route_issuers(&mut self, raw: &raw::Route, path: &KeyPath) -> Option<Vec<usize>> {
-        let at = path.key("issuers");
-        let Some(stated) = &raw.issuers else {
-            return match self.names.issuers.len() {
-                1 => Some(vec![0]),
-                0 => {
-                    self.mistakes.push(
-                        &at,
-                        "a protected route needs an issuer, and none is configured",
-                        "add a table [issuers.NAME], or auth = \"none\" for a public route",
-                    );
-                    None
-                }
-                _several => {
-                    let fix = self.name_issuers();
-                    self.mistakes.push(
-                        &at,
-                        "missing: with two or more issuers each protected route names its own",
-                        fix,
-                    );
-                    None
-                }
-            };
-        };
-        Some(self.stated_issuers(stated, &at))
     }
 
     /// How to write some of the issuers.

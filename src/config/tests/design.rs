@@ -23,7 +23,6 @@ fn exactly_the_later_capabilities_of_the_example_are_refused() {
     assert_eq!(
         shown(&errors),
         [
-            "37 issuers.edge.kind: ALB user claims: not available in this version",
             "65 routes[2].auth[1]: API keys: not available in this version",
             "73 memberships.main.kind: memberships in SQL: not available in this version",
             "79 api_keys: the API-key service: not available in this version",
@@ -38,7 +37,7 @@ fn without_them_the_example_loads() {
     let mut skipping = false;
     for line in example(&folder).lines() {
         if line.starts_with('[') {
-            skipping = ["[issuers.edge]", "[memberships.main]", "[api_keys]"]
+            skipping = ["[memberships.main]", "[api_keys]"]
                 .iter()
                 .any(|table| line.starts_with(table));
         }
@@ -48,7 +47,7 @@ fn without_them_the_example_loads() {
         }
     }
     let config = good(&text, &ENVIRONMENT);
-    assert_eq!(config.issuers.len(), 4);
+    assert_eq!(config.issuers.len(), 5);
     assert_eq!(config.routes.routes().len(), 3);
     assert!(config.forward_auth.is_some() && config.egress.is_some());
     let warned: Vec<_> = config
@@ -88,7 +87,6 @@ fn every_later_key_is_refused_by_name_wherever_it_stands() {
             ),
         ),
         ("routes[0].auth[0]", route("auth = [\"api_key\"]")),
-        ("routes[0].auth[0]", route("auth = [\"alb\"]")),
         (
             "routes[0].auth.all",
             route("auth = { all = [\"api_key\", \"bearer\"] }"),

@@ -1,5 +1,6 @@
 //! The loader as a whole: file and environment in, config or every mistake out.
 
+mod alb;
 mod aws;
 mod basic;
 mod cors;

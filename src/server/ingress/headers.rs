@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{self, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
+use crate::authn::alb;
 use crate::authn::credential::TokenSource;
 use crate::authz::decision::Proven;
 use crate::authz::route::{Authorization, Forward, HostRewrite};
@@ -286,7 +287,9 @@ impl Plan<'_> {
                     TokenSource::Authorization | TokenSource::Cookie(_) => false,
                 })
         };
-        self.owned.owns(name)
+        let verified = self.proven.is_some_and(|proven| proven.alb.holds(name));
+        (self.owned.owns(name) && !verified)
+            || (self.keeps_token() && *name == alb::ACCESS_TOKEN)
             || (self.keeps_token() && token())
             || self
                 .attached

@@ -143,6 +143,13 @@ pub(crate) async fn oidc_provider_with(
     Some(start(node(script, &[&argument])?).await)
 }
 
+/// AWS's own verifier of what a load balancer says: order and outcomes as in
+/// `tests/counterparts/alb-verifier.mjs`.
+pub(crate) async fn alb_verifier(order: Value) -> Option<Value> {
+    let script = include_str!("../../counterparts/alb-verifier.mjs");
+    Some(converse(node(script, &[])?, order).await)
+}
+
 /// oauth2-mock-server.
 pub(crate) async fn oauth2_mock_server() -> Option<Counterpart> {
     let script = include_str!("../../counterparts/oauth2-mock-server.mjs");

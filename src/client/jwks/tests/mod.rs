@@ -3,6 +3,7 @@
 mod outage;
 mod reload;
 mod search;
+mod single;
 mod snapshot;
 mod source;
 
@@ -52,6 +53,7 @@ enum Reply {
     Body(String),
     Cached(String, u64),
     Error(FetchError),
+    Status(StatusCode),
     Hang,
     Panic,
     /// The reply, after a while.
@@ -102,7 +104,12 @@ impl Fetch for Script {
                 sleep(by).await;
                 reply = *then;
             }
+            let mut status = StatusCode::OK;
             let (body, max_age) = match reply {
+                Reply::Status(other) => {
+                    status = other;
+                    (String::new(), None)
+                }
                 Reply::Body(body) => (body, None),
                 Reply::Cached(body, seconds) => (body, Some(Duration::from_secs(seconds))),
                 Reply::Error(error) => return Err(error),
@@ -111,7 +118,7 @@ impl Fetch for Script {
                 Reply::Slow(..) => panic!("one delay at a time"),
             };
             Ok(Fetched {
-                status: StatusCode::OK,
+                status,
                 body: Bytes::from(body),
                 max_age,
                 retry_after: None,

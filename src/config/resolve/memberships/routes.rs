@@ -39,7 +39,7 @@ impl Resolver<'_> {
         let name = Arc::clone(&store.name);
         let needed = self.needed(issuers, require, on_behalf_of);
         let reads_tokens = accepts.iter().any(|kind| match kind {
-            Kind::Bearer => true,
+            Kind::Alb | Kind::Bearer => true,
             Kind::Basic | Kind::Mtls => false,
         });
         let mut asked = false;
@@ -137,7 +137,7 @@ impl Resolver<'_> {
             let of_tokens = asked.issuers.iter();
             let of_tokens = of_tokens.filter_map(|number| self.names.issuers.get(*number));
             let others = asked.accepts.iter().filter_map(|kind| match kind {
-                Kind::Bearer => None,
+                Kind::Alb | Kind::Bearer => None,
                 Kind::Basic => Some(password::ISSUER),
                 Kind::Mtls => Some(certificate::ISSUER),
             });
