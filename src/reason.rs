@@ -50,6 +50,8 @@ pub enum Denial {
         /// When it may try again.
         retry_after: Duration,
     },
+    /// The password is right, and whoever issues tokens asks for something else too.
+    LoginChallenge,
     /// The winning path pattern has no route for this method; these it has.
     MethodNotAllowed(Vec<Method>),
     /// No route matches.
@@ -108,7 +110,7 @@ pub enum Denial {
 
 impl Denial {
     /// Every reason code of a denial, in alphabetical order.
-    pub const REASONS: [&str; 40] = [
+    pub const REASONS: [&str; 41] = [
         "algorithm_refused",
         "audience_mismatch",
         "body_too_large",
@@ -126,6 +128,7 @@ impl Denial {
         "issuer_unknown",
         "key_unknown",
         "locked_out",
+        "login_challenge",
         "method_not_allowed",
         "no_route",
         "password_refused",
@@ -172,6 +175,7 @@ impl Denial {
             Self::IssuerUnknown => "issuer_unknown",
             Self::KeyUnknown => "key_unknown",
             Self::LockedOut { .. } => "locked_out",
+            Self::LoginChallenge => "login_challenge",
             Self::MethodNotAllowed(_) => "method_not_allowed",
             Self::NoRoute => "no_route",
             Self::PasswordRefused => "password_refused",
@@ -220,6 +224,13 @@ pub enum Failure {
         /// When to try again.
         retry_after: Duration,
     },
+    /// Nobody issues tokens for a login right now.
+    LoginUnavailable {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The answer to a login cannot be used.
+    LoginUnusable,
     /// The store of memberships that the rule needs cannot be asked.
     MembershipsUnavailable {
         /// When to try again.
@@ -253,6 +264,8 @@ impl Failure {
             Self::EgressTokenUnavailable { .. } => "egress_token_unavailable",
             Self::InternalError => "internal_error",
             Self::KeysUnavailable { .. } => "keys_unavailable",
+            Self::LoginUnavailable { .. } => "login_unavailable",
+            Self::LoginUnusable => "login_unusable",
             Self::MembershipsUnavailable { .. } => "memberships_unavailable",
             Self::PasswordsUnavailable { .. } => "passwords_unavailable",
             Self::RevocationsUnavailable { .. } => "revocations_unavailable",

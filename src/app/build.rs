@@ -7,6 +7,7 @@ use crate::authz::Route;
 use crate::authz::route::Mode;
 use crate::client::egress::Targets;
 use crate::client::jwks::{Background, KeyEngine};
+use crate::client::login::Login;
 use crate::client::outgoing::Outgoing;
 use crate::client::pool::Means;
 use crate::client::through::Through;
@@ -107,6 +108,10 @@ pub(super) fn build(
         }
         None => None,
     };
+    let login = config.login.as_ref().map(|login| {
+        let before = previous.and_then(|old| old.login.as_ref());
+        Login::start(login, &through, clock, telemetry, background, before)
+    });
     let targets = Targets::new(
         &config.egress_targets,
         &credentials,
@@ -138,6 +143,7 @@ pub(super) fn build(
         tls: terminations,
         keys,
         passwords,
+        login,
         upstreams: Arc::new(upstreams),
         wanted: Wanted::by(&config, &credentials),
         credentials,

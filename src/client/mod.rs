@@ -5,6 +5,7 @@ pub mod disk;
 pub mod egress;
 pub(crate) mod jitter;
 pub mod jwks;
+pub mod login;
 mod names;
 pub mod outgoing;
 pub mod pool;

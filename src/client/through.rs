@@ -13,7 +13,9 @@ use crate::client::jwks::Background;
 use crate::client::outgoing::{self, Fetched, Outgoing};
 use crate::client::token::{ANSWER_WITHIN, Endpoint, LARGEST_ANSWER, Refused};
 use crate::clock::Clock;
-use crate::config::{ClientAuthentication, Config, FederatedAssertion, WebIdentityToken};
+use crate::config::{
+    ClientAuthentication, Config, FederatedAssertion, LoginKind, WebIdentityToken,
+};
 use crate::gate::Boxed;
 use crate::secret::{Secret, SecretError, SecretSource};
 use crate::telemetry::Telemetry;
@@ -85,12 +87,17 @@ impl Through {
 
 /// The tokens that clients of the config authenticate with, each with the name of the source.
 fn wanted(config: &Config) -> impl Iterator<Item = (&str, &WebIdentityToken)> {
-    config
-        .credentials
-        .iter()
-        .filter_map(|source| match source.kind.client()?.authentication {
+    let login = config.login.iter().filter_map(|login| match &login.kind {
+        LoginKind::PasswordGrant { client, .. } => Some(("login", client)),
+        LoginKind::Cognito { .. } | LoginKind::Http { .. } => None,
+    });
+    let sources = config.credentials.iter();
+    sources
+        .filter_map(|source| Some((&*source.name, source.kind.client()?)))
+        .chain(login)
+        .filter_map(|(name, client)| match client.authentication {
             ClientAuthentication::Federated(FederatedAssertion::AwsSts(ref wanted)) => {
-                Some((&*source.name, wanted))
+                Some((name, wanted))
             }
             ClientAuthentication::Federated(FederatedAssertion::File(_))
             | ClientAuthentication::SecretPost(_)

@@ -11,7 +11,6 @@ use super::walk::shape;
 const LATER: &[(&str, Option<&str>, &str)] = &[
     ("memberships.*.kind", Some("sql"), "memberships in SQL"),
     ("api_keys", None, "the API-key service"),
-    ("login", None, "browser login"),
     ("audit", None, "an audit stream of its own"),
     ("trace", None, "trace export"),
     ("rate_limits", None, "rate limits"),

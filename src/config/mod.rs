@@ -18,6 +18,7 @@ mod layers;
 mod link_local;
 mod lint;
 mod locate;
+mod login;
 mod memberships;
 mod planes;
 mod raw;
@@ -57,6 +58,7 @@ pub use self::deny_list::{DenyLists, SharedDenyList, denied_in_json};
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::issuers::*;
 pub use self::link_local::is_link_local;
+pub use self::login::*;
 pub use self::memberships::{
     HttpMemberships, Keeps, LookUps, MembershipKind, MembershipStore, Parameter, UrlTemplate,
 };
@@ -99,6 +101,8 @@ pub struct Config {
     pub credentials: Vec<CredentialSource>,
     /// Whose passwords are taken; present if its table is.
     pub basic: Option<Basic>,
+    /// Whom logins are handed on to; present if its table is.
+    pub login: Option<Login>,
     /// Where the process's own AWS keys come from, if anything needs them.
     pub aws: Option<AwsKeySource>,
     /// Egress targets.

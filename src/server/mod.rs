@@ -13,6 +13,7 @@ pub mod handles;
 pub mod health;
 mod hop;
 pub mod ingress;
+mod login;
 mod plain;
 pub mod respond;
 pub mod tls;

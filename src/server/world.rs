@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 
 use crate::client::egress::Targets;
 use crate::client::jwks::KeyEngine;
+use crate::client::login::Login;
 use crate::client::token::Credentials;
 use crate::client::upstream::Upstreams;
 use crate::clock::Clock;
@@ -34,6 +35,8 @@ pub struct World {
     pub keys: Arc<KeyEngine>,
     /// What verifies passwords, if any are taken. The gate holds the same.
     pub passwords: Option<PasswordStore>,
+    /// Where logins are handed on, if they are.
+    pub login: Option<Login>,
     /// Pools to the upstreams.
     pub upstreams: Arc<Upstreams>,
     /// Egress credentials.

@@ -67,6 +67,8 @@ mod large_bodies;
 #[cfg(test)]
 mod layering;
 #[cfg(test)]
+mod login;
+#[cfg(test)]
 mod mappings;
 #[cfg(test)]
 mod memberships;

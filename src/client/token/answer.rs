@@ -179,7 +179,7 @@ fn whole(number: f64) -> Option<u64> {
 }
 
 /// `error` of RFC 6749 5.2, only if it looks like a code: it goes to the log.
-fn error_code(body: &[u8]) -> Option<String> {
+pub(in crate::client) fn error_code(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Refusal {
         error: String,

@@ -73,7 +73,7 @@ struct Changing {
 
 impl Requester {
     /// What cannot be read now is read again by the first request. Reads the disk.
-    pub(super) fn new(client: OAuthClient, endpoint: Arc<dyn Endpoint>) -> Self {
+    pub(in crate::client) fn new(client: OAuthClient, endpoint: Arc<dyn Endpoint>) -> Self {
         Self {
             changing: Mutex::new(Changing {
                 endpoint,
@@ -106,7 +106,7 @@ impl Requester {
     }
 
     /// The same for a grant whose answer is read by `read`.
-    pub(super) async fn ask_for<T>(
+    pub(in crate::client) async fn ask_for<T>(
         &self,
         grant: &[(&str, &str)],
         now: UnixTime,

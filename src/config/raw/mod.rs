@@ -4,6 +4,7 @@ mod credentials;
 mod deny_list;
 mod egress;
 mod issuers;
+mod login;
 mod mappings;
 mod memberships;
 mod passwords;
@@ -29,6 +30,7 @@ pub(super) use self::credentials::*;
 pub(super) use self::deny_list::*;
 pub(super) use self::egress::*;
 pub(super) use self::issuers::*;
+pub(super) use self::login::*;
 pub(super) use self::mappings::*;
 pub(super) use self::memberships::*;
 pub(super) use self::passwords::*;
@@ -78,6 +80,8 @@ pub(super) struct Raw {
     pub(super) credentials: BTreeMap<String, Part<Credential>>,
     /// User names and passwords, for routes whose `auth` names `basic`.
     pub(super) basic: Option<Part<Passwords>>,
+    /// Takes user name and password as JSON on ingress. Off if absent.
+    pub(super) login: Option<Part<Login>>,
     /// Where the app may go through egress.
     #[serde(default)]
     pub(super) egress_targets: Vec<Part<EgressTarget>>,

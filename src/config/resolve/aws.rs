@@ -30,6 +30,7 @@ const DOMAINS: [(&str, &str); 6] = [
 #[derive(Clone, Copy)]
 pub(super) enum AwsService {
     CognitoIdentity,
+    CognitoUserPools,
     SecretsManager,
     Sts,
 }
@@ -85,6 +86,9 @@ impl Resolver<'_> {
         let (own, host) = match service {
             AwsService::CognitoIdentity => {
                 ("AWS_ENDPOINT_URL_COGNITO_IDENTITY", "cognito-identity")
+            }
+            AwsService::CognitoUserPools => {
+                ("AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER", "cognito-idp")
             }
             AwsService::SecretsManager => ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "secretsmanager"),
             AwsService::Sts => ("AWS_ENDPOINT_URL_STS", "sts"),

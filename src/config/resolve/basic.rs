@@ -156,7 +156,7 @@ impl Resolver<'_> {
     }
 }
 
-fn lockout(raw: &raw::Lockout) -> Lockout {
+pub(super) fn lockout(raw: &raw::Lockout) -> Lockout {
     Lockout {
         attempts: raw.attempts.unwrap_or(LOCKOUT.attempts),
         window: raw

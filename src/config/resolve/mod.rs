@@ -13,6 +13,7 @@ mod forward;
 mod identity;
 mod issuers;
 mod kinds;
+mod login;
 mod mappings;
 mod memberships;
 mod planes;
@@ -157,6 +158,10 @@ impl Resolver<'_> {
         let realm = errors.as_ref().map(|errors| &errors.realm);
         let basic = raw.basic.and_then(|basic| self.basic_users(basic, realm));
         self.passwords(&routes, &keys, has_basic);
+        let has_ingress = planes
+            .as_ref()
+            .is_none_or(|planes| planes.ingress.is_some());
+        let login = raw.login.and_then(|login| self.login(login, has_ingress));
         let client = self.client(raw.client);
         let shutdown = self.part(raw.shutdown, &KeyPath::of(&["shutdown"]));
         let log = self.part(raw.log, &KeyPath::of(&["log"]));
@@ -193,6 +198,7 @@ impl Resolver<'_> {
             memberships: self.memberships,
             credentials,
             basic,
+            login,
             aws: self.aws,
             egress_targets,
             redis,

@@ -72,7 +72,6 @@ fn every_later_key_is_refused_by_name_wherever_it_stands() {
             "api_keys",
             one("[api_keys]", "remote = { url = \"https://a\" }"),
         ),
-        ("login", one("[login]", "")),
         ("audit", one("[audit]", "")),
         ("trace", one("[trace]", "")),
         ("rate_limits", one("[rate_limits]", "")),

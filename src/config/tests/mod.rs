@@ -7,6 +7,7 @@ mod cors;
 mod credentials;
 mod design;
 mod issuers;
+mod login;
 mod mappings;
 mod mistakes;
 mod redis;

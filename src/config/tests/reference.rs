@@ -98,6 +98,14 @@ fn every_key_of_the_schema_is_in_the_reference_and_no_other() {
         assert!(DEFAULT.contains(&format!("# {key} = ")), "{key}");
         known.remove(prose);
     }
+    // other kinds of login than the one that is shown: as prose, and those of a client as in a source
+    assert!(DEFAULT.contains("(a service of yours: url)"));
+    known.remove(".login.url");
+    known.retain(|key| {
+        let of_client = key.strip_prefix(".login.");
+        !of_client.is_some_and(|rest| mentioned.contains(&format!(".credentials.*.{rest}")))
+            || mentioned.contains(key)
+    });
     // the three spellings of a condition are shown for roles
     let spelled = |key: &String| {
         let condition = ["any", "all", "none"]

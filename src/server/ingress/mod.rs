@@ -30,6 +30,7 @@ use crate::server::account::Account;
 use crate::server::body::Body;
 use crate::server::handles::{HANDLE, HandleGuard, Wanted};
 use crate::server::hop::{Hop, Terms};
+use crate::server::login;
 use crate::server::respond::Responder;
 use crate::telemetry::Plane;
 
@@ -101,6 +102,13 @@ async fn carry(
             .as_ref()
             .and_then(|tls| tls.certificate.as_ref()),
     };
+    if let Some(login) = &world.login
+        && login.path() == facts.path.as_str()
+    {
+        // boxed: the large future of the rare case
+        let answer = Box::pin(login::answer(login, &ingress.listener, head, body, account));
+        return Ok((answer.await?, None));
+    }
     let judgement = world.gate.check(&facts, account.arrived(), &mut ()).await;
     *readers = cors::readers(judgement.evidence.route.as_deref(), &head.headers);
     let expires_at = judgement.evidence.expires_at;

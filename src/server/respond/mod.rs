@@ -119,11 +119,12 @@ impl<'w> Responder<'w> {
             Failure::KeysUnavailable { .. }
             | Failure::MembershipsUnavailable { .. }
             | Failure::EgressTokenUnavailable { .. }
+            | Failure::LoginUnavailable { .. }
             | Failure::PasswordsUnavailable { .. }
             | Failure::RevocationsUnavailable { .. }
             | Failure::UpstreamOverloaded
             | Failure::UpstreamUnreachable => StatusCode::SERVICE_UNAVAILABLE,
-            Failure::UpstreamProtocol => StatusCode::BAD_GATEWAY,
+            Failure::LoginUnusable | Failure::UpstreamProtocol => StatusCode::BAD_GATEWAY,
             Failure::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
             Failure::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
         };
@@ -136,6 +137,7 @@ impl<'w> Responder<'w> {
         let retry_after = match failure {
             Failure::KeysUnavailable { retry_after }
             | Failure::MembershipsUnavailable { retry_after }
+            | Failure::LoginUnavailable { retry_after }
             | Failure::PasswordsUnavailable { retry_after }
             | Failure::EgressTokenUnavailable { retry_after }
             | Failure::RevocationsUnavailable { retry_after } => Some(*retry_after),
@@ -143,7 +145,7 @@ impl<'w> Responder<'w> {
             | Failure::UpstreamOverloaded
             | Failure::UpstreamProtocol
             | Failure::UpstreamTimeout => Some(Duration::from_secs(1)),
-            Failure::InternalError => None,
+            Failure::LoginUnusable | Failure::InternalError => None,
         };
         let mut response = self.respond(status, failure.reason(), true);
         if let Some(after) = retry_after {
@@ -225,6 +227,7 @@ pub fn status_of(denial: &Denial) -> StatusCode {
         | Denial::EgressUserUnavailable(_)
         | Denial::GroupMissing
         | Denial::GroupsUnresolved
+        | Denial::LoginChallenge
         | Denial::PeerUntrusted
         | Denial::PermissionMissing
         | Denial::PrincipalKindRefused

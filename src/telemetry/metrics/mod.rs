@@ -31,7 +31,7 @@ use self::declare::{Declare, Declared};
 pub use self::dialects::Dialect;
 use self::dialects::Dialects;
 pub use self::memberships::{LookUp, MembershipMetrics};
-pub use self::passwords::PasswordResult;
+pub use self::passwords::{LoginResult, PasswordResult};
 pub use self::servers::ServerMetrics;
 use self::servers::Servers;
 use crate::telemetry::Plane;

@@ -12,6 +12,7 @@ pub(super) struct Passwords {
     checks: [IntCounter; PasswordResult::ALL.len()],
     waiting: IntGauge,
     hashes: Histogram,
+    logins: [IntCounter; LoginResult::ALL.len()],
 }
 
 /// What came of a user name and password.
@@ -53,6 +54,49 @@ impl PasswordResult {
     }
 }
 
+/// What came of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginResult {
+    /// Tokens.
+    Granted,
+    /// A wrong password.
+    Refused,
+    /// The right one, and more is asked for.
+    Challenged,
+    /// This source may not try this user now.
+    LockedOut,
+    /// This source, or all for this user, try too often.
+    RateLimited,
+    /// Nobody could tell.
+    Unavailable,
+    /// An answer that nobody can use.
+    Unusable,
+}
+
+impl LoginResult {
+    const ALL: [Self; 7] = [
+        Self::Granted,
+        Self::Refused,
+        Self::Challenged,
+        Self::LockedOut,
+        Self::RateLimited,
+        Self::Unavailable,
+        Self::Unusable,
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::Refused => "refused",
+            Self::Challenged => "challenged",
+            Self::LockedOut => "locked_out",
+            Self::RateLimited => "rate_limited",
+            Self::Unavailable => "unavailable",
+            Self::Unusable => "unusable",
+        }
+    }
+}
+
 impl Passwords {
     pub(super) fn new(declare: &mut Declare) -> Self {
         let checks = declare.counters(
@@ -71,7 +115,13 @@ impl Passwords {
             &[],
             &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0],
         );
+        let logins = declare.counters(
+            "gatepost_logins_total",
+            "Logins handed on, or refused before.",
+            &["result"],
+        );
         Self {
+            logins: LoginResult::ALL.map(|result| logins.with_label_values(&[result.as_str()])),
             checks: PasswordResult::ALL.map(|result| checks.with_label_values(&[result.as_str()])),
             waiting: waiting.with_label_values::<&str>(&[]),
             hashes: hashes.with_label_values::<&str>(&[]),
@@ -83,6 +133,14 @@ impl Metrics {
     /// A user name and password were presented, and this came of them.
     pub fn password(&self, result: PasswordResult) {
         let all = PasswordResult::ALL.into_iter().zip(&self.passwords.checks);
+        for (_result, counter) in all.filter(|(known, _)| *known == result) {
+            counter.inc();
+        }
+    }
+
+    /// A login came, and this came of it.
+    pub fn login(&self, result: LoginResult) {
+        let all = LoginResult::ALL.into_iter().zip(&self.passwords.logins);
         for (_result, counter) in all.filter(|(known, _)| *known == result) {
             counter.inc();
         }

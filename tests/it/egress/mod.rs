@@ -97,6 +97,7 @@ fn config(credentials: Vec<CredentialSource>, egress_targets: Vec<EgressTarget>)
     Config {
         aws: None,
         basic: None,
+        login: None,
         file: None,
         watched: vec![],
         workers: None,

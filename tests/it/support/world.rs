@@ -236,6 +236,7 @@ fn config(upstream: SocketAddr, routes: Vec<Route>) -> Config {
     Config {
         aws: None,
         basic: None,
+        login: None,
         file: None,
         watched: vec![],
         workers: None,

@@ -24,7 +24,7 @@ impl From<raw::Freshness> for Freshness {
 
 impl Resolver<'_> {
     /// The client of one `[credentials.X]` at the endpoint of [`Self::token_url`].
-    pub(super) fn oauth_client(
+    pub(in crate::config::resolve) fn oauth_client(
         &mut self,
         raw: raw::OAuthClient,
         token_url: Option<Url>,
@@ -45,7 +45,11 @@ impl Resolver<'_> {
         })
     }
 
-    pub(super) fn token_url(&mut self, raw: &raw::OAuthClient, path: &KeyPath) -> Option<Url> {
+    pub(in crate::config::resolve) fn token_url(
+        &mut self,
+        raw: &raw::OAuthClient,
+        path: &KeyPath,
+    ) -> Option<Url> {
         if raw.region.is_some() && raw.domain.is_none() {
             self.mistakes.push(
                 &path.key("region"),
