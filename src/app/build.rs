@@ -100,7 +100,7 @@ pub(super) fn build(
     );
     let passwords = match &config.basic {
         Some(basic) => {
-            let users = <dyn Users>::of(&basic.users);
+            let users = <dyn Users>::of(&basic.users, &trust, background)?;
             let before = previous.and_then(|old| old.passwords.as_ref());
             Some(PasswordStore::start(
                 basic, users, telemetry, background, before,

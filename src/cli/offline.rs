@@ -1,5 +1,7 @@
 //! What `explain` and `test` share: a request that nobody sent, judged on this machine alone.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, Method};
 
 use tokio_util::sync::CancellationToken;
@@ -14,7 +16,7 @@ use crate::gate::{Evidence, Judgement, PasswordParts};
 use crate::reason::Denial;
 use crate::request::{Host, OwnedHeaders, Path, RequestFacts};
 use crate::steps::{Steps as _, Transcript};
-use crate::store::passwords::{PasswordStore, Users};
+use crate::store::passwords::{FileUsers, PasswordStore};
 use crate::telemetry::Telemetry;
 
 /// What every front end does first: read host and path strictly.
@@ -91,7 +93,9 @@ pub(super) fn local_passwords(config: &Config) -> std::io::Result<Option<Passwor
         return Ok(None);
     };
     let users = match &basic.users {
-        BasicUsers::File(_) => <dyn Users>::of(&basic.users),
+        BasicUsers::File(users) => Arc::new(FileUsers(Arc::clone(users))),
+        // nobody is asked from here
+        BasicUsers::Sql(_) => return Ok(None),
     };
     let background = Background {
         tasks: TaskTracker::new(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
+use super::sql::{Database, Query};
 use crate::authn::password::UsersFile;
 pub use crate::authn::password::attempts::Limits as Lockout;
 
@@ -31,4 +32,17 @@ pub struct Basic {
 pub enum BasicUsers {
     /// `users_file`, read and watched.
     File(Arc<UsersFile>),
+    /// `[basic.sql]`: asked for one name at a time.
+    Sql(Box<SqlUsers>),
+}
+
+/// `[basic.sql]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqlUsers {
+    /// The database.
+    pub database: Database,
+    /// What is stored for `:name`: one row, or none.
+    pub password: Query,
+    /// Deadline of one ask.
+    pub timeout: Duration,
 }

@@ -8,7 +8,7 @@
 --
 -- Gatepost only reads: give it a user of its own that may do nothing else.
 -- Names and ids are compared byte by byte (utf8mb4_bin). Blanks at their end do not count there, so the
--- queries compare lengths too: see docs/memberships-sql.md.
+-- queries compare lengths too: see docs/sql.md.
 
 create table gatepost_groups (
   id bigint not null auto_increment primary key,

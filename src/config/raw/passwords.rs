@@ -6,12 +6,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::super::forms::{Positive, Realm, Text};
+use super::Secret;
 
 /// User names and passwords (RFC 7617), for routes whose `auth` names `basic`.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(in crate::config) struct Passwords {
     /// Users and their hashes: `name:hash`, one to a line, argon2id or bcrypt. Read again when it changes.
     pub(in crate::config) users_file: Option<PathBuf>,
+    /// Users in a database, instead of a file.
+    pub(in crate::config) sql: Option<SqlUsers>,
     /// `realm` of the challenge; `errors.realm` if absent.
     pub(in crate::config) realm: Option<Text<Realm>>,
     /// Threads that hash; one fewer than cores if absent.
@@ -25,6 +28,20 @@ pub(in crate::config) struct Passwords {
     /// When guessing ends.
     #[serde(default)]
     pub(in crate::config) lockout: Lockout,
+}
+
+/// `[basic.sql]`
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct SqlUsers {
+    /// Where it is, with user and password: `postgres://`, `mysql://`, `mariadb://`, `sqlite:`.
+    pub(in crate::config) url: Secret,
+    /// One `select` of the hash of the user `:name`.
+    pub(in crate::config) password: String,
+    /// Most connections of this process.
+    #[schemars(range(min = 1, max = 100))]
+    pub(in crate::config) max_connections: Option<u16>,
+    /// Deadline of one ask.
+    pub(in crate::config) timeout: Option<Text<Positive>>,
 }
 
 /// `[basic.lockout]`

@@ -9,7 +9,8 @@ use http::HeaderValue;
 
 use super::super::error::KeyPath;
 use super::super::raw::{self, Part};
-use super::super::{Basic, BasicUsers, Lockout};
+use super::super::sql::Parameter;
+use super::super::{Basic, BasicUsers, Lockout, SqlUsers};
 use super::Resolver;
 use crate::authn::credential::Kind;
 use crate::authn::password::{ISSUER, UsersFile};
@@ -18,6 +19,8 @@ use crate::authz::route::{Access, Authorization};
 
 /// `cache` where none is stated.
 const CACHE: Duration = Duration::from_secs(5 * 60);
+/// `timeout` of `[basic.sql]` where none is stated.
+const SQL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longer than this is worth a second look.
 const LONG_CACHE: Duration = Duration::from_secs(3600);
 /// `max_entries` where none is stated.
@@ -39,12 +42,19 @@ impl Resolver<'_> {
         let path = KeyPath::of(&["basic"]);
         let raw = self.part(raw, &path)?;
         let at = path.key("users_file");
-        let users = if let Some(file) = &raw.users_file {
-            self.users_file(file, &at)
-        } else {
-            let fix = "write users_file = \"/etc/gatepost/users\"";
-            self.mistakes.push(&at, "there are no users", fix);
-            None
+        let users = match (&raw.users_file, &raw.sql) {
+            (Some(file), None) => self.users_file(file, &at),
+            (None, Some(sql)) => self.users_in_sql(sql, &path.key("sql")),
+            (Some(_), Some(_)) => {
+                let fix = "keep one of users_file and [basic.sql]";
+                self.mistakes.push(&at, "users are in one place", fix);
+                None
+            }
+            (None, None) => {
+                let fix = "write users_file = \"/etc/gatepost/users\", or a table [basic.sql]";
+                self.mistakes.push(&at, "there are no users", fix);
+                None
+            }
         };
         let cache = raw.cache.map_or(CACHE, |cache| cache.0.0);
         if cache > LONG_CACHE {
@@ -66,6 +76,29 @@ impl Resolver<'_> {
             }),
             lockout: lockout(&raw.lockout),
         })
+    }
+
+    fn users_in_sql(&mut self, raw: &raw::SqlUsers, path: &KeyPath) -> Option<BasicUsers> {
+        let database = self.database(&raw.url, raw.max_connections, path)?;
+        let at = path.key("password");
+        let password = self.query(&raw.password, &database, &[Parameter::Name], &at)?;
+        if !password.names(Parameter::Name) {
+            let fix = "add `where name = :name`, with your own name of the column";
+            self.mistakes.push(
+                &at,
+                "without :name everybody would have the same password",
+                fix,
+            );
+            return None;
+        }
+        Some(BasicUsers::Sql(Box::new(SqlUsers {
+            database,
+            password,
+            timeout: raw
+                .timeout
+                .as_ref()
+                .map_or(SQL_TIMEOUT, |timeout| timeout.0.0),
+        })))
     }
 
     fn users_file(&mut self, file: &Path, path: &KeyPath) -> Option<BasicUsers> {

@@ -20,6 +20,7 @@ mod planes;
 mod redis;
 mod routes;
 mod servers;
+mod sql;
 mod tls;
 
 use std::collections::BTreeMap;

@@ -35,7 +35,9 @@ fn a_route_that_takes_passwords_alone_needs_no_issuer() {
     let basic = format!("[basic]\nusers_file = {:?}", users.path);
     let config = good(&file(&basic, "auth = [\"basic\"]"), &[]);
     let basic = config.basic.unwrap();
-    let BasicUsers::File(read) = &basic.users;
+    let BasicUsers::File(read) = &basic.users else {
+        panic!("{basic:?}");
+    };
     assert!(read.find("ada").is_some());
     assert_eq!(
         basic.challenge,

@@ -6,6 +6,8 @@
 //! nothing and loses nothing. A name that is no user's is verified against a hash of the usual cost.
 
 mod hashing;
+#[cfg(feature = "sql")]
+mod sql;
 mod users;
 
 use std::collections::HashMap;

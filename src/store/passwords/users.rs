@@ -1,10 +1,15 @@
 //! Where stored passwords are found.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "sql")]
+use super::sql::SqlUsers;
 use crate::authn::password::{PasswordHash, UsersFile};
+use crate::client::jwks::Background;
+use crate::client::tls::Trust;
 use crate::config::BasicUsers;
 use crate::gate::Boxed;
 
@@ -33,11 +38,23 @@ pub trait Users: fmt::Debug + Send + Sync {
 }
 
 impl dyn Users {
-    /// Where the config says users are.
-    #[must_use]
-    pub fn of(config: &BasicUsers) -> Arc<Self> {
+    /// Where the config says users are. Nobody is asked yet. Must be called inside the control runtime.
+    #[cfg_attr(
+        not(feature = "sql"),
+        expect(unused_variables, reason = "databases alone need them")
+    )]
+    pub fn of(
+        config: &BasicUsers,
+        trust: &Trust,
+        background: &Background,
+    ) -> io::Result<Arc<Self>> {
         match config {
-            BasicUsers::File(users) => Arc::new(FileUsers(Arc::clone(users))),
+            BasicUsers::File(users) => Ok(Arc::new(FileUsers(Arc::clone(users)))),
+            #[cfg(feature = "sql")]
+            BasicUsers::Sql(sql) => Ok(Arc::new(SqlUsers::open(sql, trust, background)?)),
+            // the config says so
+            #[cfg(not(feature = "sql"))]
+            BasicUsers::Sql(_) => Err(io::Error::other("built without SQL")),
         }
     }
 }

@@ -38,6 +38,30 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether it would meet whoever asks: nobody is there, we are not let in, or the query does not fit
+    /// the tables.
+    #[must_use]
+    pub fn meets_everyone(&self) -> bool {
+        match self {
+            Self::Away(_) | Self::Stopped => true,
+            Self::Database { code, .. } => {
+                is_about_the_statement(code)
+                    || (known(code).is_some() && !is_about_time(code) && !is_about_a_value(code))
+            }
+            Self::Timeout | Self::Answer(_) => false,
+        }
+    }
+
+    /// Whether it meets who was asked for, and nobody else.
+    #[must_use]
+    pub fn meets_one(&self) -> bool {
+        match self {
+            Self::Answer(_) => true,
+            Self::Database { code, .. } => is_about_a_value(code),
+            Self::Timeout | Self::Away(_) | Self::Stopped => false,
+        }
+    }
+
     pub(super) fn answer(why: impl Into<String>) -> Self {
         Self::Answer(why.into())
     }
@@ -125,6 +149,17 @@ fn is_about_the_statement(code: &str) -> bool {
         || code == "1" // SQLite
 }
 
+/// The query took too long, or waited for somebody else's lock.
+fn is_about_time(code: &str) -> bool {
+    matches!(code, "57014" | "1969" | "3024" | "9" | "5")
+}
+
+/// What was bound cannot be what the query makes of it: a user id that is no uuid.
+fn is_about_a_value(code: &str) -> bool {
+    (code.starts_with("22") && code.len() == 5) // PostgreSQL: class 22
+        || matches!(code, "1292" | "1366" | "1411") // MySQL
+}
+
 fn masked(message: &str, values: &Values) -> String {
     let mut message = message.to_owned();
     for value in values.all().filter(|value| value.len() >= SHORTEST_VALUE) {
@@ -171,6 +206,36 @@ mod tests {
             "{said}"
         );
         assert_eq!(said.chars().count(), LONGEST);
+    }
+
+    #[test]
+    fn a_fault_says_whom_it_meets() {
+        let database = |code: &str| Fault::Database {
+            code: code.to_owned(),
+            why: String::new(),
+        };
+        for (fault, everyone, one) in [
+            (Fault::Away(String::new()), true, false),
+            (Fault::Stopped, true, false),
+            (Fault::Timeout, false, false),
+            (Fault::answer("no text"), false, true),
+            (database("28P01"), true, false),
+            (database("1045"), true, false),
+            (database("42703"), true, false),
+            (database("1054"), true, false),
+            (database("57P01"), true, false),
+            // somebody's slow query, or everybody's
+            (database("57014"), false, false),
+            (database("9"), false, false),
+            // a user id that cannot be cast
+            (database("22P02"), false, true),
+            (database("22021"), false, true),
+            (database("1292"), false, true),
+            (database("XX000"), false, false),
+        ] {
+            let meets = (fault.meets_everyone(), fault.meets_one());
+            assert_eq!(meets, (everyone, one), "{fault:?}");
+        }
     }
 
     #[test]

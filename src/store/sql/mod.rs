@@ -34,8 +34,7 @@ pub const LONGEST_NAME: usize = 1024;
 
 /// A database and its connections.
 pub struct Database {
-    config: sql::Database,
-    trust: Trust,
+    dialect: Dialect,
     pool: Arc<dyn Asked>,
     background: Background,
     runtime: Handle,
@@ -95,18 +94,11 @@ impl Database {
             Dialect::Sqlite => Arc::new(Pool::new(sqlite::Sqlite::new(config)?, config)),
         };
         Ok(Arc::new(Self {
-            config: config.clone(),
-            trust: trust.clone(),
+            dialect: config.dialect,
             pool,
             background: background.clone(),
             runtime: Handle::current(),
         }))
-    }
-
-    /// Whether this config and these roots would open the same database.
-    #[must_use]
-    pub fn is_same(&self, config: &sql::Database, trust: &Trust) -> bool {
-        self.config == *config && self.trust == *trust
     }
 
     /// The names each query answers with, in their order, all read in one transaction. `deadline` counts
@@ -144,7 +136,7 @@ impl Database {
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Database")
-            .field("dialect", &self.config.dialect)
+            .field("dialect", &self.dialect)
             .finish_non_exhaustive()
     }
 }

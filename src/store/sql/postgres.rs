@@ -25,7 +25,8 @@ impl Postgres {
             config.url.expose().parse().map_err(|_error: sqlx::Error| {
                 io::Error::other("the URL of the database cannot be used")
             })?;
-        let mut options = options.disable_statement_logging();
+        // PgBouncer refuses what it does not know of a start, and no float is read
+        let mut options = options.disable_statement_logging().extra_float_digits(None);
         if let Some(pem) = authorities(config, trust) {
             options = options.ssl_root_cert_from_pem(pem);
         }

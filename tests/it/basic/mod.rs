@@ -3,6 +3,8 @@
 
 mod dialects;
 mod locked;
+#[cfg(feature = "sql")]
+mod sql;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

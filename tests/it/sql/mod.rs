@@ -2,6 +2,7 @@
 
 mod answers;
 mod faults;
+mod pooler;
 mod schema;
 
 use std::sync::Arc;

@@ -39,10 +39,50 @@ pub(crate) struct Database {
     secure: bool,
 }
 
+/// A server that runs as nobody, ended with all its processes when dropped.
 #[derive(Debug)]
-struct Running {
+pub(super) struct Running {
     child: Child,
     stderr: Lines,
+}
+
+impl Running {
+    /// Started by this script with a directory of its own, filled by the first command.
+    pub(super) fn as_nobody(
+        mut script: Command,
+        directory: &TempDir,
+        fill: &[String],
+        serve: &[String],
+    ) -> Self {
+        let mut child = script
+            .arg(directory.path())
+            .arg(json!(fill).to_string())
+            .arg(json!(serve).to_string())
+            .env_clear()
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("an installed program starts");
+        let stderr = Lines::of(child.stderr.take().expect("piped"));
+        Self { child, stderr }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // an error means that it has ended already
+        drop(self.child.kill());
+        drop(self.child.stdin.take());
+        drop(self.child.wait());
+        // whoever still runs would write to a directory that is removed next
+        self.stderr.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the database wrote:\n{}", self.stderr.text());
+        }
+    }
 }
 
 impl Database {
@@ -119,23 +159,8 @@ impl Database {
             Kind::MariaDb => self.mariadb()?,
             Kind::Sqlite => return None,
         };
-        Some(self.run_as_nobody(python("database.py")?, &fill, &serve))
-    }
-
-    fn run_as_nobody(&self, mut command: Command, fill: &[String], serve: &[String]) -> Running {
-        let mut child = command
-            .arg(self.directory.path())
-            .arg(json!(fill).to_string())
-            .arg(json!(serve).to_string())
-            .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("an installed program starts");
-        let stderr = Lines::of(child.stderr.take().expect("piped"));
-        Running { child, stderr }
+        let script = python("database.py")?;
+        Some(Running::as_nobody(script, &self.directory, &fill, &serve))
     }
 
     /// How its data are made, and how it is started.
@@ -272,18 +297,7 @@ impl Database {
 
     /// Ends it at once, with all its processes.
     pub(crate) fn kill(&mut self) {
-        let Some(mut running) = self.running.take() else {
-            return;
-        };
-        // an error means that it has ended already
-        drop(running.child.kill());
-        drop(running.child.stdin.take());
-        drop(running.child.wait());
-        // whoever still runs would write to a directory that is removed next
-        running.stderr.wait();
-        if std::thread::panicking() {
-            eprintln!("--- the database wrote:\n{}", running.stderr.text());
-        }
+        self.running = None;
     }
 
     /// Starts it again at the same port, with what it kept.
@@ -291,12 +305,6 @@ impl Database {
         self.kill();
         self.running = self.spawn();
         assert!(self.answers().await, "the port is taken");
-    }
-}
-
-impl Drop for Database {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) mod entra;
 pub(crate) mod gatepost;
 pub(crate) mod http;
 pub(crate) mod issuer;
+#[cfg(feature = "sql")]
+pub(crate) mod pgbouncer;
 pub(crate) mod programs;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
