@@ -122,6 +122,7 @@ pub(super) fn build(
     let memberships = Arc::new(Stores::start(
         &config.memberships,
         &memberships::Means {
+            trust: &trust,
             outgoing: &asking,
             credentials: &credentials,
             clock,
@@ -129,7 +130,7 @@ pub(super) fn build(
             background,
         },
         previous.map(|old| &*old.memberships),
-    ));
+    )?);
     let providers = Providers {
         keys: Arc::<KeyEngine>::clone(&keys),
         passwords: password_parts(&config, passwords.as_ref()),
@@ -241,7 +242,7 @@ pub(crate) fn gate_parts(
 pub(crate) fn memberships_here(config: &Config) -> FixedMemberships {
     let list = |kind: &MembershipKind| match kind {
         MembershipKind::File { members, .. } => Some(Arc::clone(members)),
-        MembershipKind::Http(_) => None,
+        MembershipKind::Http(_) | MembershipKind::Sql(_) => None,
     };
     let stores = config.memberships.iter();
     FixedMemberships::new(stores.map(|store| list(&store.kind)).collect())

@@ -9,7 +9,6 @@ use super::walk::shape;
 /// Pattern of the key (`*`: any name, `[]`: any element), the one value that
 /// is refused if only that is, and what it is.
 const LATER: &[(&str, Option<&str>, &str)] = &[
-    ("memberships.*.kind", Some("sql"), "memberships in SQL"),
     ("api_keys", None, "the API-key service"),
     ("audit", None, "an audit stream of its own"),
     ("trace", None, "trace export"),

@@ -60,7 +60,8 @@ pub use self::issuers::*;
 pub use self::link_local::is_link_local;
 pub use self::login::*;
 pub use self::memberships::{
-    HttpMemberships, Keeps, LookUps, MembershipKind, MembershipStore, Parameter, UrlTemplate,
+    HttpMemberships, Keeps, LookUps, MembershipKind, MembershipStore, Parameter, SqlMemberships,
+    UrlTemplate,
 };
 pub use self::planes::*;
 pub use self::redis::*;

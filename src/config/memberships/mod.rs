@@ -11,6 +11,7 @@ use crate::authn::membership::{Members, SetsFrom};
 
 pub(super) use self::file::members;
 pub use self::template::{Parameter, UrlTemplate};
+use super::sql::{self, Database, Query};
 use crate::authn::claims::ClaimPath;
 
 /// `[memberships.X]`
@@ -58,6 +59,8 @@ pub enum MembershipKind {
     },
     /// At a service that answers with JSON.
     Http(Box<HttpMemberships>),
+    /// In a database.
+    Sql(Box<SqlMemberships>),
 }
 
 /// How a store that is somewhere else is asked, and how long what it said is used.
@@ -92,6 +95,34 @@ pub struct HttpMemberships {
     pub look_ups: LookUps,
 }
 
+/// `kind = "sql"`. At least one of the queries is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqlMemberships {
+    /// The database.
+    pub database: Database,
+    /// The query for groups; `None`: they are not kept there.
+    pub groups: Option<Query>,
+    /// The same for roles.
+    pub roles: Option<Query>,
+    /// The same for permissions.
+    pub permissions: Option<Query>,
+    /// How it is asked.
+    pub look_ups: LookUps,
+}
+
+impl SqlMemberships {
+    /// The queries that are there: for groups, roles, permissions, in this order.
+    pub fn queries(&self) -> impl Iterator<Item = &Query> {
+        let Self {
+            groups,
+            roles,
+            permissions,
+            ..
+        } = self;
+        [groups, roles, permissions].into_iter().flatten()
+    }
+}
+
 impl MembershipKind {
     /// As in the config.
     #[must_use]
@@ -99,6 +130,7 @@ impl MembershipKind {
         match self {
             Self::File { .. } => "file",
             Self::Http(_) => "http",
+            Self::Sql(_) => "sql",
         }
     }
 
@@ -108,6 +140,7 @@ impl MembershipKind {
         match self {
             Self::File { .. } => None,
             Self::Http(http) => Some(&http.look_ups),
+            Self::Sql(sql) => Some(&sql.look_ups),
         }
     }
 
@@ -117,6 +150,9 @@ impl MembershipKind {
         match self {
             Self::File { .. } => true,
             Self::Http(http) => http.url.names(Parameter::Issuer),
+            Self::Sql(sql) => sql
+                .queries()
+                .all(|query| query.names(sql::Parameter::Issuer)),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::OneOrMany;
+use super::{OneOrMany, Secret};
 use crate::config::forms::{NonEmpty, Positive, Text};
 use crate::config::memberships::UrlTemplate;
 
@@ -18,6 +18,8 @@ pub(in crate::config) enum Memberships {
     File(FileMemberships),
     /// A service that answers with JSON.
     Http(Box<HttpMemberships>),
+    /// A database: PostgreSQL, MySQL, MariaDB, SQLite.
+    Sql(Box<SqlMemberships>),
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -43,6 +45,24 @@ pub(in crate::config) struct HttpMemberships {
     /// Allows `http://` to a host other than loopback. Whoever is on the way can put anybody in any group.
     #[serde(default)]
     pub(in crate::config) insecure_http: bool,
+    #[serde(flatten)]
+    pub(in crate::config) common: LookUps,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct SqlMemberships {
+    /// Where it is, with user and password: `postgres://`, `mysql://`, `mariadb://`, `sqlite:`.
+    pub(in crate::config) url: Secret,
+    /// One `select` of the names of a user's groups; `:issuer`, `:user_id`, `:tenant` and `:client_id` stand
+    /// for values. With none of the three: those of the default schema (`deploy/sql`).
+    pub(in crate::config) groups: Option<String>,
+    /// The same for roles.
+    pub(in crate::config) roles: Option<String>,
+    /// The same for permissions.
+    pub(in crate::config) permissions: Option<String>,
+    /// Most connections of this process.
+    #[schemars(range(min = 1, max = 100))]
+    pub(in crate::config) max_connections: Option<u16>,
     #[serde(flatten)]
     pub(in crate::config) common: LookUps,
 }

@@ -8,8 +8,11 @@ pub mod source;
 mod health;
 mod http;
 mod kept;
+#[cfg(feature = "sql")]
+mod sql;
 
 use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +21,7 @@ use self::http::Http;
 use crate::authn::membership::{Members, Sets, Subject};
 use crate::client::jwks::Background;
 use crate::client::outgoing::Outgoing;
+use crate::client::tls::Trust;
 use crate::client::token::Credentials;
 use crate::clock::Clock;
 use crate::config::{MembershipKind, MembershipStore};
@@ -28,6 +32,8 @@ use crate::telemetry::metrics::MembershipMetrics;
 /// What stores are built with.
 #[derive(Clone, Copy, Debug)]
 pub struct Means<'m> {
+    /// Whose certificates databases are believed by.
+    pub trust: &'m Trust,
     /// The client of `http` stores: no name leads it to a link-local address.
     pub outgoing: &'m Outgoing,
     /// Their credentials.
@@ -67,15 +73,19 @@ enum Kind {
 impl Stores {
     /// Nobody is asked yet. What a store of the same definition in `previous` knows is kept. Must be called
     /// inside the control runtime.
-    pub fn start(stores: &[MembershipStore], means: &Means<'_>, previous: Option<&Self>) -> Self {
-        Self {
+    pub fn start(
+        stores: &[MembershipStore],
+        means: &Means<'_>,
+        previous: Option<&Self>,
+    ) -> io::Result<Self> {
+        Ok(Self {
             listed: stores
                 .iter()
                 .map(|store| Store::start(store, means, previous))
-                .collect(),
+                .collect::<io::Result<_>>()?,
             nothing: previous.map_or_else(|| Arc::new(Sets::NONE), |old| Arc::clone(&old.nothing)),
             telemetry: Arc::clone(means.telemetry),
-        }
+        })
     }
 
     /// These are in force: the metrics tell of no others.
@@ -95,7 +105,11 @@ impl Stores {
 }
 
 impl Store {
-    fn start(store: &MembershipStore, means: &Means<'_>, previous: Option<&Stores>) -> Self {
+    fn start(
+        store: &MembershipStore,
+        means: &Means<'_>,
+        previous: Option<&Stores>,
+    ) -> io::Result<Self> {
         let metrics = means.telemetry.metrics.memberships(&store.name);
         let mut known = previous.into_iter().flat_map(|old| &old.listed);
         let known = known.find(|old| old.name == store.name && old.definition == store.kind);
@@ -110,13 +124,21 @@ impl Store {
         let kind = match &store.kind {
             MembershipKind::File { members, .. } => Kind::File(Arc::clone(members)),
             MembershipKind::Http(http) => asked(Arc::new(Http::new(http, means)), http.look_ups),
+            #[cfg(feature = "sql")]
+            MembershipKind::Sql(sql) => asked(
+                Arc::new(sql::Sql::open(sql, means.trust, means.background)?),
+                sql.look_ups,
+            ),
+            // the config says so
+            #[cfg(not(feature = "sql"))]
+            MembershipKind::Sql(_) => return Err(io::Error::other("built without SQL")),
         };
-        Self {
+        Ok(Self {
             name: Arc::clone(&store.name),
             definition: store.kind.clone(),
             kind,
             metrics,
-        }
+        })
     }
 }
 

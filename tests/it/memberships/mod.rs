@@ -3,6 +3,8 @@
 
 mod file;
 mod http;
+#[cfg(feature = "sql")]
+mod sql;
 
 use serde_json::{Value, json};
 

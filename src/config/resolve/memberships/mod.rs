@@ -1,6 +1,7 @@
 //! Stores of memberships. What routes ask of them: [`routes`].
 
 mod routes;
+mod sql;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -47,6 +48,7 @@ impl Resolver<'_> {
                         })
                 }
                 raw::Memberships::Http(raw) => Some(self.http_memberships(*raw, &path)),
+                raw::Memberships::Sql(raw) => self.sql_memberships(&raw, &path),
             };
             stores.extend(resolved.map(|(kind, keeps, from)| MembershipStore {
                 name: Arc::from(name),
