@@ -150,6 +150,7 @@ fn route(number: usize) -> Route {
             token_from: vec![TokenSource::Authorization],
             optional: false,
             memberships: None,
+            overage: vec![],
             require,
             mode: Mode::Enforce,
             on_behalf_of: None,

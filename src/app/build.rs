@@ -242,7 +242,7 @@ pub(crate) fn gate_parts(
 pub(crate) fn memberships_here(config: &Config) -> FixedMemberships {
     let list = |kind: &MembershipKind| match kind {
         MembershipKind::File { members, .. } => Some(Arc::clone(members)),
-        MembershipKind::Http(_) | MembershipKind::Sql(_) => None,
+        MembershipKind::Graph(_) | MembershipKind::Http(_) | MembershipKind::Sql(_) => None,
     };
     let stores = config.memberships.iter();
     FixedMemberships::new(stores.map(|store| list(&store.kind)).collect())

@@ -3,12 +3,15 @@
 
 use serde_json::Value;
 
-use crate::authn::claims::Claims;
+use crate::authn::claims::{ClaimPath, Claims};
+use crate::authn::issuer::{Issuer, Preset};
+use crate::authn::membership::Subject;
+use crate::authn::principal::{Names, Principal, PrincipalKind};
 
-/// Reads a tenant id: a GUID, in lower case as tokens write it. `None` for anything else, the
-/// multi-tenant names `common`, `organizations` and `consumers` among them.
+/// Reads a GUID, the id of a tenant or of anything in its directory, in lower case as tokens write it. `None`
+/// for anything else, the multi-tenant names `common`, `organizations` and `consumers` among them.
 #[must_use]
-pub fn parse_tenant_id(text: &str) -> Option<String> {
+pub fn parse_guid(text: &str) -> Option<String> {
     let parts: Vec<&str> = text.split('-').collect();
     let guid = parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12])
         && parts
@@ -69,6 +72,36 @@ pub(super) fn has_overage(claims: &Claims) -> bool {
         .is_some_and(|flag| *flag != Value::Bool(false))
 }
 
+/// Of whom the directory is to be asked for the groups, if the token says that they are too many for it: its
+/// object there, and the same once more as the client if it is an application. `None` if the token says
+/// nothing of the sort, or not who in the directory it is about.
+#[must_use]
+pub fn overage<'p>(principal: &'p Principal, issuer: &Issuer) -> Option<Subject<'p>> {
+    let claims = &principal.claims;
+    let is_ours = matches!(issuer.preset, Preset::Entra { .. }) && issuer.name == principal.issuer;
+    let by_this_claim = issuer.claims.groups.contains(&ClaimPath::name("groups"));
+    let is_unresolved = principal.groups == Names::Unresolved;
+    if !(is_ours && by_this_claim && is_unresolved) {
+        return None;
+    }
+    let elsewhere = claims.find("_claim_names").and_then(Value::as_object);
+    let is_elsewhere = elsewhere.is_some_and(|names| names.contains_key("groups"));
+    if !is_elsewhere && !has_overage(claims) {
+        return None;
+    }
+    let object = claims.find("oid")?.as_str()?;
+    parse_guid(object)?;
+    Some(Subject {
+        issuer: &principal.issuer,
+        user_id: object,
+        tenant: claims.find("tid").and_then(Value::as_str),
+        client_id: match principal.kind {
+            PrincipalKind::Service => Some(object),
+            PrincipalKind::User => None,
+        },
+    })
+}
+
 /// Whether an application acts for itself: no delegated scope, unless the optional claim `idtyp`
 /// says what it is.
 pub(super) fn is_service(claims: &Claims) -> bool {
@@ -88,7 +121,7 @@ mod tests {
     #[test]
     fn a_tenant_id_is_a_guid() {
         assert_eq!(
-            parse_tenant_id("11111111-2222-3333-4444-55555555ABCD").as_deref(),
+            parse_guid("11111111-2222-3333-4444-55555555ABCD").as_deref(),
             Some(TENANT)
         );
         for bad in [
@@ -101,7 +134,7 @@ mod tests {
             "11111111-2222-3333-4444/55555555abcd",
             "11111111222233334444555555556666abcd",
         ] {
-            assert_eq!(parse_tenant_id(bad), None, "{bad}");
+            assert_eq!(parse_guid(bad), None, "{bad}");
         }
     }
 

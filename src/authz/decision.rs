@@ -238,6 +238,7 @@ mod tests {
             token_from: vec![TokenSource::Authorization],
             optional,
             memberships: None,
+            overage: vec![],
             require: Rule {
                 principal: Some(PrincipalKind::Service),
                 ..Rule::default()

@@ -1,6 +1,7 @@
 //! A principal with what was learned of it beside its credential: kept beside the headers of that
 //! credential, so that the next request finds it made.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,26 +17,42 @@ pub struct Learned {
     pub from: Option<SetsFrom>,
     /// What the store said, if it was asked.
     pub members: Option<Arc<Sets>>,
+    /// The groups that are too many for its token, if somebody was asked for them.
+    pub overage: Option<Arc<Sets>>,
 }
 
 impl Learned {
     /// Whether nothing was learned, and nothing is to be hidden.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        let Self { from, members } = self;
-        from.is_none() && members.is_none()
+        let Self {
+            from,
+            members,
+            overage,
+        } = self;
+        from.is_none() && members.is_none() && overage.is_none()
     }
 
     fn is_same(&self, other: &Self) -> bool {
-        self.from == other.from && is_same(self.members.as_ref(), other.members.as_ref())
+        self.from == other.from
+            && is_same(self.members.as_ref(), other.members.as_ref())
+            && is_same(self.overage.as_ref(), other.overage.as_ref())
     }
 
     /// The principal with it. The one place where what was learned becomes part of a principal.
     #[must_use]
     pub fn enrich(&self, principal: &Principal) -> Principal {
+        // in place of what the token could not state, so before anything is merged with that
+        let principal = match &self.overage {
+            Some(overage) => Cow::Owned(Principal {
+                groups: overage.groups.clone(),
+                ..principal.clone()
+            }),
+            None => Cow::Borrowed(principal),
+        };
         match self.from {
-            Some(from) => from.merged(principal, self.members.as_deref()),
-            None => principal.clone(),
+            Some(from) => from.merged(&principal, self.members.as_deref()),
+            None => principal.into_owned(),
         }
     }
 }
@@ -151,6 +168,7 @@ mod tests {
         let learned = |members: Option<&Arc<Sets>>, from| Learned {
             from,
             members: members.cloned(),
+            overage: None,
         };
         let from = Some(SetsFrom::default());
         let (one, equal) = (Arc::new(Sets::NONE), Arc::new(Sets::NONE));
@@ -159,5 +177,12 @@ mod tests {
         assert!(!first.is_same(&learned(Some(&equal), from)));
         assert!(!first.is_same(&learned(None, from)));
         assert!(!first.is_same(&learned(Some(&one), None)));
+        let with = |overage: &Arc<Sets>| Learned {
+            overage: Some(Arc::clone(overage)),
+            ..first.clone()
+        };
+        assert!(!first.is_same(&with(&one)));
+        assert!(with(&one).is_same(&with(&one)));
+        assert!(!with(&one).is_same(&with(&equal)));
     }
 }

@@ -24,16 +24,6 @@ const LATER: &[(&str, Option<&str>, &str)] = &[
         "token introspection (RFC 7662)",
     ),
     ("issuers.*.remote", None, "a remote judge of tokens"),
-    (
-        "issuers.*.groups_overage",
-        Some("graph"),
-        "group look-up in Microsoft Graph",
-    ),
-    (
-        "issuers.*.credential",
-        None,
-        "group look-up in Microsoft Graph",
-    ),
     ("routes.[].auth.[]", Some("api_key"), "API keys"),
     ("routes.[].auth.all", None, "several credentials at once"),
     ("routes.[].forward_api_key", None, "API keys"),

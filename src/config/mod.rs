@@ -60,8 +60,8 @@ pub use self::issuers::*;
 pub use self::link_local::is_link_local;
 pub use self::login::*;
 pub use self::memberships::{
-    HttpMemberships, Keeps, LookUps, MembershipKind, MembershipStore, Parameter, SqlMemberships,
-    UrlTemplate,
+    GraphMemberships, HttpMemberships, Keeps, LookUps, MembershipKind, MembershipStore, Parameter,
+    SqlMemberships, UrlTemplate,
 };
 pub use self::planes::*;
 pub use self::redis::*;
@@ -206,6 +206,7 @@ pub fn load(sources: &Sources) -> Result<Config, ConfigErrors> {
                 now: sources.now,
                 aws: None,
                 issuers: BTreeMap::new(),
+                graphs: Vec::new(),
                 memberships: Vec::new(),
             };
             resolver.resolve(raw, redact(&merged))

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Boxed, Evidence, Gate};
-use crate::authn::mapping::Mapping;
 use crate::authn::membership::{Members, Sets, Subject};
 use crate::authn::principal::{Names, Principal};
+use crate::authn::{Issuer, entra};
 use crate::authz::decision::Proven;
 use crate::authz::enriched::{Enriched, Learned};
 use crate::authz::identity;
-use crate::authz::route::Protected;
+use crate::authz::route::{Overage, Protected};
 use crate::reason::Failure;
 use crate::steps::Steps;
 
@@ -102,8 +102,9 @@ impl Memberships for FixedMemberships {
 }
 
 impl Gate {
-    /// The proven principal as the rule sees it: with its memberships, where the route names a store and
-    /// asks for something. On failure it is still who it is, with what its credential alone says.
+    /// The proven principal as the rule sees it: with the groups its token has no room for, and with its
+    /// memberships, where the route names a store; each only if the route asks for something of it. On failure
+    /// it is still who it is, with what its credential alone says.
     pub(super) async fn complete(
         &self,
         asked: &Protected,
@@ -111,42 +112,76 @@ impl Gate {
         steps: &mut (impl Steps + Send),
         evidence: &mut Evidence,
     ) -> (Proven, Result<(), Failure>) {
-        let Some(named) = &asked.memberships else {
-            return (proven, Ok(()));
-        };
+        let overage = self.overage(asked, &proven);
+        let named = asked.memberships.as_ref();
         let mut learned = Learned {
-            from: Some(named.from),
-            members: None,
+            from: named.map(|named| named.from),
+            ..Learned::default()
         };
         let mut known = Ok(());
-        if named.asked {
-            let subject = Subject::from(&*proven.principal);
-            let told = match self.memberships.find(named.store, &subject) {
-                Some(told) => Ok(told),
-                // boxed: the large future of the rare case
-                None => self.memberships.ask(named.store, subject).await,
-            };
-            evidence.memberships = Some(
-                told.as_ref()
-                    .map_or("unavailable", |told| told.how.as_str()),
-            );
-            steps.step("memberships", || {
-                let found = told.as_ref().map_or_else(
-                    |_retry_after| "the store cannot be asked now".to_owned(),
-                    |told| format!("{}: {}", told.how.as_str(), show(&told.sets)),
-                );
-                format!("{}, {found}", named.name)
-            });
-            match told {
-                Ok(told) => learned.members = Some(told.sets),
-                Err(retry_after) => known = Err(Failure::MembershipsUnavailable { retry_after }),
+        if let Some((elsewhere, subject)) = overage {
+            let (store, name) = (elsewhere.store, &*elsewhere.name);
+            match self.learn(store, name, subject, steps, evidence).await {
+                Ok(sets) => learned.overage = Some(sets),
+                Err(failure) => known = Err(failure),
             }
-        } else {
-            steps.step("memberships", || {
+        }
+        match named {
+            Some(named) if named.asked && known.is_ok() => {
+                let subject = Subject::from(&*proven.principal);
+                let told = self.learn(named.store, &named.name, subject, steps, evidence);
+                match told.await {
+                    Ok(sets) => learned.members = Some(sets),
+                    Err(failure) => known = Err(failure),
+                }
+            }
+            Some(named) if !named.asked => steps.step("memberships", || {
                 format!("{}, not asked: nothing here needs them", named.name)
-            });
+            }),
+            Some(_) | None => {}
         }
         (self.enriched(proven, &learned), known)
+    }
+
+    /// Who is asked for the groups that this principal's token has no room for, and about whom.
+    fn overage<'a>(
+        &self,
+        asked: &'a Protected,
+        proven: &'a Proven,
+    ) -> Option<(&'a Overage, Subject<'a>)> {
+        let stated = &proven.stated;
+        let mut elsewhere = asked.overage.iter();
+        let elsewhere = elsewhere.find(|known| known.issuer == stated.issuer)?;
+        Some((elsewhere, entra::overage(stated, self.issuer_of(stated)?)?))
+    }
+
+    /// What this store says of this subject.
+    async fn learn(
+        &self,
+        store: usize,
+        name: &str,
+        subject: Subject<'_>,
+        steps: &mut (impl Steps + Send),
+        evidence: &mut Evidence,
+    ) -> Result<Arc<Sets>, Failure> {
+        let told = match self.memberships.find(store, &subject) {
+            Some(told) => Ok(told),
+            // boxed: the large future of the rare case
+            None => self.memberships.ask(store, subject).await,
+        };
+        let how = told
+            .as_ref()
+            .map_or("unavailable", |told| told.how.as_str());
+        evidence.memberships = Some(worse(evidence.memberships, how));
+        steps.step("memberships", || {
+            let found = told.as_ref().map_or_else(
+                |_retry_after| "the store cannot be asked now".to_owned(),
+                |told| format!("{}: {}", told.how.as_str(), show(&told.sets)),
+            );
+            format!("{name}, {found}")
+        });
+        told.map(|told| told.sets)
+            .map_err(|retry_after| Failure::MembershipsUnavailable { retry_after })
     }
 
     /// The principal with what was learned of it, made anew only if that has changed.
@@ -163,8 +198,8 @@ impl Gate {
             };
         }
         let principal = Arc::new(learned.enrich(&proven.stated));
-        let principal = match self.mapping_of(&principal) {
-            Some(mapping) => mapping.apply(&principal),
+        let principal = match self.issuer_of(&principal) {
+            Some(issuer) => issuer.mapping.apply(&principal),
             None => principal,
         };
         let headers = Arc::new(identity::render(&self.identity, self.lists, &principal));
@@ -179,12 +214,20 @@ impl Gate {
         }
     }
 
-    /// How the names of this principal's issuer are read; `None` if it is no issuer of tokens.
-    fn mapping_of(&self, principal: &Principal) -> Option<&Mapping> {
+    /// The issuer of this principal; `None` if it is no issuer of tokens.
+    fn issuer_of(&self, principal: &Principal) -> Option<&Issuer> {
         let mut known = self.issuers.iter();
         let known = known.find(|known| known.issuer.name == principal.issuer)?;
-        Some(&known.issuer.mapping)
+        Some(&known.issuer)
     }
+}
+
+/// Of two ways to know, the one that says less of now.
+fn worse(one: Option<&'static str>, other: &'static str) -> &'static str {
+    let order = ["cached", "asked", "stale", "unavailable"];
+    let place = |how| order.iter().position(|known| *known == how);
+    one.filter(|one| place(*one) > place(other))
+        .unwrap_or(other)
 }
 
 fn show(sets: &Sets) -> String {

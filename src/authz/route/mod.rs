@@ -75,6 +75,8 @@ pub struct Protected {
     pub optional: bool,
     /// Where its groups, roles and permissions come from, if not from its credential alone.
     pub memberships: Option<RouteMemberships>,
+    /// Who is asked for groups that are too many for a token, where the rule needs those of the token.
+    pub overage: Vec<Overage>,
     /// What the principal must also be.
     pub require: Rule,
     /// Whether who may not is refused.
@@ -94,6 +96,17 @@ pub struct RouteMemberships {
     pub from: SetsFrom,
     /// Whether the route asks for a set that comes from it: else it is asked nothing.
     pub asked: bool,
+}
+
+/// Where the groups are that an issuer's token has no room for.
+#[derive(Clone, Debug)]
+pub struct Overage {
+    /// The issuer's name.
+    pub issuer: Arc<str>,
+    /// Number of the store in the gate's list.
+    pub store: usize,
+    /// Its name.
+    pub name: Arc<str>,
 }
 
 /// `mode`: what becomes of a request whose credential or principal the route does not accept.

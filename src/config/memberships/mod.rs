@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use url::Url;
+
 use crate::authn::membership::{Members, SetsFrom};
 
 pub(super) use self::file::members;
@@ -57,6 +59,9 @@ pub enum MembershipKind {
         /// What it says.
         members: Arc<Members>,
     },
+    /// In the directory of an Entra tenant: groups its tokens have no room for. No table of its own: the issuer
+    /// says it.
+    Graph(Box<GraphMemberships>),
     /// At a service that answers with JSON.
     Http(Box<HttpMemberships>),
     /// In a database.
@@ -95,6 +100,19 @@ pub struct HttpMemberships {
     pub look_ups: LookUps,
 }
 
+/// `groups_overage = "graph"`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GraphMemberships {
+    /// Name of the issuer.
+    pub issuer: Arc<str>,
+    /// Microsoft Graph, without version or final slash.
+    pub url: Url,
+    /// Name of the credential source of the requests.
+    pub credential: Arc<str>,
+    /// How it is asked.
+    pub look_ups: LookUps,
+}
+
 /// `kind = "sql"`. At least one of the queries is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqlMemberships {
@@ -129,6 +147,7 @@ impl MembershipKind {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::File { .. } => "file",
+            Self::Graph(_) => "graph",
             Self::Http(_) => "http",
             Self::Sql(_) => "sql",
         }
@@ -139,6 +158,7 @@ impl MembershipKind {
     pub fn look_ups(&self) -> Option<&LookUps> {
         match self {
             Self::File { .. } => None,
+            Self::Graph(graph) => Some(&graph.look_ups),
             Self::Http(http) => Some(&http.look_ups),
             Self::Sql(sql) => Some(&sql.look_ups),
         }
@@ -148,7 +168,7 @@ impl MembershipKind {
     #[must_use]
     pub fn tells_issuers_apart(&self) -> bool {
         match self {
-            Self::File { .. } => true,
+            Self::File { .. } | Self::Graph(_) => true,
             Self::Http(http) => http.url.names(Parameter::Issuer),
             Self::Sql(sql) => sql
                 .queries()

@@ -152,8 +152,11 @@ pub(in crate::config) struct EntraIssuer {
     /// Accepted audiences, or `"any"`.
     pub(in crate::config) audiences: ListOrAny,
     /// What happens to a token that says its groups are kept elsewhere.
-    #[expect(dead_code, reason = "one value only: it states what happens")]
     pub(in crate::config) groups_overage: Option<GroupsOverage>,
+    /// With `groups_overage = "graph"`: name of the `[credentials.X]` table of the look-ups.
+    pub(in crate::config) credential: Option<Text<NonEmpty>>,
+    /// Microsoft Graph, where it is not the public cloud's (national clouds, emulators).
+    pub(in crate::config) graph_url: Option<Text<Url>>,
     /// The issuer, where it is not Microsoft's own (national clouds, emulators).
     pub(in crate::config) issuer: Option<Text<NonEmpty>>,
     /// Where the keys are, if not at the tenant's.
@@ -166,7 +169,10 @@ pub(in crate::config) struct EntraIssuer {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum GroupsOverage {
+    /// No rule on groups lets it pass.
     Deny,
+    /// Microsoft Graph is asked.
+    Graph,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

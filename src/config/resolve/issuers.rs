@@ -44,9 +44,11 @@ impl Resolver<'_> {
                 raw::Issuer::Cognito(raw) => self
                     .cognito(&raw, &path)
                     .and_then(|kind| self.issuer(name, kind, raw.common, mappings, &path)),
-                raw::Issuer::Entra(raw) => self
-                    .entra(&raw, &path)
-                    .and_then(|kind| self.issuer(name, kind, raw.common, mappings, &path)),
+                raw::Issuer::Entra(raw) => {
+                    self.graph(name, &raw, &path);
+                    self.entra(&raw, &path)
+                        .and_then(|kind| self.issuer(name, kind, raw.common, mappings, &path))
+                }
                 raw::Issuer::Oidc(raw) => self
                     .oidc(&raw, &path)
                     .and_then(|kind| self.issuer(name, kind, raw.common, mappings, &path)),

@@ -73,7 +73,7 @@ impl Resolver<'_> {
     }
 
     pub(super) fn entra(&mut self, raw: &raw::EntraIssuer, path: &KeyPath) -> Option<Kind> {
-        let Some(tenant_id) = entra::parse_tenant_id(&raw.tenant_id.0.0) else {
+        let Some(tenant_id) = entra::parse_guid(&raw.tenant_id.0.0) else {
             self.mistakes.push(
                 &path.key("tenant_id"),
                 format!("{:?} is not a tenant's GUID", raw.tenant_id.0.0),

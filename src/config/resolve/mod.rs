@@ -10,6 +10,7 @@ mod credentials;
 mod deny_list;
 mod egress;
 mod forward;
+mod graph;
 mod identity;
 mod issuers;
 mod kinds;
@@ -58,6 +59,8 @@ pub(super) struct Resolver<'r> {
     pub(super) aws: Option<AwsKeySource>,
     /// The issuers that could be resolved.
     pub(super) issuers: BTreeMap<String, Arc<Issuer>>,
+    /// Tenants whose directory is asked for groups.
+    pub(super) graphs: Vec<graph::Graph>,
     /// The stores of memberships, as far as they could be resolved: routes ask what they keep.
     pub(super) memberships: Vec<MembershipStore>,
 }

@@ -166,6 +166,12 @@ impl Resolver<'_> {
             on_behalf_of.as_ref(),
             path,
         );
+        let overage = self.route_overage(
+            issuers.as_deref().unwrap_or_default(),
+            &require,
+            on_behalf_of.as_ref(),
+            memberships.as_ref(),
+        );
         Some(Access::Protected(Box::new(Protected {
             accepts,
             issuers: issuers?,
@@ -175,6 +181,7 @@ impl Resolver<'_> {
             ),
             optional: raw.optional,
             memberships,
+            overage,
             require,
             mode: match raw.mode {
                 None | Some(raw::Mode::Enforce) => Mode::Enforce,

@@ -76,13 +76,6 @@ fn every_later_key_is_refused_by_name_wherever_it_stands() {
         ("resource_metadata", one("[resource_metadata]", "")),
         ("issuers.users.introspection", users("introspection = {}")),
         ("issuers.users.remote", users("remote = {}")),
-        (
-            "issuers.e.groups_overage",
-            one(
-                "issuers = [\"users\"]\n[issuers.e]",
-                "kind = \"entra\"\ntenant_id = \"11111111-2222-3333-4444-555555555555\"\naudiences = [\"a\"]\ngroups_overage = \"graph\"",
-            ),
-        ),
         ("routes[0].auth[0]", route("auth = [\"api_key\"]")),
         (
             "routes[0].auth.all",

@@ -6,6 +6,7 @@ mod basic;
 mod cors;
 mod credentials;
 mod design;
+mod graph;
 mod issuers;
 mod login;
 mod mappings;

@@ -10,16 +10,16 @@ use crate::authz::route::RouteMemberships;
 
 /// One store: what it says of each user, and whom it was asked about.
 #[derive(Debug, Default)]
-struct Store {
-    sets: Mutex<Option<Arc<Sets>>>,
-    asked: Mutex<Vec<String>>,
-    found: AtomicUsize,
+pub(super) struct Store {
+    pub(super) sets: Mutex<Option<Arc<Sets>>>,
+    pub(super) asked: Mutex<Vec<String>>,
+    pub(super) found: AtomicUsize,
     /// Whether an answer is there without waiting.
-    kept: bool,
+    pub(super) kept: bool,
 }
 
 impl Store {
-    fn with(groups: &[&str]) -> Self {
+    pub(super) fn with(groups: &[&str]) -> Self {
         Self {
             sets: Mutex::new(Some(sets(groups))),
             ..Self::default()
@@ -27,7 +27,7 @@ impl Store {
     }
 }
 
-fn names(names: &[&str]) -> Names {
+pub(super) fn names(names: &[&str]) -> Names {
     Names::Known(names.iter().map(|&name| name.to_owned()).collect())
 }
 
@@ -103,14 +103,14 @@ fn gate_of(store: Arc<Store>, from: SetsFrom, mode: Mode) -> Gate {
     Gate::new(parts, None)
 }
 
-fn proven(judgement: &Judgement) -> Proven {
+pub(super) fn proven(judgement: &Judgement) -> Proven {
     let Ok(Decision::Allow(permit)) = &judgement.outcome else {
         panic!("{judgement:?}");
     };
     permit.proven().unwrap().clone()
 }
 
-fn header(proven: &Proven, name: &str) -> Option<String> {
+pub(super) fn header(proven: &Proven, name: &str) -> Option<String> {
     let mut headers = proven.headers.iter();
     let (_, value) = headers.find(|(header, _)| *header == name)?;
     Some(value.to_str().unwrap().to_owned())

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod memberships;
+mod overage;
 mod passwords;
 mod preflight;
 mod shadow;
@@ -82,6 +83,7 @@ fn route(path: &str, issuers: Vec<usize>, groups: &[&str], optional: bool) -> Ro
             token_from: vec![TokenSource::Authorization],
             optional,
             memberships: None,
+            overage: vec![],
             require: Rule {
                 groups,
                 ..Rule::default()

@@ -1,32 +1,22 @@
 //! `kind = "http"`: a service that answers with JSON.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
-use url::Url;
+use http::{Method, StatusCode};
 
 use super::Means;
+use super::service::{self, Service};
 use super::source::{LookUpError, Source};
 use crate::authn::claims::{ClaimPath, Claims};
 use crate::authn::membership::{Sets, Subject, check_names};
 use crate::authn::principal::Names;
-use crate::client::outgoing::{FetchError, Fetched, Outgoing};
-use crate::client::token::{Attached, Credentials, For};
-use crate::clock::Clock;
+use crate::client::outgoing::Fetched;
 use crate::config::HttpMemberships;
 use crate::gate::Boxed;
-
-/// Most bytes of an answer.
-const LARGEST_ANSWER: usize = 1024 * 1024;
 
 /// A service, and what it is asked with.
 #[derive(Debug)]
 pub(super) struct Http {
     definition: HttpMemberships,
-    outgoing: Outgoing,
-    credentials: Arc<Credentials>,
-    clock: Arc<dyn Clock>,
+    service: Service,
 }
 
 impl Http {
@@ -34,9 +24,11 @@ impl Http {
     pub(super) fn new(definition: &HttpMemberships, means: &Means<'_>) -> Self {
         Self {
             definition: definition.clone(),
-            outgoing: means.outgoing.clone(),
-            credentials: Arc::clone(means.credentials),
-            clock: Arc::clone(means.clock),
+            service: Service::new(
+                definition.credential.as_ref(),
+                definition.look_ups.timeout,
+                means,
+            ),
         }
     }
 
@@ -45,74 +37,15 @@ impl Http {
             // it has no place there, and that is not to be in nothing
             return Ok(UNKNOWN);
         };
-        let none = HeaderMap::new();
-        let call = For {
-            headers: &none,
-            user: None,
-            guarded: true,
-        };
-        let names: Vec<Arc<str>> = self.definition.credential.iter().cloned().collect();
-        let mut attached = None;
-        if !names.is_empty() {
-            let found = self.credentials.attach(&names, &call).await;
-            attached = Some(found.map_err(|_refusal| LookUpError::everyones("no credential"))?);
-        }
-        let mut answer = self.send(&url, attached.as_ref()).await?;
-        if answer.status == StatusCode::UNAUTHORIZED
-            && let Some(refused) = &attached
-            && let Some(other) = self.credentials.replace(refused, &call).await
-        {
-            answer = self.send(&url, Some(&other)).await?;
-        }
+        let answer = self.service.ask(&Method::GET, &url, None).await?;
         self.read(&answer)
     }
 
-    async fn send(&self, url: &Url, attached: Option<&Attached>) -> Result<Fetched, LookUpError> {
-        let uri = Uri::try_from(url.as_str()).map_err(|_invalid| LookUpError::of_one("no URI"))?;
-        let (mut head, body) = Request::new(Bytes::new()).into_parts();
-        head.method = Method::GET;
-        head.uri = uri;
-        let json = HeaderValue::from_static("application/json");
-        head.headers.insert(header::ACCEPT, json);
-        if let Some(attached) = attached {
-            let now = self.clock.now();
-            let usable = attached.check(now).is_ok() && attached.apply(&mut head, None).is_ok();
-            if !usable {
-                return Err(LookUpError::everyones("no credential"));
-            }
-        }
-        let request = Request::from_parts(head, body);
-        let deadline = self.definition.look_ups.timeout;
-        let sent = self.outgoing.send(request, deadline, LARGEST_ANSWER);
-        sent.await.map_err(|error| {
-            let concerns = match &error {
-                FetchError::Connect(_) | FetchError::Tls(_) => LookUpError::everyones,
-                FetchError::TooLarge(_) => LookUpError::of_one,
-                FetchError::Timeout
-                | FetchError::Protocol(_)
-                | FetchError::Redirect(_)
-                | FetchError::Status { .. } => LookUpError::unclear,
-            };
-            concerns(error)
-        })
-    }
-
     fn read(&self, answer: &Fetched) -> Result<Sets, LookUpError> {
-        let status = answer.status;
-        let failed = || format!("status {}", status.as_u16());
-        if status == StatusCode::NOT_FOUND {
+        if answer.status == StatusCode::NOT_FOUND {
             return Ok(Sets::NONE);
         }
-        if status != StatusCode::OK {
-            let error = match status {
-                StatusCode::TOO_MANY_REQUESTS => LookUpError::everyones(failed()),
-                // it may be our credential, or what it may see of this one
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => LookUpError::unclear(failed()),
-                _ if status.is_client_error() => LookUpError::of_one(failed()),
-                _other => LookUpError::unclear(failed()),
-            };
-            return Err(error.after(answer.retry_after));
-        }
+        service::ok(answer)?;
         let json = Claims::parse(&answer.body)
             .map_err(|_syntax| LookUpError::of_one("the answer is not one JSON object"))?;
         let HttpMemberships {

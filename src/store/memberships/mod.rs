@@ -5,9 +5,11 @@
 pub mod engine;
 pub mod source;
 
+mod graph;
 mod health;
 mod http;
 mod kept;
+mod service;
 #[cfg(feature = "sql")]
 mod sql;
 
@@ -17,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::engine::Engine;
+use self::graph::Graph;
 use self::http::Http;
 use crate::authn::membership::{Members, Sets, Subject};
 use crate::client::jwks::Background;
@@ -123,6 +126,9 @@ impl Store {
         };
         let kind = match &store.kind {
             MembershipKind::File { members, .. } => Kind::File(Arc::clone(members)),
+            MembershipKind::Graph(graph) => {
+                asked(Arc::new(Graph::new(graph, means)), graph.look_ups)
+            }
             MembershipKind::Http(http) => asked(Arc::new(Http::new(http, means)), http.look_ups),
             #[cfg(feature = "sql")]
             MembershipKind::Sql(sql) => asked(

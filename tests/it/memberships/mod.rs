@@ -2,6 +2,7 @@
 //! store gives the same decisions.
 
 mod file;
+mod graph;
 mod http;
 #[cfg(feature = "sql")]
 mod sql;

@@ -153,6 +153,7 @@ pub(crate) fn protected() -> Protected {
         token_from: vec![TokenSource::Authorization],
         optional: false,
         memberships: None,
+        overage: vec![],
         require: Rule::default(),
         mode: Mode::Enforce,
         on_behalf_of: None,

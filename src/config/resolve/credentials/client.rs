@@ -61,7 +61,7 @@ impl Resolver<'_> {
             (Some(url), None, None) => return Some(url.0.clone()),
             (None, None, Some(tenant)) => {
                 let at = path.key("tenant_id");
-                let Some(tenant) = entra::parse_tenant_id(&tenant.0.0) else {
+                let Some(tenant) = entra::parse_guid(&tenant.0.0) else {
                     self.mistakes.push(
                         &at,
                         "an Entra tenant id is a GUID",

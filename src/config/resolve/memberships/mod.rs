@@ -19,11 +19,14 @@ use crate::authn::claims::ClaimPath;
 use crate::authn::membership::{Members, SetFrom, SetsFrom};
 use crate::authn::{certificate, password};
 
-const CACHE: Duration = Duration::from_secs(60);
-const NEGATIVE_CACHE: Duration = Duration::from_secs(10);
-const MAX_STALE: Duration = Duration::from_secs(600);
-const TIMEOUT: Duration = Duration::from_secs(2);
-const MAX_ENTRIES: usize = 10_000;
+/// How a store is asked, where nothing else is said.
+pub(super) const LOOK_UPS: LookUps = LookUps {
+    cache: Duration::from_secs(60),
+    negative_cache: Duration::from_secs(10),
+    max_stale: Duration::from_secs(600),
+    timeout: Duration::from_secs(2),
+    max_entries: 10_000,
+};
 
 impl Resolver<'_> {
     pub(super) fn memberships(
@@ -57,6 +60,7 @@ impl Resolver<'_> {
                 kind,
             }));
         }
+        stores.extend(self.graph_memberships());
         stores
     }
 
@@ -127,7 +131,7 @@ impl Resolver<'_> {
 
     /// How a store that is somewhere else is asked.
     pub(in crate::config) fn look_ups(&mut self, raw: &raw::LookUps, path: &KeyPath) -> LookUps {
-        let cache = raw.cache.as_ref().map_or(CACHE, |cache| cache.0.0);
+        let cache = raw.cache.as_ref().map_or(LOOK_UPS.cache, |cache| cache.0.0);
         let max_stale = raw.max_stale.as_ref().map(|stale| stale.0);
         if max_stale.is_some_and(|stale| stale < cache) {
             self.mistakes.push(
@@ -140,10 +144,15 @@ impl Resolver<'_> {
         let max_entries = raw.max_entries.map(usize::try_from);
         LookUps {
             cache,
-            negative_cache: negative_cache.map_or(NEGATIVE_CACHE.min(cache), |cache| cache.0),
-            max_stale: max_stale.unwrap_or_else(|| MAX_STALE.max(cache)),
-            timeout: raw.timeout.as_ref().map_or(TIMEOUT, |timeout| timeout.0.0),
-            max_entries: max_entries.map_or(MAX_ENTRIES, |most| most.unwrap_or(usize::MAX)),
+            negative_cache: negative_cache
+                .map_or(LOOK_UPS.negative_cache.min(cache), |cache| cache.0),
+            max_stale: max_stale.unwrap_or_else(|| LOOK_UPS.max_stale.max(cache)),
+            timeout: raw
+                .timeout
+                .as_ref()
+                .map_or(LOOK_UPS.timeout, |timeout| timeout.0.0),
+            max_entries: max_entries
+                .map_or(LOOK_UPS.max_entries, |most| most.unwrap_or(usize::MAX)),
         }
     }
 

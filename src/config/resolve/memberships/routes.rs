@@ -92,7 +92,7 @@ impl Resolver<'_> {
 
     /// The sets that must be known of somebody for a rule to be evaluated, whichever of these issuers it is
     /// of: what a mapping reads one from is needed too.
-    fn needed(
+    pub(in crate::config::resolve) fn needed(
         &self,
         issuers: &[usize],
         require: &Rule,
