@@ -50,17 +50,6 @@ impl Resolver<'_> {
         };
         let Ok(url) = url else { return };
         self.guarded(is_guarded(&url), raw.common.insecure_http, &at);
-        let is_plain = url.username().is_empty()
-            && url.password().is_none()
-            && url.query().is_none()
-            && url.fragment().is_none();
-        if !is_plain {
-            self.mistakes.push(
-                &at,
-                "more than scheme, host, port and path",
-                format!("write it like {PUBLIC:?}"),
-            );
-        }
         let Some(credential) = &raw.credential else {
             self.mistakes.push(
                 &path.key("groups_overage"),

@@ -119,7 +119,7 @@ fn what_cannot_be_asked_is_refused() {
         (
             &format!("{GRAPH}\ngraph_url = \"https://graph.test?x=1\""),
             DIRECTORY,
-            "issuers.staff.graph_url: more than scheme, host, port and path",
+            "issuers.staff.graph_url: a URL here has neither query nor fragment",
         ),
     ] {
         let errors = bad(&with(lines, more), &environment);
