@@ -100,8 +100,9 @@ pub(super) fn build(
     );
     let passwords = match &config.basic {
         Some(basic) => {
-            let users = <dyn Users>::of(&basic.users, &trust, background)?;
             let before = previous.and_then(|old| old.passwords.as_ref());
+            let known = before.map(PasswordStore::users);
+            let users = <dyn Users>::of(&basic.users, &trust, background, known)?;
             Some(PasswordStore::start(
                 basic, users, telemetry, background, before,
             )?)

@@ -47,6 +47,12 @@ pub struct Sets {
 }
 
 impl Sets {
+    /// Nothing is known of any.
+    pub const UNKNOWN: Self = Self {
+        groups: Names::Unresolved,
+        roles: Names::Unresolved,
+        permissions: Names::Unresolved,
+    };
     /// None at all, and that is certain.
     pub const NONE: Self = Self {
         groups: Names::Known(Vec::new()),
@@ -145,6 +151,8 @@ impl SetsFrom {
             permissions: of(self.permissions, &principal.permissions, |sets| {
                 &sets.permissions
             }),
+            // which of them are wildcards is for the mapping to say, of all there are now
+            wildcards: Vec::new(),
             ..principal.clone()
         }
     }
@@ -249,6 +257,16 @@ mod tests {
 
     fn known(names: &[&str]) -> Names {
         Names::Known(names.iter().map(|&name| name.to_owned()).collect())
+    }
+
+    #[test]
+    fn what_the_credential_held_as_a_wildcard_does_not_outlive_its_permissions() {
+        let mut ada = ada(known(&[]));
+        ada.permissions = known(&["orders.*"]);
+        ada.wildcards = vec!["orders.*".to_owned()];
+        let merged = SetsFrom::default().merged(&ada, Some(&Sets::NONE));
+        assert_eq!(merged.permissions, known(&[]));
+        assert!(merged.wildcards.is_empty());
     }
 
     fn ada(groups: Names) -> Principal {

@@ -83,8 +83,7 @@ impl Gate {
             if let Some((until, other)) = told {
                 let beside = self.beside(&entry, other, steps)?;
                 proven.principal = Arc::clone(&beside.principal);
-                // what the access token says has been through its own issuer's mapping
-                proven.stated = Arc::clone(&beside.principal);
+                proven.stated = Arc::clone(&beside.stated);
                 proven.headers = Arc::clone(&beside.headers);
                 proven.until = proven.until.min(until);
                 proven.alb.access_token = true;
@@ -115,7 +114,7 @@ impl Gate {
         of: usize,
         now: UnixTime,
         steps: &mut (impl Steps + Send),
-    ) -> Result<Option<(UnixTime, Arc<Entry>)>, Failure> {
+    ) -> Result<Option<(UnixTime, Arc<Entry>)>, Refusal> {
         steps.step("x-amzn-oidc-accesstoken", || {
             format!("{} bytes", token.len())
         });
@@ -131,13 +130,15 @@ impl Gate {
         };
         match judged {
             Ok(told) => Ok(Some(told)),
+            // who must not be let in is not let in without groups either
+            Err(refused @ Refusal::Denied(Denial::TokenRevoked)) => Err(refused),
             Err(Refusal::Denied(denial)) => {
                 steps.step("x-amzn-oidc-accesstoken", || {
                     format!("{denial}: groups, roles and permissions stay unknown")
                 });
                 Ok(None)
             }
-            Err(Refusal::Failed(failure)) => Err(failure),
+            Err(failed @ Refusal::Failed(_)) => Err(failed),
         }
     }
 
@@ -174,16 +175,23 @@ impl Gate {
         {
             return Ok(known);
         }
-        let Some(principal) = alb::merged(&entry.token.principal, &other.principal) else {
+        let Some(stated) = alb::merged(&entry.token.principal, &other.token.principal) else {
             steps.step("x-amzn-oidc-accesstoken", || {
                 "is about another subject than x-amzn-oidc-data".to_owned()
             });
             return Err(Denial::TokenClaimMismatch);
         };
+        // the names are the access token's, and mean what its issuer's mapping says
+        let stated = Arc::new(stated);
+        let principal = match self.mapping_of(&stated) {
+            Some(mapping) => mapping.apply(&stated),
+            None => Arc::clone(&stated),
+        };
         let headers = identity::render(&self.identity, self.lists, &principal);
         let beside = Arc::new(Beside {
             other,
-            principal: Arc::new(principal),
+            stated,
+            principal,
             headers: Arc::new(headers),
         });
         entry.beside.store(Some(Arc::clone(&beside)));

@@ -39,6 +39,9 @@ pub(super) struct Entry {
 pub(super) struct Beside {
     /// The other one.
     pub(super) other: Arc<Entry>,
+    /// Whom the two state.
+    pub(super) stated: Arc<Principal>,
+    /// The same, as the other's issuer's mapping reads it.
     pub(super) principal: Arc<Principal>,
     pub(super) headers: Arc<IdentityHeaders>,
 }

@@ -220,6 +220,14 @@ impl Gate {
         let known = known.find(|known| known.issuer.name == principal.issuer)?;
         Some(&known.issuer)
     }
+
+    /// How the names of this principal's issuer are read: of a load balancer's user, as those of the access
+    /// tokens beside it. `None` if it is no issuer of tokens.
+    pub(super) fn mapping_of(&self, principal: &Principal) -> Option<&Mapping> {
+        let issuer = self.issuer_of(principal)?;
+        let teller = self.teller(issuer).map(|(_, teller)| teller);
+        Some(&teller.unwrap_or(issuer).mapping)
+    }
 }
 
 /// Of two ways to know, the one that says less of now.

@@ -56,14 +56,18 @@ impl Fleet {
         let known = previous
             .and_then(|previous| previous.redis.as_ref())
             .filter(|redis| redis.is_same(config, means.trust));
-        let kept = known.and(previous).and_then(|old| old.denied.as_ref());
+        let before = previous.and_then(|old| old.denied.as_ref());
+        let kept = before.filter(|_| known.is_some());
         let redis = match known {
             Some(redis) => Arc::clone(redis),
             None => redis::Redis::start(config, means)?,
         };
-        let denied = denied.map(|denied| match kept.filter(|kept| kept.is_same(denied)) {
-            Some(kept) => Arc::clone(kept),
-            None => redis::FleetDenyList::start(denied, Arc::clone(&redis), means),
+        let denied = denied.map(|denied| {
+            let kept = kept.filter(|kept| kept.is_same(denied)).cloned();
+            kept.unwrap_or_else(|| {
+                let before = before.map(|before| &**before);
+                redis::FleetDenyList::start(denied, Arc::clone(&redis), means, before)
+            })
         });
         let redis = Some(redis);
         Ok(Self { redis, denied })

@@ -46,6 +46,8 @@ pub struct Query {
     pub text: Arc<str>,
     /// What is bound to them, in their order.
     pub parameters: Arc<[Parameter]>,
+    /// Those of them without which it has no answer: it compares them, and nothing equals `NULL`.
+    pub needs: Arc<[Parameter]>,
 }
 
 /// What a query may name.

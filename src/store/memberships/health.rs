@@ -73,14 +73,14 @@ impl Health {
         }
     }
 
-    /// A look-up of `whom` that began then failed.
+    /// A look-up of `whom` that began then failed. Whether everyone's would.
     pub(super) fn failed(
         &mut self,
         error: &LookUpError,
         whom: u64,
         began: Instant,
         jitter: impl Fn(Duration, Duration) -> Duration,
-    ) {
+    ) -> bool {
         let is_everyones = match error.concerns {
             Concerns::Everyone => true,
             // whom a source that was down answers with nonsense may still be the only one
@@ -94,11 +94,11 @@ impl Health {
         }
         if !is_everyones {
             self.unasked();
-            return;
+            return false;
         }
         // what began before is the same outage
         if self.down.as_ref().is_some_and(|down| began < down.since) {
-            return;
+            return true;
         }
         self.failures = self.failures.saturating_add(1);
         let doublings = (self.failures - 1).min(10);
@@ -110,5 +110,6 @@ impl Health {
             rest_until: now + jitter(rest / 2, rest).max(asked.min(LONGEST_RETRY_AFTER)),
             probed: false,
         });
+        true
     }
 }

@@ -33,17 +33,20 @@ impl Http {
     }
 
     async fn ask(&self, subject: Subject<'_>) -> Result<Sets, LookUpError> {
-        let Some(url) = self.definition.url.fill(&subject) else {
-            // it has no place there, and that is not to be in nothing
-            return Ok(UNKNOWN);
-        };
+        let url = self.definition.url.fill(&subject);
+        let url = url.ok_or_else(|| LookUpError::of_one("no place in the URL"))?;
         let answer = self.service.ask(&Method::GET, &url, None).await?;
         self.read(&answer)
     }
 
     fn read(&self, answer: &Fetched) -> Result<Sets, LookUpError> {
         if answer.status == StatusCode::NOT_FOUND {
-            return Ok(Sets::NONE);
+            // a gateway that has lost the service says so too, but not in JSON
+            return if Claims::parse(&answer.body).is_ok() {
+                Ok(Sets::NONE)
+            } else {
+                Err(LookUpError::unclear("status 404, and no JSON object"))
+            };
         }
         service::ok(answer)?;
         let json = Claims::parse(&answer.body)
@@ -67,13 +70,6 @@ impl Http {
     }
 }
 
-/// Nothing is known of it.
-const UNKNOWN: Sets = Sets {
-    groups: Names::Unresolved,
-    roles: Names::Unresolved,
-    permissions: Names::Unresolved,
-};
-
 /// The names at this place: a list of texts. `null` is an empty one; a member that is not there tells nothing.
 fn names(json: &Claims, path: &ClaimPath) -> Result<Names, String> {
     use serde_json::Value;
@@ -95,6 +91,15 @@ fn names(json: &Claims, path: &ClaimPath) -> Result<Names, String> {
 impl Source for Http {
     type Answer = Sets;
     type With = ();
+
+    /// Who has no place in the URL is not in nothing.
+    fn unasked(&self, subject: &Subject<'_>) -> Option<Sets> {
+        self.definition
+            .url
+            .fill(subject)
+            .is_none()
+            .then_some(Sets::UNKNOWN)
+    }
 
     fn look_up<'l>(
         &'l self,

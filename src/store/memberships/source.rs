@@ -6,6 +6,9 @@ use std::time::Duration;
 use crate::authn::membership::{Sets, Subject};
 use crate::gate::Boxed;
 
+/// Most look-ups that a source carries out at once, where it does not say better.
+pub const AT_ONCE: usize = 32;
+
 /// Answers look-ups: a database, a directory over HTTP, an issuer's endpoint. The engine sees to it that one
 /// subject is looked up once at a time, a bounded number at once, and nobody while the source is known to be
 /// down; and that a look-up ends in time.
@@ -14,6 +17,16 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
     type Answer: Answer;
     /// What it needs beside the subject.
     type With: Send + Sync + 'static;
+
+    /// Most look-ups that it carries out at once.
+    fn at_once(&self) -> usize {
+        AT_ONCE
+    }
+
+    /// What is to be said of a subject that it cannot be asked about: it has not what the question needs.
+    fn unasked(&self, _subject: &Subject<'_>) -> Option<Self::Answer> {
+        None
+    }
 
     /// Asks about this subject. Runs on the control runtime, in a task of its own.
     fn look_up<'l>(

@@ -9,7 +9,7 @@ use crate::authn::principal::Names;
 use crate::client::jwks::Background;
 use crate::client::tls::Trust;
 use crate::config::SqlMemberships;
-use crate::config::sql::Query;
+use crate::config::sql::{Parameter, Query};
 use crate::gate::Boxed;
 use crate::store::sql::{Database, Fault, Values};
 
@@ -18,8 +18,6 @@ use crate::store::sql::{Database, Fault, Values};
 pub(super) struct Sql {
     definition: SqlMemberships,
     database: Arc<Database>,
-    /// Those of `definition` that are there, in their order.
-    queries: Arc<[Query]>,
 }
 
 impl Sql {
@@ -31,8 +29,16 @@ impl Sql {
     ) -> io::Result<Self> {
         Ok(Self {
             database: Database::open(&definition.database, trust, background)?,
-            queries: definition.queries().cloned().collect(),
             definition: definition.clone(),
+        })
+    }
+
+    /// Whether a query can be asked about this subject: who has no tenant is not in nothing of theirs.
+    fn applies(query: &Query, subject: &Subject<'_>) -> bool {
+        query.needs.iter().all(|needed| match needed {
+            Parameter::Tenant => subject.tenant.is_some(),
+            Parameter::ClientId => subject.client_id.is_some(),
+            Parameter::Issuer | Parameter::UserId | Parameter::Name => true,
         })
     }
 
@@ -44,11 +50,12 @@ impl Sql {
             client_id: subject.client_id.map(str::to_owned),
             name: None,
         };
-        let queries = Arc::clone(&self.queries);
+        let applies = |query: &&Query| Self::applies(query, &subject);
+        let queries: Arc<[Query]> = self.definition.queries().filter(applies).cloned().collect();
         let deadline = self.definition.look_ups.timeout;
         let answers = self.database.ask(queries, values, deadline).await;
         let mut answers = answers.map_err(error)?.into_iter();
-        let mut set = |query: &Option<Query>| match query {
+        let mut set = |query: &Option<Query>| match query.as_ref().filter(applies) {
             Some(_) => answers.next().map_or(Names::Unresolved, Names::Known),
             None => Names::Unresolved,
         };
@@ -73,6 +80,17 @@ fn error(fault: Fault) -> LookUpError {
 impl Source for Sql {
     type Answer = Sets;
     type With = ();
+
+    /// Nobody need be asked where no query applies.
+    fn unasked(&self, subject: &Subject<'_>) -> Option<Sets> {
+        let mut queries = self.definition.queries();
+        let none = !queries.any(|query| Self::applies(query, subject));
+        none.then_some(Sets::UNKNOWN)
+    }
+
+    fn at_once(&self) -> usize {
+        self.definition.database.max_connections
+    }
 
     fn look_up<'l>(
         &'l self,

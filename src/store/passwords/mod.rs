@@ -120,6 +120,14 @@ impl PasswordStore {
     }
 }
 
+impl PasswordStore {
+    /// Where it finds users.
+    #[must_use]
+    pub fn users(&self) -> &Arc<dyn Users> {
+        &self.0.users
+    }
+}
+
 /// As many as configured, else one fewer than cores.
 fn threads(configured: Option<NonZeroUsize>) -> NonZeroUsize {
     configured.unwrap_or_else(|| {

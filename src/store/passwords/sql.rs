@@ -11,7 +11,7 @@ use crate::authn::password::PasswordHash;
 use crate::authn::password::hash::Cost;
 use crate::client::jwks::Background;
 use crate::client::tls::Trust;
-use crate::config::SqlUsers as Definition;
+use crate::config::{BasicUsers, SqlUsers as Definition};
 use crate::gate::Boxed;
 use crate::store::sql::{Database, Values};
 
@@ -26,6 +26,7 @@ const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct SqlUsers {
     definition: Definition,
+    trust: Trust,
     database: Arc<Database>,
     /// What was found lately, by name: what was verified against something else is verified again.
     found: quick_cache::sync::Cache<String, Arc<PasswordHash>>,
@@ -44,6 +45,7 @@ impl SqlUsers {
         let cost = Cost::DEFAULT;
         Ok(Self {
             definition: definition.clone(),
+            trust: trust.clone(),
             database: Database::open(&definition.database, trust, background)?,
             found: quick_cache::sync::Cache::new(MOST_FOUND),
             nobody: Mutex::new((cost, Arc::new(PasswordHash::of_nobody(cost)))),
@@ -108,6 +110,13 @@ impl SqlUsers {
 }
 
 impl Users for SqlUsers {
+    fn is_same(&self, config: &BasicUsers, trust: &Trust) -> bool {
+        let BasicUsers::Sql(definition) = config else {
+            return false;
+        };
+        self.definition == **definition && self.trust == *trust
+    }
+
     fn find<'u>(
         &'u self,
         user: &'u str,

@@ -35,10 +35,15 @@ pub trait Users: fmt::Debug + Send + Sync {
     /// What is verified for a name that is no user's: of the cost that users' hashes have, so that the
     /// time tells nobody which names there are.
     fn nobody(&self) -> Arc<PasswordHash>;
+
+    /// Whether this config and these roots would make the same: then what it knows is kept.
+    fn is_same(&self, _config: &BasicUsers, _trust: &Trust) -> bool {
+        false
+    }
 }
 
 impl dyn Users {
-    /// Where the config says users are. Nobody is asked yet. Must be called inside the control runtime.
+    /// Where the config says users are: `previous`, if it is the same place. Nobody is asked yet. Must be called inside the control runtime.
     #[cfg_attr(
         not(feature = "sql"),
         expect(unused_variables, reason = "databases alone need them")
@@ -47,7 +52,11 @@ impl dyn Users {
         config: &BasicUsers,
         trust: &Trust,
         background: &Background,
+        previous: Option<&Arc<Self>>,
     ) -> io::Result<Arc<Self>> {
+        if let Some(known) = previous.filter(|users| users.is_same(config, trust)) {
+            return Ok(Arc::clone(known));
+        }
         match config {
             BasicUsers::File(users) => Ok(Arc::new(FileUsers(Arc::clone(users)))),
             #[cfg(feature = "sql")]

@@ -47,11 +47,19 @@ pub struct FleetDenyList {
 }
 
 impl FleetDenyList {
-    /// Reads in the background, at once and in turns. Must be called inside a runtime.
-    pub fn start(config: &SharedDenyList, redis: Arc<Redis>, means: &Means<'_>) -> Arc<Self> {
+    /// Reads in the background, at once and in turns. What `previous` read of the same key holds until then.
+    /// Must be called inside a runtime.
+    pub fn start(
+        config: &SharedDenyList,
+        redis: Arc<Redis>,
+        means: &Means<'_>,
+        previous: Option<&Self>,
+    ) -> Arc<Self> {
         let stop = means.background.stop.child_token();
-        let read = Arc::new(ArcSwapOption::empty());
-        let (told, known) = watch::channel(false);
+        let previous = previous.filter(|old| old.config.key == config.key);
+        let before = previous.and_then(|old| old.read.load_full());
+        let (told, known) = watch::channel(before.is_some());
+        let read = Arc::new(ArcSwapOption::new(before));
         let reading = keep_reading(config.clone(), redis, Arc::clone(&read), told);
         let until = stop.clone();
         means.background.tasks.spawn(async move {
@@ -141,7 +149,10 @@ async fn keep_reading(
                 metrics.deny_list_read(None);
                 if failed.replace(why) != Some(why) {
                     let key = &config.key;
-                    tracing::warn!(key, "the deny-list in redis was not read: {why}");
+                    tracing::error!(
+                        key,
+                        "the deny-list in redis was not read, and new entries deny nobody: {why}"
+                    );
                 }
             }
         }

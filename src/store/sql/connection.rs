@@ -83,6 +83,9 @@ pub(super) async fn names<E: Engine>(
         if names.len() == MOST_NAMES {
             return Err(Fault::answer("more than 10,000 names"));
         }
+        if name.is_empty() {
+            return Err(Fault::answer("a name is empty"));
+        }
         if name.len() > LONGEST_NAME {
             return Err(Fault::answer("a name is longer than 1 KiB"));
         }

@@ -12,6 +12,13 @@ use crate::support::eventually;
 use crate::support::gatepost::{Gatepost, run};
 use crate::support::upstream::{Answer, Recorded, Upstream, json as answer, status};
 
+/// A service that knows its users says so in JSON.
+fn nobody() -> Answer {
+    let mut said = answer(&json!({"title": "no such user"}));
+    *said.status_mut() = StatusCode::NOT_FOUND;
+    said
+}
+
 struct Setup {
     gatepost: Gatepost,
     upstream: Upstream,
@@ -61,7 +68,7 @@ async fn the_service_decides_and_is_asked_once() {
             "groups": ADA_GROUPS, "roles": ["editor"], "permissions": ["orders.write"], "more": {},
         })),
         "/users/users/mallory" => groups(&["banned"]),
-        _nobody => status(StatusCode::NOT_FOUND),
+        _nobody => nobody(),
     })
     .await;
     decides(&setup.gatepost).await;
@@ -139,6 +146,7 @@ async fn every_bad_answer_has_its_outcome() {
             "numbers" => answer(&json!({ "groups": ["admins", 1] })),
             "absent" => answer(&json!({ "roles": [], "permissions": [] })),
             "null" => answer(&json!({ "groups": null })),
+            "gateway" => status(StatusCode::NOT_FOUND),
             "error" => status(StatusCode::INTERNAL_SERVER_ERROR),
             "bad-request" => status(StatusCode::BAD_REQUEST),
             "no-content" => status(StatusCode::NO_CONTENT),
@@ -149,7 +157,7 @@ async fn every_bad_answer_has_its_outcome() {
                 moved
             }
             "ada" => groups(&["admins"]),
-            _nobody => status(StatusCode::NOT_FOUND),
+            _nobody => nobody(),
         }
     })
     .await;
@@ -172,6 +180,9 @@ async fn every_bad_answer_has_its_outcome() {
         // between two that may be everybody's, somebody is answered
         ("ada", "200", "200"),
         ("no-content", unavailable, unavailable),
+        ("bob", "403 group_missing", "200"),
+        ("gateway", unavailable, unavailable),
+        ("bob", "403 group_missing", "200"),
         ("nobody", "403 group_missing", "200"),
         ("moved", unavailable, unavailable),
     ] {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::super::super::error::KeyPath;
 use super::super::super::raw;
 use super::super::{Known, Resolver};
+use crate::authn::Issuer;
 use crate::authn::credential::Kind;
+use crate::authn::issuer::Preset;
 use crate::authn::mapping::{Mapping, Set};
 use crate::authn::membership::SetFrom;
 use crate::authn::{certificate, password};
@@ -37,11 +39,13 @@ impl Resolver<'_> {
             .find(|(_number, store)| *store.name == **name)?;
         let (from, keeps) = (store.from, store.keeps);
         let name = Arc::clone(&store.name);
-        let needed = self.needed(issuers, require, on_behalf_of);
-        let reads_tokens = accepts.iter().any(|kind| match kind {
+        let of_token = |kind: &Kind| match kind {
             Kind::Alb | Kind::Bearer => true,
             Kind::Basic | Kind::Mtls => false,
-        });
+        };
+        let reads_tokens = accepts.iter().any(of_token);
+        let others = !accepts.iter().all(of_token);
+        let needed = self.needed(issuers, others, require, on_behalf_of);
         let mut asked = false;
         for (set, from, kept) in [
             (Set::Groups, from.groups, keeps.groups),
@@ -95,6 +99,7 @@ impl Resolver<'_> {
     pub(in crate::config::resolve) fn needed(
         &self,
         issuers: &[usize],
+        others: bool,
         require: &Rule,
         on_behalf_of: Option<&OnBehalfOf>,
     ) -> Vec<Set> {
@@ -105,11 +110,18 @@ impl Resolver<'_> {
             (Set::Permissions, require.permissions.is_some()),
         ];
         let plain = Mapping::default();
-        let named = issuers
-            .iter()
-            .filter_map(|number| Some(&self.issuer_of(*number)?.mapping));
+        // a load balancer's user has the names of the access token beside it
+        let teller = |issuer: &Issuer| match &issuer.preset {
+            Preset::Alb { access_token, .. } => self.issuers.get(&**access_token.as_ref()?),
+            Preset::Cognito { .. } | Preset::Entra { .. } | Preset::Generic { .. } => None,
+        };
+        let named = issuers.iter().filter_map(|number| {
+            let issuer = self.issuer_of(*number)?;
+            Some(&teller(issuer).map_or(issuer, |teller| &**teller).mapping)
+        });
         let mappings: Vec<&Mapping> = named
-            .chain([&plain].into_iter().filter(|_| issuers.is_empty()))
+            // of certificates and passwords too: no issuer's mapping reads those
+            .chain(Some(&plain).filter(|_| others))
             .collect();
         let asked = asked.into_iter().filter(|(_, asked)| *asked);
         asked

@@ -1,5 +1,7 @@
 //! `kind = "sql"`: queries that tell users apart.
 
+use std::sync::Arc;
+
 use super::super::super::error::KeyPath;
 use super::super::super::memberships::{Keeps, MembershipKind, SqlMemberships};
 use super::super::super::raw::{self, MembershipsFrom};
@@ -15,7 +17,8 @@ impl Resolver<'_> {
         let look_ups = self.look_ups(&raw.common, path);
         let database = self.database(&raw.url, raw.max_connections, path)?;
         let stated = [&raw.groups, &raw.roles, &raw.permissions].map(Option::as_deref);
-        let texts = if stated.iter().all(Option::is_none) {
+        let by_default = stated.iter().all(Option::is_none);
+        let texts = if by_default {
             let default = database.dialect.default_queries();
             [default.groups, default.roles, default.permissions].map(Some)
         } else {
@@ -31,7 +34,11 @@ impl Resolver<'_> {
             let Some(text) = text else {
                 return Some(None);
             };
-            let query = self.query(text, &database, OF_A_PRINCIPAL, &path)?;
+            let mut query = self.query(text, &database, OF_A_PRINCIPAL, &path)?;
+            if by_default {
+                // who is in no tenant has what is for all of them
+                query.needs = Arc::default();
+            }
             let told = [Parameter::UserId, Parameter::ClientId];
             if !told.into_iter().any(|parameter| query.names(parameter)) {
                 self.mistakes.push(

@@ -45,9 +45,41 @@ pub(super) fn read(text: &str, dialect: Dialect, known: &[Parameter]) -> Result<
     if !reader.has_begun {
         return Err(Unfit::new("there is no statement in it", ONE_SELECT));
     }
+    let needs = reader.parameters.iter().copied();
+    let needs = needs.filter(|parameter| !says_what_null_is(text, *parameter));
     Ok(Query {
         text: Arc::from(reader.text.trim()),
+        needs: needs.collect(),
         parameters: reader.parameters.into(),
+    })
+}
+
+/// Whether a query says somewhere what it makes of a parameter that is `NULL`: `:tenant is null`,
+/// `coalesce(:tenant, …)`, `tenant is not distinct from :tenant`, `tenant <=> :tenant`.
+fn says_what_null_is(text: &str, parameter: Parameter) -> bool {
+    let text = text.to_ascii_lowercase();
+    let name = format!(":{}", parameter.name());
+    text.match_indices(&name).any(|(at, name)| {
+        let (before, rest) = text.split_at_checked(at).unwrap_or_default();
+        let before: String = before.split_whitespace().collect::<Vec<_>>().join(" ");
+        let after = rest.strip_prefix(name).unwrap_or_default();
+        // a cast
+        let after = match after.strip_prefix("::") {
+            Some(cast) => cast.trim_start_matches(is_of_word),
+            None => after,
+        };
+        let after = after.trim_start();
+        after.starts_with("is ")
+            || [
+                "coalesce(",
+                "ifnull(",
+                "<=>",
+                "distinct from",
+                " is",
+                " is not",
+            ]
+            .iter()
+            .any(|end| before.ends_with(end))
     })
 }
 
@@ -155,6 +187,10 @@ impl<'q> Reader<'q> {
                 let number = at.map_or(self.parameters.len() + 1, |at| at + 1);
                 if at.is_none() {
                     self.parameters.push(parameter);
+                }
+                // flush to a word it would be part of it
+                if self.text.ends_with(|c| is_of_word(c) || c == '$') {
+                    self.text.push(' ');
                 }
                 self.text.push('$');
                 self.text.push_str(&number.to_string());

@@ -184,3 +184,46 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_parameter_is_needed_where_nothing_is_said_of_null() {
+    use Parameter::{ClientId, Tenant};
+    for (text, needs) in [
+        ("select g from t where tenant = :tenant", vec![Tenant]),
+        (
+            "select g from t where :tenant is null or tenant = :tenant",
+            vec![],
+        ),
+        (
+            "select g from t where :tenant::text IS NULL or tenant = :tenant",
+            vec![],
+        ),
+        (
+            "select g from t where tenant is not distinct  from :tenant",
+            vec![],
+        ),
+        (
+            "select g from t where coalesce(:tenant, '') = tenant",
+            vec![],
+        ),
+        (
+            "select g from t where tenant is :tenant and client = :client_id",
+            vec![ClientId],
+        ),
+    ] {
+        let query = read(text, Dialect::Postgres, OF_A_PRINCIPAL).unwrap();
+        let mut found = query.needs.to_vec();
+        found.dedup();
+        assert_eq!(found, needs, "{text}");
+    }
+    // never part of the word before it
+    let query = read(
+        "select g from t where a = 1 and:tenant = b",
+        Dialect::Postgres,
+        OF_A_PRINCIPAL,
+    );
+    assert_eq!(
+        &*query.unwrap().text,
+        "select g from t where a = 1 and $1 = b"
+    );
+}

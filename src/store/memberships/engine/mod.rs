@@ -24,8 +24,6 @@ use crate::config::LookUps;
 use crate::gate::Learnt;
 use crate::telemetry::metrics::{LookUp, MembershipMetrics};
 
-/// Most look-ups that a source carries out at once.
-pub const AT_ONCE: usize = 32;
 /// Most look-ups that are under way, those that wait for their turn included.
 const UNDER_WAY: usize = 1024;
 /// When to try again, where nothing says better.
@@ -82,6 +80,7 @@ impl<S: Source + ?Sized> Engine<S> {
         metrics: MembershipMetrics,
         background: &Background,
     ) -> Self {
+        let turns = Semaphore::new(source.at_once());
         Self {
             name: Arc::clone(name),
             policy,
@@ -94,7 +93,7 @@ impl<S: Source + ?Sized> Engine<S> {
                 shelf: Shelf::new(policy.max_entries),
                 flights: Mutex::default(),
                 health: Mutex::default(),
-                turns: Semaphore::new(AT_ONCE),
+                turns,
                 complained: Mutex::default(),
                 hasher: RandomState::new(),
             }),
@@ -150,6 +149,12 @@ impl<S: Source + ?Sized> Engine<S> {
         let now = Instant::now();
         let known = |answer, how| Known { answer, how };
         if let Some(answer) = kept.as_ref().and_then(|kept| kept.fresh(now)) {
+            return Ok(known(answer, Learnt::Cached));
+        }
+        if let Some(answer) = self.source.unasked(&subject) {
+            let answer = Arc::new(answer);
+            let kept = Kept::of(Arc::clone(&answer), self.policy.cache, self.policy.cache);
+            self.memory.shelf.keep(Key::from(subject), kept);
             return Ok(known(answer, Learnt::Cached));
         }
         let joined = match kept.as_ref().and_then(|kept| kept.pause(now)) {
@@ -298,15 +303,21 @@ impl<S: Source + ?Sized> Engine<S> {
             Err(error) => {
                 self.metrics.looked_up(LookUp::Failed);
                 let whom = memory.hasher.hash_one(key);
-                lock(&memory.health).failed(&error, whom, began, jitter::between);
-                let failures = before.as_ref().map_or(0, |kept| kept.failures());
-                let pause = FIRST_PAUSE
-                    .saturating_mul(1 << failures.min(10))
-                    .min(LONGEST_PAUSE);
-                let pause = jitter::between(pause / 2, pause);
-                let kept = Kept::failed(before.as_deref(), pause);
-                memory.shelf.keep(key.clone(), kept);
+                let everyones = lock(&memory.health).failed(&error, whom, began, jitter::between);
                 self.complain(&error);
+                let pause = if everyones {
+                    // when the source answers again, so is this one's
+                    RETRY_AFTER
+                } else {
+                    let failures = before.as_ref().map_or(0, |kept| kept.failures());
+                    let pause = FIRST_PAUSE
+                        .saturating_mul(1 << failures.min(10))
+                        .min(LONGEST_PAUSE);
+                    let pause = jitter::between(pause / 2, pause);
+                    let kept = Kept::failed(before.as_deref(), pause);
+                    memory.shelf.keep(key.clone(), kept);
+                    pause
+                };
                 Err(error
                     .retry_after
                     .unwrap_or_default()

@@ -8,7 +8,7 @@ use super::*;
 use crate::authn::membership::Sets;
 use crate::authn::principal::Names;
 use crate::gate::Boxed;
-use crate::store::memberships::source::Concerns;
+use crate::store::memberships::source::{AT_ONCE, Concerns};
 use crate::telemetry::Telemetry;
 
 const POLICY: LookUps = LookUps {
