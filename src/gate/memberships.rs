@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Boxed, Evidence, Gate};
+use crate::authn::mapping::Mapping;
 use crate::authn::membership::{Members, Sets, Subject};
 use crate::authn::principal::{Names, Principal};
 use crate::authn::{Issuer, entra};
@@ -198,8 +199,8 @@ impl Gate {
             };
         }
         let principal = Arc::new(learned.enrich(&proven.stated));
-        let principal = match self.issuer_of(&principal) {
-            Some(issuer) => issuer.mapping.apply(&principal),
+        let principal = match self.mapping_of(&principal) {
+            Some(mapping) => mapping.apply(&principal),
             None => principal,
         };
         let headers = Arc::new(identity::render(&self.identity, self.lists, &principal));

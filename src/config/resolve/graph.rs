@@ -112,7 +112,7 @@ impl Resolver<'_> {
                     false
                 }
             })?;
-            let needed = self.needed(&[*number], require, on_behalf_of);
+            let needed = self.needed(&[*number], false, require, on_behalf_of);
             needed.contains(&Set::Groups).then(|| Overage {
                 issuer: Arc::from(issuer.as_str()),
                 store,
