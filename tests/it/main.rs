@@ -25,6 +25,7 @@ mod config;
 #[cfg(test)]
 mod cors;
 #[cfg(test)]
+#[cfg(feature = "redis")]
 mod deny_list;
 #[cfg(test)]
 mod deploy;

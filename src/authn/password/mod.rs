@@ -1,4 +1,4 @@
-//! User name and password (RFC 7617): as presented, as stored ([`hash`], [`file`]), whom they prove, and
+//! User name and password (RFC 7617): as presented, as stored ([`hash`], [`file`](mod@file)), whom they prove, and
 //! how often one may guess ([`attempts`]).
 
 pub mod attempts;
