@@ -178,9 +178,9 @@ impl Login {
     async fn asked(&self, presented: UserPassword, client: IpAddr) -> Result<Tokens, Refusal> {
         let inner = &self.0;
         let now = inner.began.elapsed();
-        let attempt = inner
-            .attempts
-            .begin(&presented.user, Source::of(client), now);
+        // some take a name in any case for the same user's, who is not to be guessed at under each
+        let user = presented.user.trim().to_lowercase();
+        let attempt = inner.attempts.begin(&user, Source::of(client), now);
         let attempt = attempt.map_err(held)?;
         let (tell, told) = oneshot::channel();
         let task = self.clone().run(presented, attempt, tell);

@@ -203,6 +203,9 @@ async fn who_guesses_is_locked_out_of_one_user_and_slowed_for_all() {
         assert_eq!(reply.status, 401);
     }
     let asked = service_at.requests().len();
+    // in whatever case
+    let spelled = post(&gatepost, &login(" ADA", "guess 4")).await;
+    assert_eq!(spelled.status, 429);
     let locked = post(&gatepost, &login("ada", "open sesame")).await;
     assert_eq!(locked.status, 429);
     assert!(locked.header("retry-after").parse::<u64>().unwrap() > 590);

@@ -11,7 +11,7 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -94,8 +94,8 @@ struct Inner {
     limits: Limits,
     names: RandomState,
     state: Mutex<State>,
-    /// Whether any pair may be locked: what is found right without an attempt looks here first.
-    locks: AtomicBool,
+    /// When the last lock ends, in milliseconds: what is found right without an attempt looks here first.
+    locked_until: AtomicU64,
 }
 
 struct State {
@@ -131,7 +131,7 @@ impl Attempts {
                 sources: Table::new(MOST),
                 good: quick_cache::unsync::Cache::new(MOST),
             }),
-            locks: AtomicBool::new(false),
+            locked_until: AtomicU64::new(0),
         }))
     }
 
@@ -153,7 +153,7 @@ impl Attempts {
     /// nothing.
     #[must_use]
     pub fn locked(&self, user: &str, source: Source, now: Duration) -> Option<Duration> {
-        if !self.0.locks.load(Ordering::Relaxed) {
+        if millis(now) >= self.0.locked_until.load(Ordering::Relaxed) {
             return None;
         }
         let pair = self.pair(user, source);
@@ -219,7 +219,7 @@ impl Attempts {
         if ended == Ended::Right {
             state.good.insert(pair, ());
         }
-        let locked = state.pairs.end(&pair, |count| {
+        let locked_until = state.pairs.end(&pair, |count| {
             match ended {
                 Ended::Wrong => count.failures = count.failures.saturating_add(1),
                 Ended::Right => count.failures = 0,
@@ -228,19 +228,24 @@ impl Attempts {
             if count.failures >= limits.attempts && count.locked(now).is_none() {
                 count.locked_until = Some(now.saturating_add(limits.duration));
             }
-            count.locked_until.is_some()
+            count.locked_until
         });
-        if locked {
-            self.0.locks.store(true, Ordering::Relaxed);
+        if let Some(until) = locked_until {
+            let until = millis(until).saturating_add(1);
+            self.0.locked_until.fetch_max(until, Ordering::Relaxed);
         }
         let wrong = u32::from(ended == Ended::Wrong);
         let fail = |count: &mut table::Count| {
             count.failures = count.failures.saturating_add(wrong);
-            false
+            None
         };
         state.users.end(&pair.0, fail);
         state.sources.end(&pair.1, fail);
     }
+}
+
+fn millis(moment: Duration) -> u64 {
+    u64::try_from(moment.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Attempt {

@@ -118,10 +118,12 @@ impl<K: Copy + Eq + Hash> Table<K> {
 
     /// One that ran has ended; `told` notes how, and its answer is passed on. A count of nothing is
     /// forgotten.
-    pub(super) fn end(&mut self, key: &K, told: impl FnOnce(&mut Count) -> bool) -> bool {
-        let Some(count) = self.counts.get_mut(key) else {
-            return false;
-        };
+    pub(super) fn end(
+        &mut self,
+        key: &K,
+        told: impl FnOnce(&mut Count) -> Option<Duration>,
+    ) -> Option<Duration> {
+        let count = self.counts.get_mut(key)?;
         count.running = count.running.saturating_sub(1);
         let answer = told(count);
         if count.tried() == 0 && count.locked_until.is_none() {
@@ -203,7 +205,7 @@ mod tests {
         table.count(key, WINDOW, now).running += 1;
         table.end(&key, |count| {
             count.failures += 1;
-            false
+            None
         });
     }
 
@@ -237,7 +239,7 @@ mod tests {
         }
         assert_eq!(table.len(), 8);
         for key in 0..8 {
-            table.end(&key, |_count| false);
+            table.end(&key, |_count| None);
         }
         assert_eq!(table.len(), 0);
     }
