@@ -1,9 +1,6 @@
 //! Client certificate → principal. The handshake verified it; here its names and dates are judged.
 
-use std::sync::Arc;
-
-use crate::authn::claims::Claims;
-use crate::authn::principal::{self, Names, Principal, PrincipalKind};
+use crate::authn::principal::{self, Principal, PrincipalKind};
 use crate::certificate::Certificate;
 use crate::clock::UnixTime;
 use crate::reason::Denial;
@@ -23,20 +20,8 @@ pub fn principal(certificate: &Certificate, now: UnixTime) -> Result<Principal, 
     }
     let id = principal::identifier(name(certificate)?)?;
     Ok(Principal {
-        kind: PrincipalKind::Service,
-        issuer: Arc::from(ISSUER),
         client_id: Some(id.clone()),
-        user_id: id,
-        tenant_id: None,
-        name: None,
-        email: None,
-        // it says nothing of them, which is not that there are none
-        groups: Names::Unresolved,
-        roles: Names::Unresolved,
-        permissions: Names::Unresolved,
-        wildcards: Vec::new(),
-        scopes: Vec::new(),
-        claims: Claims::default(),
+        ..Principal::alone(PrincipalKind::Service, ISSUER, id)
     })
 }
 
@@ -128,7 +113,7 @@ mod tests {
         );
         // no rule on them holds, not even that there are none
         for names in [proven.groups, proven.roles, proven.permissions] {
-            assert_eq!(names, Names::Unresolved);
+            assert_eq!(names, principal::Names::Unresolved);
         }
     }
 

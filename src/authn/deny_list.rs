@@ -98,30 +98,18 @@ impl FromIterator<Denied> for DenyList {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use super::*;
     use crate::authn::PrincipalKind;
     use crate::authn::claims::Claims;
-    use crate::authn::principal::Names;
 
     const NOW: UnixTime = UnixTime(1_800_000_000);
 
     fn ada(claims: &str) -> Principal {
         Principal {
-            kind: PrincipalKind::User,
-            issuer: Arc::from("users"),
-            user_id: "ada".to_owned(),
-            tenant_id: None,
             client_id: Some("web".to_owned()),
-            name: None,
-            email: None,
-            groups: Names::Unresolved,
-            roles: Names::Unresolved,
-            permissions: Names::Unresolved,
-            wildcards: vec![],
-            scopes: vec![],
             claims: Claims::parse(claims.as_bytes()).unwrap(),
+            ..Principal::alone(PrincipalKind::User, "users", "ada".to_owned())
         }
     }
 

@@ -197,7 +197,6 @@ fn gather<'n, I: IntoIterator<Item = &'n Names>>(sets: I) -> Names {
 mod tests {
     use super::*;
     use crate::authn::PrincipalKind;
-    use crate::authn::claims::Claims;
 
     fn list(names: &[&str]) -> Vec<String> {
         names.iter().map(|&name| name.to_owned()).collect()
@@ -214,19 +213,11 @@ mod tests {
         scopes: &[&str],
     ) -> Arc<Principal> {
         Arc::new(Principal {
-            kind: PrincipalKind::User,
-            issuer: Arc::from("users"),
-            user_id: "ada".to_owned(),
-            tenant_id: None,
-            client_id: None,
-            name: None,
-            email: None,
             groups,
             roles,
             permissions,
-            wildcards: vec![],
             scopes: list(scopes),
-            claims: Claims::default(),
+            ..Principal::alone(PrincipalKind::User, "users", "ada".to_owned())
         })
     }
 

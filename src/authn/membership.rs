@@ -253,7 +253,6 @@ mod tests {
 
     use super::*;
     use crate::authn::PrincipalKind;
-    use crate::authn::claims::Claims;
 
     fn known(names: &[&str]) -> Names {
         Names::Known(names.iter().map(|&name| name.to_owned()).collect())
@@ -271,19 +270,12 @@ mod tests {
 
     fn ada(groups: Names) -> Principal {
         Principal {
-            kind: PrincipalKind::User,
-            issuer: Arc::from("users"),
-            user_id: "ada".to_owned(),
             tenant_id: Some("acme".to_owned()),
             client_id: Some("web".to_owned()),
-            name: None,
-            email: None,
             groups,
             roles: known(&["claimed"]),
             permissions: known(&["claimed"]),
-            wildcards: vec![],
-            scopes: vec![],
-            claims: Claims::default(),
+            ..Principal::alone(PrincipalKind::User, "users", "ada".to_owned())
         }
     }
 

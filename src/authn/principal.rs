@@ -84,6 +84,27 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// Somebody of whom nothing else is known: its credential says nothing of groups, roles and
+    /// permissions, which is not that there are none.
+    #[must_use]
+    pub fn alone(kind: PrincipalKind, issuer: &str, user_id: String) -> Self {
+        Self {
+            kind,
+            issuer: Arc::from(issuer),
+            user_id,
+            tenant_id: None,
+            client_id: None,
+            name: None,
+            email: None,
+            groups: Names::Unresolved,
+            roles: Names::Unresolved,
+            permissions: Names::Unresolved,
+            wildcards: Vec::new(),
+            scopes: Vec::new(),
+            claims: Claims::default(),
+        }
+    }
+
     /// About how many bytes of memory it holds.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -210,9 +210,9 @@ mod tests {
 
     use super::*;
     use crate::authn::PrincipalKind;
-    use crate::authn::claims::Claims;
+
     use crate::authn::credential::TokenSource;
-    use crate::authn::principal::Names;
+
     use crate::authz::route::{HostPattern, PathPattern};
     use crate::authz::rule::Rule;
 
@@ -249,21 +249,7 @@ mod tests {
     }
 
     fn proven(kind: PrincipalKind) -> Proven {
-        let principal = Arc::new(Principal {
-            kind,
-            issuer: Arc::from("users"),
-            user_id: "ada".to_owned(),
-            tenant_id: None,
-            client_id: None,
-            name: None,
-            email: None,
-            groups: Names::Unresolved,
-            roles: Names::Unresolved,
-            permissions: Names::Unresolved,
-            wildcards: vec![],
-            scopes: vec![],
-            claims: Claims::default(),
-        });
+        let principal = Arc::new(Principal::alone(kind, "users", "ada".to_owned()));
         Proven {
             by: Kind::Bearer,
             alb: Verified::default(),

@@ -161,27 +161,17 @@ fn ascii_json(names: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use super::*;
-    use crate::authn::claims::Claims;
+
     use crate::authn::principal::{Names, PrincipalKind};
 
     fn odd() -> Principal {
         Principal {
-            kind: PrincipalKind::User,
-            issuer: Arc::from("users"),
-            user_id: "u-1".to_owned(),
-            tenant_id: None,
-            client_id: None,
             name: Some("Zoë 100%".to_owned()),
-            email: None,
             groups: Names::Known(vec!["a,b".to_owned(), "c\r\nX-Evil: 1".to_owned()]),
-            roles: Names::Unresolved,
             permissions: Names::Known(vec![]),
-            wildcards: vec![],
-            scopes: vec![],
-            claims: Claims::default(),
+            ..Principal::alone(PrincipalKind::User, "users", "u-1".to_owned())
         }
     }
 

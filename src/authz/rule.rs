@@ -181,12 +181,10 @@ fn show_names(names: &Names) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use proptest::prelude::*;
 
     use super::*;
-    use crate::authn::claims::Claims;
 
     fn list(names: &[&str]) -> Vec<String> {
         names.iter().map(|&name| name.to_owned()).collect()
@@ -194,19 +192,12 @@ mod tests {
 
     fn ada() -> Principal {
         Principal {
-            kind: PrincipalKind::User,
-            issuer: Arc::from("users"),
-            user_id: "ada".to_owned(),
-            tenant_id: None,
             client_id: Some("web".to_owned()),
-            name: None,
-            email: None,
             groups: Names::Known(list(&["admins", "readers"])),
             roles: Names::Known(vec![]),
             permissions: Names::Known(list(&["orders.read"])),
-            wildcards: vec![],
             scopes: list(&["orders/read"]),
-            claims: Claims::default(),
+            ..Principal::alone(PrincipalKind::User, "users", "ada".to_owned())
         }
     }
 

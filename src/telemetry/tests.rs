@@ -33,19 +33,15 @@ impl Write for Captured {
 
 fn principal() -> Principal {
     Principal {
-        kind: PrincipalKind::User,
-        issuer: Arc::from("users"),
-        user_id: "7b1c9a52-0f7e-4f0a-9c43-2f6f3f0f5d11".to_owned(),
-        tenant_id: None,
         client_id: Some("1example23456789".to_owned()),
-        name: None,
-        email: None,
         groups: Names::Known(vec![]),
         roles: Names::Known(vec![]),
         permissions: Names::Known(vec![]),
-        wildcards: vec![],
-        scopes: vec![],
-        claims: crate::authn::claims::Claims::default(),
+        ..Principal::alone(
+            PrincipalKind::User,
+            "users",
+            "7b1c9a52-0f7e-4f0a-9c43-2f6f3f0f5d11".to_owned(),
+        )
     }
 }
 

@@ -6,7 +6,6 @@ pub mod file;
 pub mod hash;
 
 use std::fmt;
-use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,8 +14,7 @@ use zeroize::Zeroizing;
 pub use self::attempts::{Attempts, Source};
 pub use self::file::UsersFile;
 pub use self::hash::PasswordHash;
-use crate::authn::claims::Claims;
-use crate::authn::principal::{self, Names, Principal, PrincipalKind};
+use crate::authn::principal::{self, Principal, PrincipalKind};
 use crate::reason::Denial;
 use crate::secret::Secret;
 
@@ -80,22 +78,7 @@ impl fmt::Debug for UserPassword {
 /// Who the password of `user` proves.
 #[must_use]
 pub fn principal(user: String) -> Principal {
-    Principal {
-        kind: PrincipalKind::User,
-        issuer: Arc::from(ISSUER),
-        user_id: user,
-        tenant_id: None,
-        client_id: None,
-        name: None,
-        email: None,
-        // a password says nothing of them, which is not that there are none
-        groups: Names::Unresolved,
-        roles: Names::Unresolved,
-        permissions: Names::Unresolved,
-        wildcards: Vec::new(),
-        scopes: Vec::new(),
-        claims: Claims::default(),
-    }
+    Principal::alone(PrincipalKind::User, ISSUER, user)
 }
 
 #[cfg(test)]
@@ -187,7 +170,7 @@ mod tests {
         );
         assert_eq!((&*proven.user_id, proven.client_id), ("ada", None));
         for names in [proven.groups, proven.roles, proven.permissions] {
-            assert_eq!(names, Names::Unresolved);
+            assert_eq!(names, principal::Names::Unresolved);
         }
     }
 }

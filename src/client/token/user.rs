@@ -162,7 +162,7 @@ impl fmt::Debug for SubjectKey {
 pub(crate) mod tests {
     use super::*;
     use crate::authn::alb::Verified;
-    use crate::authn::claims::Claims;
+
     use crate::authn::credential::Kind;
     use crate::authn::principal::{Names, Principal, PrincipalKind};
 
@@ -173,19 +173,10 @@ pub(crate) mod tests {
 
     fn of(issuer: &str, id: &str, token: &str, expires_at: UnixTime) -> User {
         let principal = Arc::new(Principal {
-            kind: PrincipalKind::User,
-            issuer: Arc::from(issuer),
-            user_id: id.to_owned(),
-            tenant_id: None,
-            client_id: None,
-            name: None,
-            email: None,
             groups: Names::Known(vec![]),
             roles: Names::Known(vec![]),
             permissions: Names::Known(vec![]),
-            wildcards: vec![],
-            scopes: vec![],
-            claims: Claims::default(),
+            ..Principal::alone(PrincipalKind::User, issuer, id.to_owned())
         });
         let proven = Proven {
             by: Kind::Bearer,
