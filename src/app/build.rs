@@ -16,7 +16,8 @@ use crate::client::token::Credentials;
 use crate::client::upstream::Upstreams;
 use crate::config::{Config, MembershipKind};
 use crate::gate::{
-    FixedMemberships, Gate, KeySource, Memberships, Parts, PasswordParts, Revocations,
+    FixedMemberships, Gate, KeySource, Memberships, Parts, PasswordParts, Profiles, Revocations,
+    UnaskedProfiles,
 };
 use crate::request::OwnedHeaders;
 use crate::server::World;
@@ -122,6 +123,7 @@ pub(super) fn build(
     let credentials = Arc::new(credentials);
     let memberships = Arc::new(Stores::start(
         &config.memberships,
+        &config.issuers,
         &memberships::Means {
             trust: &trust,
             outgoing: &asking,
@@ -136,6 +138,7 @@ pub(super) fn build(
         keys: Arc::<KeyEngine>::clone(&keys),
         passwords: password_parts(&config, passwords.as_ref()),
         memberships: Arc::<Stores>::clone(&memberships),
+        profiles: Arc::<Stores>::clone(&memberships),
         revocations: fleet.revocations(),
     };
     let parts = gate_parts(&config, providers, *fingerprint_key);
@@ -186,6 +189,7 @@ pub(super) fn put_into_force(world: &World) {
 pub(crate) struct Providers {
     pub(crate) keys: Arc<dyn KeySource>,
     pub(crate) memberships: Arc<dyn Memberships>,
+    pub(crate) profiles: Arc<dyn Profiles>,
     /// Who can tell whether a password is right.
     pub(crate) passwords: Option<PasswordParts>,
     /// The fleet's, if it keeps a list.
@@ -214,6 +218,7 @@ pub(crate) fn gate_parts(
     let Providers {
         keys,
         memberships,
+        profiles,
         passwords,
         revocations,
     } = providers;
@@ -230,6 +235,7 @@ pub(crate) fn gate_parts(
             .collect(),
         keys,
         memberships,
+        profiles,
         passwords,
         identity: config.identity.clone(),
         lists: config.identity_lists,
@@ -247,4 +253,10 @@ pub(crate) fn memberships_here(config: &Config) -> FixedMemberships {
     };
     let stores = config.memberships.iter();
     FixedMemberships::new(stores.map(|store| list(&store.kind)).collect())
+}
+
+/// Nobody's profile: the issuers cannot be asked from here.
+pub(crate) fn profiles_here(config: &Config) -> UnaskedProfiles {
+    let issuers = config.issuers.iter();
+    UnaskedProfiles(issuers.map(|issuer| issuer.userinfo.is_some()).collect())
 }

@@ -19,7 +19,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::build::{Providers, gate_parts, memberships_here, password_parts};
+pub(crate) use self::build::{
+    Providers, gate_parts, memberships_here, password_parts, profiles_here,
+};
 use self::build::{build, put_into_force};
 pub use self::listeners::Addresses;
 use self::listeners::{Bound, Listeners, changed_listener};

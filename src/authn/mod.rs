@@ -24,6 +24,7 @@ pub mod membership;
 pub(crate) mod mint;
 pub mod password;
 pub mod principal;
+pub mod profile;
 pub mod proof;
 pub mod signing;
 

@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::authn::issuer::ClaimMap;
 use crate::authn::membership::{Sets, SetsFrom};
 use crate::authn::principal::Principal;
+use crate::authn::profile::Profile;
 use crate::authz::identity::IdentityHeaders;
 
 /// What was learned of a principal. The answers are shared with where they are kept, and compared by
@@ -19,6 +21,8 @@ pub struct Learned {
     pub members: Option<Arc<Sets>>,
     /// The groups that are too many for its token, if somebody was asked for them.
     pub overage: Option<Arc<Sets>>,
+    /// What its issuer says of it, if it was asked.
+    pub profile: Option<Arc<Profile>>,
 }
 
 impl Learned {
@@ -29,19 +33,22 @@ impl Learned {
             from,
             members,
             overage,
+            profile,
         } = self;
-        from.is_none() && members.is_none() && overage.is_none()
+        from.is_none() && members.is_none() && overage.is_none() && profile.is_none()
     }
 
     fn is_same(&self, other: &Self) -> bool {
         self.from == other.from
             && is_same(self.members.as_ref(), other.members.as_ref())
             && is_same(self.overage.as_ref(), other.overage.as_ref())
+            && is_same(self.profile.as_ref(), other.profile.as_ref())
     }
 
-    /// The principal with it. The one place where what was learned becomes part of a principal.
+    /// The principal with it; `claims` is where its issuer's claims have its parts. The one place where what
+    /// was learned becomes part of a principal.
     #[must_use]
-    pub fn enrich(&self, principal: &Principal) -> Principal {
+    pub fn enrich(&self, principal: &Principal, claims: Option<&ClaimMap>) -> Principal {
         // in place of what the token could not state, so before anything is merged with that
         let principal = match &self.overage {
             Some(overage) => Cow::Owned(Principal {
@@ -50,10 +57,14 @@ impl Learned {
             }),
             None => Cow::Borrowed(principal),
         };
-        match self.from {
+        let mut enriched = match self.from {
             Some(from) => from.merged(&principal, self.members.as_deref()),
             None => principal.into_owned(),
+        };
+        if let (Some(profile), Some(claims)) = (&self.profile, claims) {
+            profile.complete(&mut enriched, claims);
         }
+        enriched
     }
 }
 
@@ -169,6 +180,7 @@ mod tests {
             from,
             members: members.cloned(),
             overage: None,
+            profile: None,
         };
         let from = Some(SetsFrom::default());
         let (one, equal) = (Arc::new(Sets::NONE), Arc::new(Sets::NONE));
@@ -184,5 +196,12 @@ mod tests {
         assert!(!first.is_same(&with(&one)));
         assert!(with(&one).is_same(&with(&one)));
         assert!(!with(&one).is_same(&with(&equal)));
+        let profile = Some(Arc::new(Profile::default()));
+        let completed = Learned {
+            profile,
+            ..first.clone()
+        };
+        assert!(!first.is_same(&completed));
+        assert!(completed.is_same(&completed.clone()));
     }
 }

@@ -20,6 +20,22 @@ pub struct IssuerConfig {
     pub required: bool,
     /// Whether plain `http://` to a host other than loopback is allowed.
     pub insecure_http: bool,
+    /// Where it tells names and emails that its tokens do not carry (`profile = "userinfo"`).
+    pub userinfo: Option<Userinfo>,
+}
+
+/// Where an issuer's userinfo endpoint is (`OpenID` Connect Core 5.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Userinfo {
+    /// Here.
+    Url(Url),
+    /// Found through the issuer's discovery document, whose `issuer` must equal this.
+    Discovery {
+        /// The issuer, byte for byte.
+        issuer: String,
+        /// `{issuer}/.well-known/openid-configuration`
+        url: Url,
+    },
 }
 
 /// Where an issuer's keys are.

@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
+
 use super::{Boxed, Evidence, Gate};
 use crate::authn::mapping::Mapping;
 use crate::authn::membership::{Members, Sets, Subject};
@@ -103,20 +105,23 @@ impl Memberships for FixedMemberships {
 }
 
 impl Gate {
-    /// The proven principal as the rule sees it: with the groups its token has no room for, and with its
-    /// memberships, where the route names a store; each only if the route asks for something of it. On failure
-    /// it is still who it is, with what its credential alone says.
+    /// The proven principal as the rule sees it: with its profile, with the groups its token has no room
+    /// for, and with its memberships, where the route names a store; the latter two only if the route asks for
+    /// something of them. On failure it is still who it is, with what its credential alone says.
     pub(super) async fn complete(
         &self,
+        headers: &HeaderMap,
         asked: &Protected,
         proven: Proven,
         steps: &mut (impl Steps + Send),
         evidence: &mut Evidence,
     ) -> (Proven, Result<(), Failure>) {
+        let profile = self.profile(headers, asked, &proven, steps).await;
         let overage = self.overage(asked, &proven);
         let named = asked.memberships.as_ref();
         let mut learned = Learned {
             from: named.map(|named| named.from),
+            profile,
             ..Learned::default()
         };
         let mut known = Ok(());
@@ -198,7 +203,9 @@ impl Gate {
                 ..proven
             };
         }
-        let principal = Arc::new(learned.enrich(&proven.stated));
+        let issuer = self.issuer_of(&proven.stated);
+        let claims = issuer.map(|issuer| &issuer.claims);
+        let principal = Arc::new(learned.enrich(&proven.stated, claims));
         let principal = match self.mapping_of(&principal) {
             Some(mapping) => mapping.apply(&principal),
             None => principal,

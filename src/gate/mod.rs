@@ -10,6 +10,7 @@ mod judgement;
 mod keys;
 mod memberships;
 mod passwords;
+mod profiles;
 mod prove;
 mod revocations;
 mod suppose;
@@ -26,6 +27,7 @@ pub use self::keys::{Boxed, FixedKeys, KeySource, KeysNow, Sought};
 pub use self::memberships::{FixedMemberships, Learnt, Memberships, Told};
 use self::passwords::PasswordChecks;
 pub use self::passwords::{PasswordParts, PasswordTag, Passwords, Standing};
+pub use self::profiles::{ProfileNow, Profiles, UnaskedProfiles};
 use self::prove::Presented;
 pub use self::revocations::Revocations;
 use crate::authn::credential::TokenSource;
@@ -53,6 +55,8 @@ pub struct Parts {
     pub keys: Arc<dyn KeySource>,
     /// Memberships; routes name their stores by index.
     pub memberships: Arc<dyn Memberships>,
+    /// Names and emails that tokens do not carry.
+    pub profiles: Arc<dyn Profiles>,
     /// Who must not be let in any more.
     pub revocations: Vec<Arc<dyn Revocations>>,
     /// Who can tell whether a password is right; `None`: nobody.
@@ -77,6 +81,7 @@ pub struct Gate {
     next_generation: u32,
     keys: Arc<dyn KeySource>,
     memberships: Arc<dyn Memberships>,
+    profiles: Arc<dyn Profiles>,
     /// For enriched principals.
     room: Arc<Room>,
     revocations: Vec<Arc<dyn Revocations>>,
@@ -105,6 +110,7 @@ impl Gate {
             issuers,
             keys,
             memberships,
+            profiles,
             revocations,
             passwords,
             identity,
@@ -149,6 +155,7 @@ impl Gate {
             next_generation: next,
             keys,
             memberships,
+            profiles,
             room,
             revocations,
             cache,
@@ -302,7 +309,8 @@ impl Gate {
                 match proven.await {
                     // who is supposed is supposed with every set
                     Ok(Some(proven)) if presented.stated.is_none() => {
-                        let completed = self.complete(asked, proven, steps, &mut evidence);
+                        let completed =
+                            self.complete(presented.headers, asked, proven, steps, &mut evidence);
                         let (proven, told) = completed.await;
                         known = told;
                         Ok(Some(proven))

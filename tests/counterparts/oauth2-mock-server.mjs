@@ -8,13 +8,14 @@
 //   /control/answer  {"at": "/token/x", "status": 429, "headers": {…}, "body": {…}, "delay_ms": 0}
 //                                                             what this token endpoint answers from
 //                                                             now on; no status: as it should
+//   /control/userinfo  {"sub": …}                           what its userinfo endpoint answers
 //   /control/seen    {"at": "/token/x"}                       answers the number of its requests
 // Every path below /token is a token endpoint.
 import { createServer } from "node:http";
 import { setTimeout } from "node:timers/promises";
 import { OAuth2Issuer, OAuth2Service } from "oauth2-mock-server";
 
-let issuer, service, kid;
+let issuer, service, kid, userinfo;
 const answers = new Map();
 const seen = new Map();
 const server = createServer();
@@ -26,6 +27,9 @@ const commands = {
       issuer = new OAuth2Issuer();
       issuer.url = url;
       service = new OAuth2Service(issuer);
+      service.on("beforeUserinfo", (answer) => {
+        answer.body = userinfo ?? answer.body;
+      });
     }
     ({ kid } = await issuer.keys.generate(alg));
     return { kid };
@@ -39,6 +43,10 @@ const commands = {
   },
   answer(answer) {
     answers.set(answer.at, answer.status && answer);
+    return {};
+  },
+  userinfo(claims) {
+    userinfo = claims;
     return {};
   },
   seen: ({ at }) => ({ requests: seen.get(at) ?? 0 }),

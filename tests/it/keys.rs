@@ -130,6 +130,7 @@ fn start(keys: KeyLocation) -> (Arc<KeyEngine>, Background) {
         keys,
         required: true,
         insecure_http: false,
+        userinfo: None,
     }];
     let jwks = Jwks {
         refresh_interval: Duration::from_secs(1800),

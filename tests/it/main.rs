@@ -125,6 +125,8 @@ mod upstreams;
 #[cfg(test)]
 mod upstreams_tls;
 #[cfg(test)]
+mod userinfo;
+#[cfg(test)]
 mod validate;
 #[cfg(test)]
 mod websocket;

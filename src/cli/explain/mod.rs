@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::print::Explanation;
-use crate::app::{Providers, gate_parts, memberships_here};
+use crate::app::{Providers, gate_parts, memberships_here, profiles_here};
 use crate::authn::KeySet;
 use crate::certificate::{self, Certificate};
 use crate::cli::complain;
@@ -159,6 +159,7 @@ async fn explain(args: &ExplainArgs) -> Result<Explanation, ExplainError> {
     let providers = Providers {
         keys,
         memberships: Arc::new(memberships_here(&config)),
+        profiles: Arc::new(profiles_here(&config)),
         passwords: local_passwords(&config).map_err(ExplainError::Start)?,
         revocations: None,
     };

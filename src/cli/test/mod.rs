@@ -11,7 +11,7 @@ use std::sync::Arc;
 use self::judge::{Judged, judge};
 use self::keys::LocalKeys;
 use self::report::Report;
-use crate::app::{Providers, gate_parts, memberships_here};
+use crate::app::{Providers, gate_parts, memberships_here, profiles_here};
 use crate::cli::check::Format;
 use crate::cli::offline::local_passwords;
 use crate::cli::{EXIT_CONFIG, complain};
@@ -108,6 +108,7 @@ async fn judge_all(config: &Config, files: &[CaseFile]) -> Report {
         let providers = Providers {
             keys: source,
             memberships: Arc::new(memberships_here(config)),
+            profiles: Arc::new(profiles_here(config)),
             passwords: passwords.clone(),
             revocations: None,
         };

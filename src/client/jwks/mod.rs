@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use self::single::SingleKeys;
 use self::source::Definition;
+pub(crate) use self::source::stated_url;
 use self::state::{IssuerKeys, Network};
 use self::worker::Worker;
 use crate::client::outgoing::Outgoing;

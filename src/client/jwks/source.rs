@@ -225,16 +225,25 @@ impl Definition {
     }
 
     fn judge_jwks_uri(&self, discovery: &Url, text: &str) -> Result<Url, SourceError> {
-        let url = Url::parse(text).map_err(|_parse_error| SourceError::JwksUri("is not a URL"))?;
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(SourceError::JwksUri("carries a password"));
-        }
-        match url.scheme() {
-            "https" => Ok(url),
-            "http" if self.insecure_http => Ok(url),
-            // a document that came over https does not lead back to plain text, loopback or not
-            "http" if discovery.scheme() == "http" && is_loopback(&url) => Ok(url),
-            _ => Err(SourceError::JwksUri("is not https")),
-        }
+        stated_url(discovery, text, self.insecure_http).map_err(SourceError::JwksUri)
+    }
+}
+
+/// A URL that the discovery document at `discovery` states, if it may be asked. On error: why not.
+pub(crate) fn stated_url(
+    discovery: &Url,
+    text: &str,
+    insecure_http: bool,
+) -> Result<Url, &'static str> {
+    let url = Url::parse(text).map_err(|_parse_error| "is not a URL")?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("carries a password");
+    }
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if insecure_http => Ok(url),
+        // a document that came over https does not lead back to plain text, loopback or not
+        "http" if discovery.scheme() == "http" && is_loopback(&url) => Ok(url),
+        _ => Err("is not https"),
     }
 }

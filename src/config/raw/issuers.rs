@@ -59,6 +59,22 @@ pub(in crate::config) struct IssuerCommon {
     pub(in crate::config) insecure_http: bool,
 }
 
+/// Whether and where the issuer is asked for what its tokens do not carry.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct Userinfo {
+    /// Where name and email come from that a token does not carry: the issuer's userinfo endpoint.
+    pub(in crate::config) profile: Option<Profile>,
+    /// That endpoint, if not where the discovery document says.
+    pub(in crate::config) userinfo_url: Option<Text<Url>>,
+}
+
+/// `profile`
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum Profile {
+    Userinfo,
+}
+
 /// Where each part of a principal stands: a claim name, or a path into objects.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 pub(in crate::config) struct ClaimNames {
@@ -134,6 +150,8 @@ pub(in crate::config) struct CognitoIssuer {
     /// Where the keys are, if not at the issuer.
     pub(in crate::config) jwks_url: Option<Text<Url>>,
     #[serde(flatten)]
+    pub(in crate::config) userinfo: Userinfo,
+    #[serde(flatten)]
     pub(in crate::config) common: IssuerCommon,
 }
 
@@ -162,6 +180,8 @@ pub(in crate::config) struct EntraIssuer {
     /// Where the keys are, if not at the tenant's.
     pub(in crate::config) jwks_url: Option<Text<Url>>,
     #[serde(flatten)]
+    pub(in crate::config) userinfo: Userinfo,
+    #[serde(flatten)]
     pub(in crate::config) common: IssuerCommon,
 }
 
@@ -183,6 +203,8 @@ pub(in crate::config) struct OidcIssuer {
     pub(in crate::config) audiences: ListOrAny,
     /// Where the keys are, instead of asking the discovery document.
     pub(in crate::config) jwks_url: Option<Text<Url>>,
+    #[serde(flatten)]
+    pub(in crate::config) userinfo: Userinfo,
     #[serde(flatten)]
     pub(in crate::config) common: IssuerCommon,
 }

@@ -41,17 +41,24 @@ impl Resolver<'_> {
                 raw::Issuer::Alb(raw) => self
                     .alb(&raw, &path)
                     .and_then(|kind| self.issuer(name, kind, raw.common, mappings, &path)),
-                raw::Issuer::Cognito(raw) => self
-                    .cognito(&raw, &path)
-                    .and_then(|kind| self.issuer(name, kind, raw.common, mappings, &path)),
+                raw::Issuer::Cognito(raw) => self.cognito(&raw, &path).and_then(|kind| {
+                    let userinfo = self.userinfo(&raw.userinfo, &kind, &raw.common, &path);
+                    let issuer = self.issuer(name, kind, raw.common, mappings, &path)?;
+                    Some(IssuerConfig { userinfo, ..issuer })
+                }),
                 raw::Issuer::Entra(raw) => {
                     self.graph(name, &raw, &path);
-                    self.entra(&raw, &path)
-                        .and_then(|kind| self.issuer(name, kind, raw.common, mappings, &path))
+                    self.entra(&raw, &path).and_then(|kind| {
+                        let userinfo = self.userinfo(&raw.userinfo, &kind, &raw.common, &path);
+                        let issuer = self.issuer(name, kind, raw.common, mappings, &path)?;
+                        Some(IssuerConfig { userinfo, ..issuer })
+                    })
                 }
-                raw::Issuer::Oidc(raw) => self
-                    .oidc(&raw, &path)
-                    .and_then(|kind| self.issuer(name, kind, raw.common, mappings, &path)),
+                raw::Issuer::Oidc(raw) => self.oidc(&raw, &path).and_then(|kind| {
+                    let userinfo = self.userinfo(&raw.userinfo, &kind, &raw.common, &path);
+                    let issuer = self.issuer(name, kind, raw.common, mappings, &path)?;
+                    Some(IssuerConfig { userinfo, ..issuer })
+                }),
                 raw::Issuer::Jwt(raw) => self
                     .jwt(&raw, &path)
                     .and_then(|kind| self.issuer(name, kind, raw.common, mappings, &path)),
@@ -124,6 +131,7 @@ impl Resolver<'_> {
             keys: kind.keys,
             required: common.required.unwrap_or(true),
             insecure_http: common.insecure_http,
+            userinfo: None,
         })
     }
 

@@ -23,6 +23,7 @@ mod routes;
 mod servers;
 mod sql;
 mod tls;
+mod userinfo;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;

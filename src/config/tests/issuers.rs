@@ -132,3 +132,63 @@ fn the_audience_is_never_optional() {
         );
     }
 }
+
+#[test]
+fn a_profile_needs_an_endpoint_that_is_known_or_told() {
+    let issuer = |kind: &str, keys: &str| {
+        format!("{SMALLEST}issuers = [\"users\"]\n[issuers.j]\nkind = \"{kind}\"\n{keys}")
+    };
+    let oidc = "issuer = \"https://a.example\"\naudiences = [\"a\"]\n";
+    let unknown =
+        "issuer = \"partner\"\njwks_url = \"https://a.example/keys\"\naudiences = [\"a\"]\n";
+    let pool = "user_pool_id = \"us-east-1_ABC123DEF\"\nclient_ids = [\"a\"]\n";
+    let asked = "profile = \"userinfo\"\n";
+    let at = |url: &str| format!("userinfo_url = \"{url}\"\n");
+    for (kind, keys, expected) in [
+        ("oidc", [oidc, asked, ""].concat(), vec![]),
+        ("cognito", [pool, asked, ""].concat(), vec![]),
+        (
+            "oidc",
+            [unknown, asked, &at("https://a.example/me")].concat(),
+            vec![],
+        ),
+        (
+            "oidc",
+            [unknown, asked].concat(),
+            vec!["issuers.j.profile: the issuer is no URL, so nothing tells its userinfo endpoint"],
+        ),
+        (
+            "oidc",
+            [oidc, &at("https://a.example/me")].concat(),
+            vec!["issuers.j.userinfo_url: nothing is asked there"],
+        ),
+        (
+            "oidc",
+            [oidc, asked, &at("http://a.example/me")].concat(),
+            vec![
+                "issuers.j.userinfo_url: plain http:// to another host carries keys or credentials in the clear",
+            ],
+        ),
+        (
+            "oidc",
+            [oidc, "profile = \"graph\"\n"].concat(),
+            vec!["issuers.j.profile: unknown value \"graph\""],
+        ),
+        (
+            "jwt",
+            [unknown, asked].concat(),
+            vec!["issuers.j.profile: unknown key"],
+        ),
+    ] {
+        let text = issuer(kind, &keys);
+        let found: Vec<String> = match load(&sources(&text, &[])) {
+            Ok(_config) => Vec::new(),
+            Err(errors) => errors
+                .0
+                .iter()
+                .map(|error| format!("{}: {}", error.key, error.message))
+                .collect(),
+        };
+        assert_eq!(found, expected, "{text}");
+    }
+}

@@ -146,6 +146,7 @@ fn parts(keys: Arc<dyn KeySource>, issuers: Vec<Arc<Issuer>>) -> Parts {
         issuers,
         keys,
         memberships: Arc::new(FixedMemberships::default()),
+        profiles: Arc::new(UnaskedProfiles::default()),
         revocations: vec![],
         passwords: None,
         identity: IdentityNames::default(),

@@ -59,6 +59,11 @@ impl Health {
         )
     }
 
+    /// Whether the source is known to be down.
+    pub(super) fn is_down(&self) -> bool {
+        self.down.is_some()
+    }
+
     /// A look-up had an answer. Whether the source was down until now.
     pub(super) fn succeeded(&mut self) -> bool {
         let was_down = self.down.is_some();

@@ -12,6 +12,7 @@ mod kept;
 mod service;
 #[cfg(feature = "sql")]
 mod sql;
+mod userinfo;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -21,13 +22,14 @@ use std::time::Duration;
 use self::engine::Engine;
 use self::graph::Graph;
 use self::http::Http;
+use self::userinfo::Profiles;
 use crate::authn::membership::{Members, Sets, Subject};
 use crate::client::jwks::Background;
 use crate::client::outgoing::Outgoing;
 use crate::client::tls::Trust;
 use crate::client::token::Credentials;
 use crate::clock::Clock;
-use crate::config::{MembershipKind, MembershipStore};
+use crate::config::{IssuerConfig, MembershipKind, MembershipStore};
 use crate::gate::{self, Boxed, Told};
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::MembershipMetrics;
@@ -49,10 +51,11 @@ pub struct Means<'m> {
     pub background: &'m Background,
 }
 
-/// All `[memberships.X]`, in the order of the configuration.
+/// All `[memberships.X]`, in the order of the configuration, and the profiles of issuers.
 #[derive(Debug)]
 pub struct Stores {
     listed: Vec<Store>,
+    profiles: Profiles,
     /// What is said of whom no file names.
     nothing: Arc<Sets>,
     telemetry: Arc<Telemetry>,
@@ -78,6 +81,7 @@ impl Stores {
     /// inside the control runtime.
     pub fn start(
         stores: &[MembershipStore],
+        issuers: &[IssuerConfig],
         means: &Means<'_>,
         previous: Option<&Self>,
     ) -> io::Result<Self> {
@@ -86,6 +90,7 @@ impl Stores {
                 .iter()
                 .map(|store| Store::start(store, means, previous))
                 .collect::<io::Result<_>>()?,
+            profiles: Profiles::start(issuers, means, previous.map(|old| &old.profiles)),
             nothing: previous.map_or_else(|| Arc::new(Sets::NONE), |old| Arc::clone(&old.nothing)),
             telemetry: Arc::clone(means.telemetry),
         })
@@ -97,6 +102,7 @@ impl Stores {
             .listed
             .iter()
             .map(|store| Arc::clone(&store.name))
+            .chain(self.profiles.names())
             .collect();
         self.telemetry.metrics.memberships_in_force(&names);
         for store in &self.listed {
@@ -104,6 +110,7 @@ impl Stores {
                 store.metrics.entries(engine.len());
             }
         }
+        self.profiles.count();
     }
 }
 

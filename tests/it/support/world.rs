@@ -258,6 +258,7 @@ fn config(upstream: SocketAddr, routes: Vec<Route>) -> Config {
             keys: KeyLocation::Secret(SecretSource::Literal(Secret::new(SECRET.to_owned()))),
             required: true,
             insecure_http: false,
+            userinfo: None,
         }],
         upstreams: vec![Upstream {
             name: Arc::from("app"),

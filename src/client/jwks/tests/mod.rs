@@ -148,6 +148,7 @@ fn issuer_named(name: &str, keys: KeyLocation) -> IssuerConfig {
         keys,
         required: true,
         insecure_http: false,
+        userinfo: None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Look-ups: kept, asked for once for all who wait, bounded, and used on while the source is down.
 
+mod passing;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};

@@ -1,5 +1,7 @@
 //! The engine with a scripted source and paused time.
 
+mod passing;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::task::JoinSet;
