@@ -3,6 +3,7 @@
 pub mod aws;
 pub mod disk;
 pub mod egress;
+pub mod guesses;
 pub(crate) mod jitter;
 pub mod jwks;
 pub mod login;

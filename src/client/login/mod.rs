@@ -1,7 +1,7 @@
 //! `[login]`: a user name and password are handed on to whoever issues tokens, and the tokens handed back.
 //! Nothing of either is kept.
 //!
-//! Who may try is counted as for passwords of our own ([`Attempts`]). What was handed on is told to its
+//! Who may try is counted as for passwords of our own ([`Guesses`]). What was handed on is told to its
 //! end though nobody waits for it: else who goes away early would not be counted.
 
 mod cognito;
@@ -17,10 +17,10 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::Instant;
 
-use crate::authn::password::attempts::{Attempt, Ended, Held};
-use crate::authn::password::{Attempts, Source, UserPassword};
+use crate::authn::password::attempts::{Ended, Held};
+use crate::authn::password::{Source, UserPassword};
+use crate::client::guesses::{Guess, Guesses};
 use crate::client::jwks::Background;
 use crate::client::outgoing::FetchError;
 use crate::client::through::Through;
@@ -101,9 +101,7 @@ pub struct Login(Arc<Inner>);
 struct Inner {
     config: config::Login,
     asks: Arc<dyn Asks>,
-    attempts: Attempts,
-    /// Time is counted from then on.
-    began: Instant,
+    guesses: Guesses,
     room: Arc<Semaphore>,
     telemetry: Arc<Telemetry>,
     background: Background,
@@ -146,14 +144,9 @@ impl Login {
                 endpoint,
             }),
         };
-        let kept = previous.filter(|old| old.0.attempts.limits() == config.lockout);
         Self(Arc::new(Inner {
             asks,
-            attempts: kept.map_or_else(
-                || Attempts::new(config.lockout),
-                |old| old.0.attempts.clone(),
-            ),
-            began: kept.map_or_else(Instant::now, |old| old.0.began),
+            guesses: Guesses::start(config.lockout, u32::MAX, previous.map(|old| &old.0.guesses)),
             room: Arc::new(Semaphore::new(config.max_concurrent)),
             config: config.clone(),
             telemetry: Arc::clone(telemetry),
@@ -177,13 +170,12 @@ impl Login {
 
     async fn asked(&self, presented: UserPassword, client: IpAddr) -> Result<Tokens, Refusal> {
         let inner = &self.0;
-        let now = inner.began.elapsed();
         // some take a name in any case for the same user's, who is not to be guessed at under each
         let user = presented.user.trim().to_lowercase();
-        let attempt = inner.attempts.begin(&user, Source::of(client), now);
-        let attempt = attempt.map_err(held)?;
+        let guess = inner.guesses.begin(&user, Source::of(client)).await;
+        let guess = guess.map_err(held)?;
         let (tell, told) = oneshot::channel();
-        let task = self.clone().run(presented, attempt, tell);
+        let task = self.clone().run(presented, guess, tell);
         inner.background.tasks.spawn_on(task, &inner.runtime);
         let unavailable = |_dropped| Failure::LoginUnavailable {
             retry_after: RETRY_AFTER,
@@ -194,11 +186,11 @@ impl Login {
     async fn run(
         self,
         presented: UserPassword,
-        attempt: Attempt,
+        guess: Guess,
         tell: oneshot::Sender<Result<Tokens, Refusal>>,
     ) {
         let inner = &self.0;
-        tokio::time::sleep(attempt.wait).await;
+        guess.turn().await;
         let Ok(_room) = inner.room.try_acquire() else {
             let retry_after = RETRY_AFTER;
             let _gone = tell.send(Err(Failure::LoginUnavailable { retry_after }.into()));
@@ -210,7 +202,7 @@ impl Login {
             Err(Without::Refused) => Ended::Wrong,
             Err(Without::Away { .. } | Without::Unusable(_)) => Ended::Untold,
         };
-        attempt.end(ended, inner.began.elapsed());
+        guess.end(ended);
         // whoever asked may have gone
         let _gone = tell.send(answer.map_err(refusal));
     }
@@ -222,6 +214,7 @@ fn held(held: Held) -> Refusal {
         Held::SourceBusy { retry_after } | Held::UserBusy { retry_after } => {
             Denial::RateLimited { retry_after }.into()
         }
+        Held::Running { retry_after } => Failure::LoginUnavailable { retry_after }.into(),
     }
 }
 

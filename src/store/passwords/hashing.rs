@@ -16,7 +16,7 @@ use crate::secret::Secret;
 use crate::telemetry::Telemetry;
 
 /// Most hashes that wait for a thread.
-const MOST_WAITING: usize = 256;
+pub(super) const MOST_WAITING: u16 = 256;
 /// The longest one waits: whoever asked has mostly gone by then.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Above that of the threads that serve, which is 0: they are given ten times as much of a core.
@@ -38,7 +38,7 @@ struct Job {
 
 impl Hashing {
     pub(super) fn start(threads: NonZeroUsize, telemetry: &Arc<Telemetry>) -> io::Result<Self> {
-        let (waiting, jobs) = sync_channel(MOST_WAITING);
+        let (waiting, jobs) = sync_channel(MOST_WAITING.into());
         let jobs = Arc::new(Mutex::new(jobs));
         for number in 0..threads.get() {
             let jobs = Arc::clone(&jobs);

@@ -1,4 +1,4 @@
-//! Passwords of users (`[basic]`): who may try now ([`Attempts`]), what is stored of the user's password
+//! Passwords of users (`[basic]`): who may try now ([`Guesses`]), what is stored of the user's password
 //! ([`Users`]), and whether it matches ([`hashing`]).
 //!
 //! Whoever asks the same waits for one verification. It runs on the control runtime and ends though
@@ -21,8 +21,9 @@ use tokio::time::Instant;
 
 use self::hashing::Hashing;
 pub use self::users::{FileUsers, Unavailable, Users};
-use crate::authn::password::attempts::{Attempt, Ended, Held};
-use crate::authn::password::{Attempts, PasswordHash, Source, UserPassword};
+use crate::authn::password::attempts::{Ended, Held};
+use crate::authn::password::{PasswordHash, Source, UserPassword};
+use crate::client::guesses::{Guess, Guesses};
 use crate::client::jwks::Background;
 use crate::config;
 use crate::gate::{Boxed, PasswordTag, Passwords, Standing};
@@ -60,11 +61,9 @@ struct Inner {
 /// What outlives a reload that does not concern it.
 #[derive(Clone, Debug)]
 struct Kept {
-    attempts: Attempts,
+    guesses: Guesses,
     hashing: Arc<Hashing>,
     wrong: Arc<quick_cache::sync::Cache<PasswordTag, Wrong>>,
-    /// Time is counted from then on.
-    began: Instant,
 }
 
 /// A password that was wrong.
@@ -87,10 +86,6 @@ impl PasswordStore {
         previous: Option<&Self>,
     ) -> std::io::Result<Self> {
         let previous = previous.map(|old| &old.0.kept);
-        let attempts = previous
-            .map(|old| &old.attempts)
-            .filter(|attempts| attempts.limits() == config.lockout)
-            .cloned();
         let threads = threads(config.hash_threads);
         let hashing = previous
             .map(|old| &old.hashing)
@@ -101,13 +96,17 @@ impl PasswordStore {
             None => Arc::new(Hashing::start(threads, telemetry)?),
         };
         let kept = Kept {
-            attempts: attempts.unwrap_or_else(|| Attempts::new(config.lockout)),
+            guesses: Guesses::start(
+                config.lockout,
+                // no source alone fills the line for a thread
+                u32::from(hashing::MOST_WAITING) / 4,
+                previous.map(|old| &old.guesses),
+            ),
             hashing,
             wrong: previous.map_or_else(
                 || Arc::new(quick_cache::sync::Cache::new(MOST_WRONG)),
                 |old| Arc::clone(&old.wrong),
             ),
-            began: previous.map_or_else(Instant::now, |old| old.began),
         };
         Ok(Self(Arc::new(Inner {
             users,
@@ -144,7 +143,7 @@ impl Passwords for PasswordStore {
             telemetry,
             ..
         } = &*self.0;
-        let locked = source.and_then(|source| kept.attempts.locked(user, source, kept.now()));
+        let locked = source.and_then(|source| kept.guesses.locked(user, source));
         if let Some(retry_after) = locked {
             telemetry.metrics.password(PasswordResult::LockedOut);
             return Standing::LockedOut { retry_after };
@@ -186,7 +185,7 @@ impl PasswordStore {
     ) -> Verified {
         let kept = &self.0.kept;
         // before anything that is quick for a right password only
-        let locked = |source| kept.attempts.locked(&presented.user, source, kept.now());
+        let locked = |source| kept.guesses.locked(&presented.user, source);
         if let Some(retry_after) = source.and_then(locked) {
             return Err(Denial::LockedOut { retry_after }.into());
         }
@@ -228,13 +227,13 @@ impl PasswordStore {
         if let Some(answer) = running.get(&tag) {
             return Ok(answer.clone());
         }
-        let attempt = match source {
-            Some(source) => Some(
-                kept.attempts
-                    .begin(&presented.user, source, kept.now())
-                    .map_err(held)?,
-            ),
-            None => None,
+        let begun = match source {
+            Some(source) => match kept.guesses.try_begin(&presented.user, source) {
+                Ok(guess) => Begun::Now(Some(guess)),
+                Err(Held::Running { .. }) => Begun::Later(source),
+                Err(other) => return Err(held(other)),
+            },
+            None => Begun::Now(None),
         };
         let (tell, answer) = watch::channel(None);
         running.insert(tag, answer.clone());
@@ -246,9 +245,17 @@ impl PasswordStore {
         };
         background
             .tasks
-            .spawn_on(task.run(presented, attempt), runtime);
+            .spawn_on(task.run(presented, begun), runtime);
         Ok(answer)
     }
+}
+
+/// Whether a verification may look at the password yet.
+enum Begun {
+    /// It may; what is counted, if anything.
+    Now(Option<Guess>),
+    /// As many of this source run as may.
+    Later(Source),
 }
 
 /// One that runs. Dropped, it has ended.
@@ -265,11 +272,18 @@ impl Drop for Verification {
 }
 
 impl Verification {
-    async fn run(self, presented: UserPassword, attempt: Option<Attempt>) {
-        if let Some(attempt) = &attempt {
-            tokio::time::sleep(attempt.wait).await;
-        }
+    async fn run(self, presented: UserPassword, begun: Begun) {
         let Inner { users, kept, .. } = &*self.store.0;
+        let guess = match begun {
+            Begun::Now(guess) => guess,
+            Begun::Later(source) => match kept.guesses.begin(&presented.user, source).await {
+                Ok(guess) => Some(guess),
+                Err(other) => return self.tell(Err(held(other))),
+            },
+        };
+        if let Some(guess) = &guess {
+            guess.turn().await;
+        }
         let UserPassword { user, password } = presented;
         let stored = match users.find(&user).await {
             Ok(stored) => stored,
@@ -288,8 +302,8 @@ impl Verification {
         } else {
             Ended::Wrong
         };
-        if let Some(attempt) = attempt {
-            attempt.end(ended, kept.now());
+        if let Some(guess) = guess {
+            guess.end(ended);
         }
         let Some(right) = right else {
             let wrong = Wrong {
@@ -308,18 +322,14 @@ impl Verification {
     }
 }
 
-impl Kept {
-    fn now(&self) -> Duration {
-        self.began.elapsed()
-    }
-}
-
 fn held(held: Held) -> Refusal {
     match held {
         Held::LockedOut { retry_after } => Denial::LockedOut { retry_after }.into(),
         Held::SourceBusy { retry_after } => Denial::RateLimited { retry_after }.into(),
         // whoever comes with the right password is not to blame
-        Held::UserBusy { retry_after } => Failure::PasswordsUnavailable { retry_after }.into(),
+        Held::UserBusy { retry_after } | Held::Running { retry_after } => {
+            Failure::PasswordsUnavailable { retry_after }.into()
+        }
     }
 }
 

@@ -277,3 +277,21 @@ async fn a_user_others_guess_at_is_let_in_from_where_she_was_before() {
     let verified = verify(&store, "ada", "open sesame", HOME).await;
     assert!(verified.is_ok() && before.elapsed() < Duration::from_millis(100));
 }
+
+/// With the wall clock: a paused one runs ahead while threads hash.
+#[tokio::test]
+async fn a_crowd_of_right_passwords_behind_one_address_is_let_in() {
+    let names: Vec<String> = (0..200).map(|number| format!("user-{number}")).collect();
+    let users = Arc::new(Scripted::default());
+    for name in &names {
+        users.set(name, SESAME);
+    }
+    let store = start(&users, None);
+    let all = names
+        .iter()
+        .map(|name| verify(&store, name, "open sesame", HOME));
+    for verified in futures_util::future::join_all(all).await {
+        assert!(verified.is_ok(), "{verified:?}");
+    }
+    assert_eq!(users.asked(), 200);
+}

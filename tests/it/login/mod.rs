@@ -226,6 +226,18 @@ async fn who_guesses_is_locked_out_of_one_user_and_slowed_for_all() {
 }
 
 #[tokio::test]
+async fn right_passwords_at_once_are_all_let_in() {
+    let service_at = ada().await;
+    let keys = "lockout = { attempts = 3 }";
+    let gatepost = start(&service_at, &service(&service_at.url(), keys)).await;
+    let body = login("ada", "open sesame");
+    let all = (0..20).map(|_each| post(&gatepost, &body));
+    for reply in futures_util::future::join_all(all).await {
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_outage_is_503_nonsense_502_and_neither_is_a_failure_of_the_user() {
     let broken = Arc::new(AtomicBool::new(true));
     let is_broken = Arc::clone(&broken);

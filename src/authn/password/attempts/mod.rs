@@ -2,6 +2,9 @@
 //! for each source, which only slows. Else anybody could lock anybody out. Time is a parameter, since any
 //! moment.
 //!
+//! What runs may fail yet: no more run at once than may fail before they lock or slow. Whoever comes then
+//! waits until one has ended, and is not refused for what may turn out right.
+//!
 //! Names are kept as keyed hashes. Where there is no room, whoever failed once gives way before whoever
 //! failed more often, so that nobody gets rid of his own count cheaply.
 
@@ -26,7 +29,7 @@ const SPACING: Duration = Duration::from_millis(125);
 const DOUBLED: u32 = 4;
 /// The longest anybody waits for his turn.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// Until attempts that run may have ended.
+/// Until one of those that run may have ended.
 const RUNNING: Duration = Duration::from_secs(1);
 
 /// `[basic.lockout]`
@@ -73,6 +76,11 @@ pub enum Held {
         /// When there may be room.
         retry_after: Duration,
     },
+    /// As many of this source run as may at once: to be tried again when one of them has ended.
+    Running {
+        /// When one of them may have.
+        retry_after: Duration,
+    },
 }
 
 /// How an attempt ended.
@@ -92,6 +100,7 @@ pub struct Attempts(Arc<Inner>);
 
 struct Inner {
     limits: Limits,
+    at_once: u32,
     names: RandomState,
     state: Mutex<State>,
     /// When the last lock ends, in milliseconds: what is found right without an attempt looks here first.
@@ -119,11 +128,13 @@ pub struct Attempt {
 }
 
 impl Attempts {
-    /// Nothing counted yet.
+    /// Nothing counted yet. Of one source `at_once` attempts run at once, and as many again with users who
+    /// were right from there before.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: Limits, at_once: u32) -> Self {
         Self(Arc::new(Inner {
             limits,
+            at_once,
             names: RandomState::new(),
             state: Mutex::new(State {
                 pairs: Table::new(MOST),
@@ -139,6 +150,12 @@ impl Attempts {
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.0.limits
+    }
+
+    /// How many of one source run at once.
+    #[must_use]
+    pub fn at_once(&self) -> u32 {
+        self.0.at_once
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -166,6 +183,8 @@ impl Attempts {
     pub fn begin(&self, user: &str, source: Source, now: Duration) -> Result<Attempt, Held> {
         let limits = self.0.limits;
         let pair = self.pair(user, source);
+        let retry_after = RUNNING;
+        let running = Held::Running { retry_after };
         let mut state = self.state();
         let state = &mut *state;
         if let Some(count) = state.pairs.find(&pair, limits.window, now) {
@@ -173,13 +192,20 @@ impl Attempts {
                 return Err(Held::LockedOut { retry_after });
             }
             if count.tried() >= limits.attempts {
-                let retry_after = RUNNING;
-                return Err(Held::LockedOut { retry_after });
+                return Err(running);
             }
         }
+        let is_good = state.good.get(&pair).is_some();
+        let of_source = limits.attempts.saturating_mul(OF_SOURCE);
+        let count = state.sources.find(&source, limits.window, now);
+        if count.is_some_and(|count| {
+            let at_once = self.0.at_once.saturating_mul(1 + u32::from(is_good));
+            count.running >= at_once || !is_good && count.is_full(of_source)
+        }) {
+            return Err(running);
+        }
         let mut wait = Duration::ZERO;
-        if state.good.get(&pair).is_none() {
-            let of_source = limits.attempts.saturating_mul(OF_SOURCE);
+        if !is_good {
             let source = state.sources.find(&source, limits.window, now);
             let source = source.map(|count| count.turn(of_source, now));
             let user = state.users.find(&pair.0, limits.window, now);

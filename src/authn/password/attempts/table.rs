@@ -44,6 +44,11 @@ impl Count {
         self.failures.saturating_add(self.running)
     }
 
+    /// Whether as many run as may fail before `free` are spent.
+    pub(super) fn is_full(&self, free: u32) -> bool {
+        self.failures < free && self.tried() >= free
+    }
+
     /// How long the next attempt waits, where `free` failures are free.
     pub(super) fn turn(&self, free: u32, now: Duration) -> Duration {
         if self.tried() < free {

@@ -40,7 +40,7 @@ fn a_source_is_one_ipv4_address_or_one_ipv6_network() {
 
 #[test]
 fn a_source_is_locked_out_of_a_user_after_so_many_failures_and_of_no_other() {
-    let attempts = Attempts::new(LIMITS);
+    let attempts = Attempts::new(LIMITS, 64);
     let (bad, good) = (source("192.0.2.1"), source("198.51.100.1"));
     assert_eq!(fail(&attempts, "ada", bad, SECOND), 10);
     let held = attempts.begin("ada", bad, SECOND * 11).unwrap_err();
@@ -59,7 +59,7 @@ fn a_source_is_locked_out_of_a_user_after_so_many_failures_and_of_no_other() {
 
 #[test]
 fn failures_are_counted_for_a_window_and_forgotten_by_the_right_password() {
-    let attempts = Attempts::new(LIMITS);
+    let attempts = Attempts::new(LIMITS, 64);
     let from = source("192.0.2.1");
     let times = |count: u32, now: Duration| {
         for _each in 0..count {
@@ -83,26 +83,51 @@ fn failures_are_counted_for_a_window_and_forgotten_by_the_right_password() {
 }
 
 #[test]
-fn attempts_that_run_count_before_they_end() {
-    let attempts = Attempts::new(LIMITS);
+fn no_more_run_at_once_than_may_fail_and_whoever_comes_then_is_not_refused_for_them() {
+    let attempts = Attempts::new(LIMITS, 64);
     let from = source("192.0.2.1");
-    let running: Vec<Attempt> = (0..10)
+    let retry_after = RUNNING;
+    let full = Held::Running { retry_after };
+    let mut running: Vec<Attempt> = (0..10)
         .map(|_each| attempts.begin("ada", from, SECOND).unwrap())
         .collect();
-    let held = attempts.begin("ada", from, SECOND).unwrap_err();
-    assert_eq!(
-        held,
-        Held::LockedOut {
-            retry_after: RUNNING
-        }
-    );
+    assert_eq!(attempts.begin("ada", from, SECOND).unwrap_err(), full);
+    // what ends right makes room, and what ends wrong does not
+    running.pop().unwrap().end(Ended::Right, SECOND);
+    running.push(attempts.begin("ada", from, SECOND).unwrap());
+    running.pop().unwrap().end(Ended::Wrong, SECOND);
+    assert_eq!(attempts.begin("ada", from, SECOND).unwrap_err(), full);
     drop(running);
     assert!(attempts.begin("ada", from, SECOND).is_ok());
+    // a source with users of all kinds
+    let begin = |number| attempts.begin(&format!("user-{number}"), nth(7), SECOND);
+    let running: Vec<Attempt> = (0..50).map(|number| begin(number).unwrap()).collect();
+    assert!(running.iter().all(|attempt| attempt.wait.is_zero()));
+    assert_eq!(begin(50).unwrap_err(), full);
+    for attempt in running {
+        attempt.end(Ended::Right, SECOND);
+    }
+    assert!(begin(50).unwrap().wait.is_zero());
+}
+
+#[test]
+fn of_one_source_a_share_runs_at_once_and_who_was_right_from_there_has_as_much_again() {
+    let attempts = Attempts::new(LIMITS, 2);
+    let from = source("192.0.2.1");
+    let begin = |user| attempts.begin(user, from, SECOND);
+    for user in ["ada", "bob"] {
+        begin(user).unwrap().end(Ended::Right, SECOND);
+    }
+    let _two = (begin("eve").unwrap(), begin("mallory").unwrap());
+    assert!(matches!(begin("trent"), Err(Held::Running { .. })));
+    let _four = (begin("ada").unwrap(), begin("bob").unwrap());
+    assert!(matches!(begin("ada"), Err(Held::Running { .. })));
+    assert!(attempts.begin("trent", nth(7), SECOND).is_ok());
 }
 
 #[test]
 fn a_user_that_many_sources_guess_at_is_slowed_and_never_locked() {
-    let attempts = Attempts::new(LIMITS);
+    let attempts = Attempts::new(LIMITS, 64);
     let home = source("203.0.113.7");
     attempts
         .begin("ada", home, SECOND)
@@ -145,7 +170,7 @@ fn a_user_that_many_sources_guess_at_is_slowed_and_never_locked() {
 
 #[test]
 fn a_source_that_guesses_at_many_users_is_slowed() {
-    let attempts = Attempts::new(LIMITS);
+    let attempts = Attempts::new(LIMITS, 64);
     let from = source("192.0.2.1");
     let (mut made, mut held_back) = (0, 0);
     for number in 0..1000 {
@@ -174,7 +199,7 @@ fn a_source_that_guesses_at_many_users_is_slowed() {
 
 #[test]
 fn a_crowd_of_names_or_sources_takes_no_more_room_and_unlocks_nobody() {
-    let attempts = Attempts::new(LIMITS);
+    let attempts = Attempts::new(LIMITS, 64);
     let bad = source("192.0.2.1");
     fail(&attempts, "ada", bad, SECOND);
     for number in 0..80_000 {
