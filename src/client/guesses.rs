@@ -35,7 +35,7 @@ struct Waiting {
     ended: Arc<Notify>,
 }
 
-/// An attempt that runs. Dropped before it is told how it ended, nobody could tell.
+/// An attempt that runs. Dropped before it is told how it ended, it was not made.
 #[derive(Debug)]
 pub struct Guess {
     guesses: Guesses,
@@ -188,7 +188,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_comes_while_others_run_waits_for_them_and_is_let_in_or_locked_as_they_end() {
-        for (ended, expected) in [(Ended::Right, 20), (Ended::Untold, 20), (Ended::Wrong, 3)] {
+        for (ended, expected) in [
+            (Ended::Right, 20),
+            (Ended::Unanswered, 20),
+            (Ended::Wrong, 3),
+        ] {
             let guesses = Guesses::start(LIMITS, 64, None);
             let all = (0..20).map(|_each| async {
                 let guess = guesses.begin("ada", source()).await?;

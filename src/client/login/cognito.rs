@@ -151,7 +151,9 @@ fn refused(fetched: &Fetched) -> Without {
         "NotAuthorizedException" if !is_ours => Without::Refused,
         "UserNotFoundException"
         | "UserNotConfirmedException"
-        | "PasswordResetRequiredException" => Without::Refused,
+        | "PasswordResetRequiredException"
+        // a trigger of the pool, before authentication, says no
+        | "UserLambdaValidationException" => Without::Refused,
         "TooManyRequestsException"
         | "LimitExceededException"
         | "ThrottlingException"
@@ -215,6 +217,8 @@ mod tests {
             (400, fault("UserNotFoundException", "User does not exist."), "refused"),
             (400, fault("UserNotConfirmedException", ""), "refused"),
             (400, fault("PasswordResetRequiredException", ""), "refused"),
+            (400, fault("UserLambdaValidationException", "PreAuthentication failed with error not today."), "refused"),
+            (400, fault("UnexpectedLambdaException", "PreAuthentication invocation failed"), "unusable"),
             (400, fault("NotAuthorizedException", "Unable to verify secret hash for client x"), "unusable"),
             (400, fault("NotAuthorizedException", "Client x is configured with secret but SECRET_HASH was not received"), "unusable"),
             (400, fault("InvalidParameterException", "USER_PASSWORD_AUTH flow not enabled"), "unusable"),

@@ -146,7 +146,11 @@ impl Login {
         };
         Self(Arc::new(Inner {
             asks,
-            guesses: Guesses::start(config.lockout, u32::MAX, previous.map(|old| &old.0.guesses)),
+            guesses: Guesses::start(
+                config.lockout,
+                of_source_at_once(config.max_concurrent),
+                previous.map(|old| &old.0.guesses),
+            ),
             room: Arc::new(Semaphore::new(config.max_concurrent)),
             config: config.clone(),
             telemetry: Arc::clone(telemetry),
@@ -200,12 +204,17 @@ impl Login {
         let ended = match &answer {
             Ok(_) | Err(Without::Challenged) => Ended::Right,
             Err(Without::Refused) => Ended::Wrong,
-            Err(Without::Away { .. } | Without::Unusable(_)) => Ended::Untold,
+            Err(Without::Away { .. } | Without::Unusable(_)) => Ended::Unanswered,
         };
         guess.end(ended);
         // whoever asked may have gone
         let _gone = tell.send(answer.map_err(refusal));
     }
+}
+
+/// So that no source alone has all room: a quarter of it.
+fn of_source_at_once(max_concurrent: usize) -> u32 {
+    u32::try_from(max_concurrent / 4).unwrap_or(u32::MAX).max(1)
 }
 
 fn held(held: Held) -> Refusal {
@@ -214,7 +223,9 @@ fn held(held: Held) -> Refusal {
         Held::SourceBusy { retry_after } | Held::UserBusy { retry_after } => {
             Denial::RateLimited { retry_after }.into()
         }
-        Held::Running { retry_after } => Failure::LoginUnavailable { retry_after }.into(),
+        Held::Unanswered { retry_after } | Held::Running { retry_after } => {
+            Failure::LoginUnavailable { retry_after }.into()
+        }
     }
 }
 

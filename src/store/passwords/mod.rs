@@ -327,9 +327,9 @@ fn held(held: Held) -> Refusal {
         Held::LockedOut { retry_after } => Denial::LockedOut { retry_after }.into(),
         Held::SourceBusy { retry_after } => Denial::RateLimited { retry_after }.into(),
         // whoever comes with the right password is not to blame
-        Held::UserBusy { retry_after } | Held::Running { retry_after } => {
-            Failure::PasswordsUnavailable { retry_after }.into()
-        }
+        Held::UserBusy { retry_after }
+        | Held::Unanswered { retry_after }
+        | Held::Running { retry_after } => Failure::PasswordsUnavailable { retry_after }.into(),
     }
 }
 

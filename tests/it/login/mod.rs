@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::support::gatepost::Gatepost;
 use crate::support::http::{Call, Reply, raw};
 use crate::support::upstream::{Upstream, json as answer_json, status};
+use crate::support::wire::until;
 use crate::support::{Gone, eventually, sidecar};
 
 /// Takes logins by these keys of `[login]`.
@@ -234,6 +236,40 @@ async fn right_passwords_at_once_are_all_let_in() {
     let all = (0..20).map(|_each| post(&gatepost, &body));
     for reply in futures_util::future::join_all(all).await {
         assert_eq!(reply.status, 200, "{reply:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_source_whose_logins_hang_leaves_room_for_others() {
+    let hanging = tokio::net::TcpListener::bind(("127.0.0.1", 0))
+        .await
+        .unwrap();
+    let url = format!("http://{}", hanging.local_addr().unwrap());
+    let keys = "max_concurrent = 4";
+    let gatepost = start(&Upstream::start().await, &service(&url, keys)).await;
+    let crowd = (0..20).map(|number| {
+        let gatepost = &gatepost;
+        async move { post(gatepost, &login(&format!("user-{number}"), "x")).await }
+    });
+    let ask = async {
+        let (_first, _) = hanging.accept().await.unwrap();
+        let home = async {
+            let body = login("ada", "open sesame");
+            post_from(&gatepost, "198.51.100.7", &body).await
+        };
+        let told = async {
+            // the second that is asked at all is hers
+            let (mut second, _) = hanging.accept().await.unwrap();
+            until(&mut second, "}").await;
+            let tokens = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 21\r\n\r\n\
+                          {\"access_token\":\"of\"}";
+            second.write_all(tokens.as_bytes()).await.unwrap();
+        };
+        tokio::join!(home, told).0
+    };
+    tokio::select! {
+        _crowd = futures_util::future::join_all(crowd) => panic!("nobody was let in"),
+        reply = ask => assert_eq!(reply.status, 200, "{reply:?}"),
     }
 }
 

@@ -76,6 +76,12 @@ pub enum Held {
         /// When there may be room.
         retry_after: Duration,
     },
+    /// So many of this source were answered by nobody that its line is full: whoever makes others' attempts
+    /// wait for nothing would have all room.
+    Unanswered {
+        /// When there may be room.
+        retry_after: Duration,
+    },
     /// As many of this source run as may at once: to be tried again when one of them has ended.
     Running {
         /// When one of them may have.
@@ -90,8 +96,10 @@ pub enum Ended {
     Right,
     /// With a wrong one.
     Wrong,
-    /// Nobody could tell.
-    Untold,
+    /// Nobody could tell, and it took somebody's time: slows the source, until one of its attempts is right.
+    Unanswered,
+    /// It was not made.
+    Unmade,
 }
 
 /// The counts. Clones share them.
@@ -118,7 +126,7 @@ struct State {
 /// A user's name, hashed, and a source.
 type Pair = (u64, Source);
 
-/// An attempt that runs. Dropped before it is told how it ended, nobody could tell.
+/// An attempt that runs. Dropped before it is told how it ended, it was not made.
 pub struct Attempt {
     attempts: Attempts,
     pair: Pair,
@@ -197,29 +205,34 @@ impl Attempts {
         }
         let is_good = state.good.get(&pair).is_some();
         let of_source = limits.attempts.saturating_mul(OF_SOURCE);
-        let count = state.sources.find(&source, limits.window, now);
-        if count.is_some_and(|count| {
-            let at_once = self.0.at_once.saturating_mul(1 + u32::from(is_good));
-            count.running >= at_once || !is_good && count.is_full(of_source)
-        }) {
-            return Err(running);
-        }
+        let at_once = self.0.at_once.saturating_mul(1 + u32::from(is_good));
         let mut wait = Duration::ZERO;
-        if !is_good {
-            let source = state.sources.find(&source, limits.window, now);
-            let source = source.map(|count| count.turn(of_source, now));
-            let user = state.users.find(&pair.0, limits.window, now);
-            let user = user.map(|count| count.turn(limits.attempts, now));
-            let (source, user) = (source.unwrap_or_default(), user.unwrap_or_default());
-            if source > LONGEST_WAIT {
-                let retry_after = source;
-                return Err(Held::SourceBusy { retry_after });
+        if let Some(count) = state.sources.find(&source, limits.window, now) {
+            let is_full = count.running >= at_once;
+            let in_line = !is_good && count.is_spent(of_source);
+            if in_line {
+                wait = count.turn(of_source, now);
             }
+            if in_line && (is_full || wait > LONGEST_WAIT) {
+                let retry_after = wait.max(RUNNING);
+                return Err(if count.failures < of_source {
+                    Held::Unanswered { retry_after }
+                } else {
+                    Held::SourceBusy { retry_after }
+                });
+            }
+            if is_full || !is_good && count.is_full(of_source) {
+                return Err(running);
+            }
+        }
+        if !is_good {
+            let user = state.users.find(&pair.0, limits.window, now);
+            let user = user.map_or(Duration::ZERO, |count| count.turn(limits.attempts, now));
             if user > LONGEST_WAIT {
                 let retry_after = user;
                 return Err(Held::UserBusy { retry_after });
             }
-            wait = source.max(user);
+            wait = wait.max(user);
             // from now on there is one more in each line
             if let Some(count) = state.sources.find(&pair.1, limits.window, now) {
                 count.take_turn(of_source, now);
@@ -249,7 +262,7 @@ impl Attempts {
             match ended {
                 Ended::Wrong => count.failures = count.failures.saturating_add(1),
                 Ended::Right => count.failures = 0,
-                Ended::Untold => {}
+                Ended::Unanswered | Ended::Unmade => {}
             }
             if count.failures >= limits.attempts && count.locked(now).is_none() {
                 count.locked_until = Some(now.saturating_add(limits.duration));
@@ -261,12 +274,19 @@ impl Attempts {
             self.0.locked_until.fetch_max(until, Ordering::Relaxed);
         }
         let wrong = u32::from(ended == Ended::Wrong);
-        let fail = |count: &mut table::Count| {
+        state.users.end(&pair.0, |count| {
             count.failures = count.failures.saturating_add(wrong);
             None
-        };
-        state.users.end(&pair.0, fail);
-        state.sources.end(&pair.1, fail);
+        });
+        state.sources.end(&pair.1, |count| {
+            count.failures = count.failures.saturating_add(wrong);
+            match ended {
+                Ended::Unanswered => count.unanswered = count.unanswered.saturating_add(1),
+                Ended::Right => count.unanswered = 0,
+                Ended::Wrong | Ended::Unmade => {}
+            }
+            None
+        });
     }
 }
 
@@ -285,7 +305,7 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         if self.is_running {
-            self.attempts.end(self.pair, Ended::Untold, Duration::ZERO);
+            self.attempts.end(self.pair, Ended::Unmade, Duration::ZERO);
         }
     }
 }

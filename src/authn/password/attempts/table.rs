@@ -23,6 +23,8 @@ pub(super) struct Table<K> {
 pub(super) struct Count {
     /// Failures since `since`.
     pub(super) failures: u32,
+    /// Those nobody answered since then, or since one was right.
+    pub(super) unanswered: u32,
     /// Attempts that run.
     pub(super) running: u32,
     pub(super) locked_until: Option<Duration>,
@@ -39,14 +41,24 @@ impl Count {
         (!left.is_zero()).then_some(left)
     }
 
-    /// Failures, and what may become one.
-    pub(super) fn tried(&self) -> u32 {
-        self.failures.saturating_add(self.running)
+    /// What ended other than right.
+    fn ended(&self) -> u32 {
+        self.failures.saturating_add(self.unanswered)
     }
 
-    /// Whether as many run as may fail before `free` are spent.
+    /// The same, and what may yet.
+    pub(super) fn tried(&self) -> u32 {
+        self.ended().saturating_add(self.running)
+    }
+
+    /// Whether `free` failures are spent: what comes now waits in line.
+    pub(super) fn is_spent(&self, free: u32) -> bool {
+        self.ended() >= free
+    }
+
+    /// Whether they are once all that runs has failed.
     pub(super) fn is_full(&self, free: u32) -> bool {
-        self.failures < free && self.tried() >= free
+        !self.is_spent(free) && self.tried() >= free
     }
 
     /// How long the next attempt waits, where `free` failures are free.
@@ -96,6 +108,7 @@ impl<K: Copy + Eq + Hash> Table<K> {
         let outlived = count.locked_until.is_none() && now >= count.since.saturating_add(window);
         if unlocked || outlived {
             count.failures = 0;
+            count.unanswered = 0;
             count.locked_until = None;
             count.since = now;
         }

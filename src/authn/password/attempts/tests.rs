@@ -77,6 +77,8 @@ fn failures_are_counted_for_a_window_and_forgotten_by_the_right_password() {
     // what nobody could tell is no failure
     for _each in 0..20 {
         drop(attempts.begin("ada", from, SECOND * 904).unwrap());
+        let unanswered = attempts.begin("ada", from, SECOND * 904).unwrap();
+        unanswered.end(Ended::Unanswered, SECOND * 904);
     }
     times(1, SECOND * 905);
     assert!(attempts.begin("ada", from, SECOND * 905).is_err());
@@ -195,6 +197,41 @@ fn a_source_that_guesses_at_many_users_is_slowed() {
             .wait
             .is_zero()
     );
+}
+
+#[test]
+fn a_source_whom_nobody_answers_is_slowed_until_one_is_right_and_nobody_is_locked() {
+    let attempts = Attempts::new(LIMITS, 64);
+    let from = source("192.0.2.1");
+    let begin = |now| attempts.begin("ada", from, now);
+    for _each in 0..50 {
+        let attempt = begin(SECOND).unwrap();
+        assert!(attempt.wait.is_zero());
+        attempt.end(Ended::Unanswered, SECOND);
+    }
+    let mut slowed = 0;
+    let held = loop {
+        match begin(SECOND) {
+            Ok(attempt) => attempt.end(Ended::Unanswered, SECOND),
+            Err(held) => break held,
+        }
+        slowed += 1;
+    };
+    assert!((20..100).contains(&slowed), "{slowed}");
+    assert!(matches!(held, Held::Unanswered { .. }), "{held:?}");
+    assert!(
+        attempts
+            .begin("ada", nth(7), SECOND)
+            .unwrap()
+            .wait
+            .is_zero()
+    );
+    // and not for long
+    let right = begin(SECOND * 20).unwrap();
+    assert!(right.wait < SECOND * 3, "{right:?}");
+    right.end(Ended::Right, SECOND * 20);
+    let attempts_now = attempts.begin("bob", from, SECOND * 20).unwrap();
+    assert!(attempts_now.wait.is_zero());
 }
 
 #[test]
