@@ -25,7 +25,7 @@ use gatepost::authz::route::{Access, HostPattern, Mode, PathPattern, Protected};
 use gatepost::authz::rule::{Rule, SetRule};
 use gatepost::authz::{Decision, Route, RouteTable};
 use gatepost::clock::UnixTime;
-use gatepost::gate::{FixedKeys, FixedMemberships, Gate, Parts, UnaskedProfiles};
+use gatepost::gate::{FixedKeys, FixedMemberships, Gate, NobodyAsked, Parts, UnaskedProfiles};
 use gatepost::request::{Host, IdentityNames, Path, RequestFacts};
 use gatepost::secret::Secret;
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -170,6 +170,7 @@ fn known(bencher: Bencher<'_, '_>, routes: usize) {
         Parts {
             routes: RouteTable::new((0..routes).map(route).collect()).unwrap(),
             issuers: vec![Arc::new(issuer(Algorithm::HS256))],
+            judge: Arc::new(NobodyAsked),
             keys: Arc::new(FixedKeys(vec![Arc::new(keys)])),
             memberships: Arc::new(FixedMemberships::default()),
             profiles: Arc::new(UnaskedProfiles::default()),

@@ -92,6 +92,8 @@ pub enum Denial {
     TokenClientRefused,
     /// `exp` of the token, or `notAfter` of the client certificate, has passed.
     TokenExpired,
+    /// Its issuer, asked, says that it is not good: unknown, expired, revoked.
+    TokenInactive,
     /// Not a compact JWS of a JSON claims object.
     TokenMalformed,
     /// `nbf` or `iat` of the token, or `notBefore` of the client certificate, lies ahead.
@@ -110,7 +112,7 @@ pub enum Denial {
 
 impl Denial {
     /// Every reason code of a denial, in alphabetical order.
-    pub const REASONS: [&str; 41] = [
+    pub const REASONS: [&str; 42] = [
         "algorithm_refused",
         "audience_mismatch",
         "body_too_large",
@@ -145,6 +147,7 @@ impl Denial {
         "signature_invalid",
         "subject_invalid",
         "token_expired",
+        "token_inactive",
         "token_malformed",
         "token_not_yet_valid",
         "token_revoked",
@@ -192,6 +195,7 @@ impl Denial {
             Self::SignatureInvalid => "signature_invalid",
             Self::SubjectInvalid => "subject_invalid",
             Self::TokenExpired => "token_expired",
+            Self::TokenInactive => "token_inactive",
             Self::TokenMalformed => "token_malformed",
             Self::TokenNotYetValid => "token_not_yet_valid",
             Self::TokenRevoked => "token_revoked",
@@ -219,6 +223,11 @@ pub enum Failure {
     },
     /// A bug of ours; the request ends, the process goes on.
     InternalError,
+    /// An issuer that is asked about its tokens cannot be.
+    IssuerUnavailable {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// A known issuer has no usable key right now.
     KeysUnavailable {
         /// When to try again.
@@ -263,6 +272,7 @@ impl Failure {
         match self {
             Self::EgressTokenUnavailable { .. } => "egress_token_unavailable",
             Self::InternalError => "internal_error",
+            Self::IssuerUnavailable { .. } => "issuer_unavailable",
             Self::KeysUnavailable { .. } => "keys_unavailable",
             Self::LoginUnavailable { .. } => "login_unavailable",
             Self::LoginUnusable => "login_unusable",

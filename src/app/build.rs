@@ -6,6 +6,7 @@ use super::Shared;
 use crate::authz::Route;
 use crate::authz::route::Mode;
 use crate::client::egress::Targets;
+use crate::client::introspection::Judges;
 use crate::client::jwks::{Background, KeyEngine};
 use crate::client::login::Login;
 use crate::client::outgoing::Outgoing;
@@ -16,8 +17,8 @@ use crate::client::token::Credentials;
 use crate::client::upstream::Upstreams;
 use crate::config::{Config, MembershipKind};
 use crate::gate::{
-    FixedMemberships, Gate, KeySource, Memberships, Parts, PasswordParts, Profiles, Revocations,
-    UnaskedProfiles,
+    FixedMemberships, Gate, KeySource, Memberships, NobodyAsked, Parts, PasswordParts, Profiles,
+    Revocations, UnaskedProfiles,
 };
 use crate::request::OwnedHeaders;
 use crate::server::World;
@@ -141,12 +142,25 @@ pub(super) fn build(
         profiles: Arc::<Stores>::clone(&memberships),
         revocations: fleet.revocations(),
     };
-    let parts = gate_parts(&config, providers, *fingerprint_key);
+    let judges = Judges::start(
+        &config.issuers,
+        Arc::new(through.clone()),
+        clock,
+        telemetry,
+        background,
+        previous.map(|old| &*old.judges),
+    );
+    let judges = Arc::new(judges);
+    let parts = Parts {
+        judge: Arc::<Judges>::clone(&judges),
+        ..gate_parts(&config, providers, *fingerprint_key)
+    };
     Ok(World {
         generation: previous.map_or(1, |old| old.generation + 1),
         gate: Gate::new(parts, previous.map(|old| &old.gate)),
         tls: terminations,
         keys,
+        judges,
         passwords,
         login,
         upstreams: Arc::new(upstreams),
@@ -168,6 +182,7 @@ pub(super) fn build(
 /// follows it, and the metrics tell of it.
 pub(super) fn put_into_force(world: &World) {
     world.keys.go_into_force();
+    world.judges.go_into_force();
     world.credentials.go_into_force();
     world.memberships.go_into_force();
     let metrics = &world.telemetry.metrics;
@@ -233,6 +248,8 @@ pub(crate) fn gate_parts(
             .iter()
             .map(|known| Arc::clone(&known.issuer))
             .collect(),
+        // who serves asks: nobody else may show a token to anybody
+        judge: Arc::new(NobodyAsked),
         keys,
         memberships,
         profiles,

@@ -89,6 +89,14 @@ pub enum Accepted {
 }
 
 impl Accepted {
+    /// As `explain` shows it.
+    pub(in crate::authn) fn shown(&self) -> String {
+        match self {
+            Self::Any => "any".to_owned(),
+            Self::OneOf(list) => format!("{list:?}"),
+        }
+    }
+
     /// Whether `value` is accepted.
     #[must_use]
     pub fn accepts(&self, value: &str) -> bool {
@@ -154,6 +162,36 @@ pub enum Preset {
         /// Accepted `aud`.
         audiences: Accepted,
     },
+    /// An issuer that is asked about each token.
+    Opaque(Opaque),
+}
+
+/// What an issuer that is asked adds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opaque {
+    /// Where it is asked: another place may answer otherwise.
+    pub endpoint: String,
+    /// How its answers are written.
+    pub answers: Answers,
+    /// Issuers that an answer may name (`iss`; `issuer` of `/api/v1/validate`). None of them: it must name none.
+    pub issuers: Accepted,
+    /// Accepted `aud`; `None`: not asked.
+    pub audiences: Option<Accepted>,
+    /// Accepted clients; `None`: not asked.
+    pub client_ids: Option<Accepted>,
+    /// Whether it is asked about JWTs too.
+    pub accept_jwt: bool,
+    /// How long an answer is used, in seconds.
+    pub cache: u64,
+}
+
+/// How an issuer writes what it says of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// RFC 7662 2.2.
+    Introspection,
+    /// As `/api/v1/validate` does.
+    Remote,
 }
 
 /// Where each part of a principal stands in the claims: the first of these that is present. Empty:
@@ -202,6 +240,31 @@ impl ClaimMap {
         }
     }
 
+    /// An endpoint that answers as `/api/v1/validate` does.
+    #[must_use]
+    pub fn remote() -> Self {
+        Self {
+            user_id: names(&["id"]),
+            tenant: names(&["tenant"]),
+            client_id: names(&["client"]),
+            name: names(&["name"]),
+            email: names(&["email"]),
+            groups: names(&["groups"]),
+            roles: names(&["roles"]),
+            permissions: names(&["permissions"]),
+            scopes: names(&["scopes"]),
+        }
+    }
+
+    /// Any server that answers by RFC 7662.
+    #[must_use]
+    pub fn introspection() -> Self {
+        Self {
+            name: names(&["name", "username"]),
+            ..Self::generic()
+        }
+    }
+
     /// Microsoft Entra ID: `oid` is one person across all applications of the tenant, `sub` is
     /// not; `azp` in v2 tokens is `appid` in v1 tokens.
     #[must_use]
@@ -245,9 +308,9 @@ fn names(list: &[&str]) -> Vec<ClaimPath> {
 pub struct Issuer {
     /// The configured name.
     pub name: Arc<str>,
-    /// Accepted values of `iss`, byte for byte. Never empty.
+    /// Accepted values of `iss`, byte for byte. Empty only where the issuer is asked, and needs not say.
     pub accepted_iss: Vec<String>,
-    /// Allowed algorithms. Never empty; HMACs and signatures are never mixed.
+    /// Allowed algorithms. Empty only where the issuer is asked; HMACs and signatures are never mixed.
     pub algorithms: Vec<Algorithm>,
     /// Allowed clock difference for `exp`, `nbf` and `iat`, in seconds.
     pub leeway: u64,
@@ -275,7 +338,28 @@ impl Issuer {
     pub fn proves_by(&self) -> Kind {
         match &self.preset {
             Preset::Alb { .. } => Kind::Alb,
-            Preset::Cognito { .. } | Preset::Entra { .. } | Preset::Generic { .. } => Kind::Bearer,
+            Preset::Cognito { .. }
+            | Preset::Entra { .. }
+            | Preset::Generic { .. }
+            | Preset::Opaque(_) => Kind::Bearer,
         }
+    }
+
+    /// What it adds if it is asked about its tokens.
+    #[must_use]
+    pub fn opaque(&self) -> Option<&Opaque> {
+        match &self.preset {
+            Preset::Opaque(opaque) => Some(opaque),
+            Preset::Alb { .. }
+            | Preset::Cognito { .. }
+            | Preset::Entra { .. }
+            | Preset::Generic { .. } => None,
+        }
+    }
+
+    /// Whether its keys verify bearer tokens.
+    #[must_use]
+    pub fn verifies_tokens(&self) -> bool {
+        self.proves_by() == Kind::Bearer && self.opaque().is_none()
     }
 }

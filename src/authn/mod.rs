@@ -5,7 +5,8 @@
 //! [`principal`], whose names the issuer's [`mapping`] reads. A client certificate comes verified:
 //! [`certificate`] → [`principal`]. User name and password are read, and what is stored of the password
 //! compared, in [`password`]. What a store says of the principal joins it by [`membership`]. What a load
-//! balancer says of its user has a form of its own: [`alb`].
+//! balancer says of its user has a form of its own: [`alb`]. A token that only its issuer can judge comes with
+//! its answer: [`opaque`].
 
 pub mod alb;
 pub mod certificate;
@@ -22,6 +23,7 @@ pub mod mapping;
 pub mod membership;
 #[cfg(test)]
 pub(crate) mod mint;
+pub mod opaque;
 pub mod password;
 pub mod principal;
 pub mod profile;

@@ -70,6 +70,9 @@ pub(super) async fn local_keys(
             .map_err(|error| format!("cannot read {}: {error}", path.display()))
     };
     let set = match (&known.keys, jwks) {
+        (KeyLocation::Asked(_), _) => {
+            return Err("it is asked about its tokens, and not from here".to_owned());
+        }
         (KeyLocation::PublicKeyFile(pem), _) => KeySet::from_pem(&read(pem).await?, algorithms),
         (KeyLocation::Secret(source), _) => {
             let secret = source.load().map_err(|error| error.to_string())?;

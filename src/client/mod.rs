@@ -4,6 +4,8 @@ pub mod aws;
 pub mod disk;
 pub mod egress;
 pub mod guesses;
+pub mod health;
+pub mod introspection;
 pub(crate) mod jitter;
 pub mod jwks;
 pub mod login;

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Method;
 use url::Url;
 
+use super::OAuthClient;
 use crate::authn::Issuer;
 use crate::secret::SecretSource;
 
@@ -58,6 +60,95 @@ pub enum KeyLocation {
     PublicKeyFile(PathBuf),
     /// An HMAC secret.
     Secret(SecretSource),
+    /// It has none: it is asked about each token.
+    Asked(Box<AskedIssuer>),
+}
+
+/// How an issuer is asked about a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedIssuer {
+    /// In which words, and as whom.
+    pub protocol: TokenProtocol,
+    /// How long an answer is used.
+    pub cache: Duration,
+    /// How long a token is taken to be none.
+    pub negative_cache: Duration,
+    /// Deadline of one question, waiting for its turn included.
+    pub timeout: Duration,
+}
+
+/// The words an issuer is asked in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenProtocol {
+    /// RFC 7662.
+    Introspection {
+        /// As whom.
+        client: Box<OAuthClient>,
+        /// Where.
+        at: AskedAt,
+    },
+    /// An endpoint of one's own.
+    Remote(Remote),
+}
+
+/// Where an introspection endpoint is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AskedAt {
+    /// Here.
+    Url(Url),
+    /// Found through the issuer's discovery document, whose `issuer` must equal this.
+    Discovery {
+        /// The issuer, byte for byte.
+        issuer: String,
+        /// `{issuer}/.well-known/openid-configuration`
+        url: Url,
+    },
+}
+
+/// An endpoint that says by its status whether a token is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// Where.
+    pub url: Url,
+    /// `GET` or `POST`.
+    pub method: Method,
+    /// How it gets the token.
+    pub handed_over: HandedOver,
+}
+
+/// How an endpoint gets a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HandedOver {
+    /// `Authorization: Bearer …`
+    Authorization,
+    /// A member of a JSON object.
+    Json(String),
+    /// A field of a form.
+    Form(String),
+}
+
+impl TokenProtocol {
+    /// The config's word.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Introspection { .. } => "introspection",
+            Self::Remote(_) => "remote",
+        }
+    }
+}
+
+impl AskedIssuer {
+    /// The configured URL.
+    #[must_use]
+    pub fn url(&self) -> &Url {
+        match &self.protocol {
+            TokenProtocol::Introspection { at, .. } => match at {
+                AskedAt::Url(url) | AskedAt::Discovery { url, .. } => url,
+            },
+            TokenProtocol::Remote(remote) => &remote.url,
+        }
+    }
 }
 
 /// `[jwks]`

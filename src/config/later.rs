@@ -18,12 +18,6 @@ const LATER: &[(&str, Option<&str>, &str)] = &[
         None,
         "protected-resource metadata (RFC 9728)",
     ),
-    (
-        "issuers.*.introspection",
-        None,
-        "token introspection (RFC 7662)",
-    ),
-    ("issuers.*.remote", None, "a remote judge of tokens"),
     ("routes.[].auth.[]", Some("api_key"), "API keys"),
     ("routes.[].auth.all", None, "several credentials at once"),
     ("routes.[].forward_api_key", None, "API keys"),

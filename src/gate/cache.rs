@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 
+use crate::authn::opaque::Form;
 use crate::authn::{Principal, VerifiedToken};
 use crate::authz::identity::{IdentityHeaders, MAP_BYTES};
+use crate::clock::UnixTime;
 use aws_lc_rs::{aead, hmac};
 
 /// What a token is found by: its AES-256-GMAC (NIST SP 800-38D) under a key that is random per
@@ -14,7 +16,7 @@ use aws_lc_rs::{aead, hmac};
 ///
 /// Without the key nobody can make two tokens that share one, but by a chance of 2⁻¹¹⁸; and a tag
 /// leaves this module only through [`TokenCache::fingerprint`]. It costs a third of SHA-256 or less.
-pub(super) type TokenTag = [u8; 16];
+pub type TokenTag = [u8; 16];
 
 /// A verified token, with what was rendered and computed from it once.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(super) struct Entry {
     pub(super) headers: Arc<IdentityHeaders>,
     /// Keyed fingerprint, for the log.
     pub(super) fingerprint: Option<u64>,
+    /// How it was asked about, if its issuer was.
+    pub(super) asked: Option<Asked>,
     /// With what stood beside it in a request: one such pair is kept.
     pub(super) beside: ArcSwapOption<Beside>,
     /// Bytes of the token, as a measure of its claims.
@@ -67,10 +71,28 @@ impl Entry {
             keys,
             headers,
             fingerprint,
+            asked: None,
             beside: ArcSwapOption::empty(),
             weight,
         }
     }
+
+    /// The same, about a token that its issuer was asked about.
+    pub(super) fn of_answer(self, asked: Asked) -> Self {
+        Self {
+            asked: Some(asked),
+            ..self
+        }
+    }
+}
+
+/// A token that its issuer was asked about.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// Until when the answer is used.
+    pub(super) until: UnixTime,
+    /// What the token states: by that is decided where it is this issuer's to judge.
+    pub(super) form: Form,
 }
 
 /// Entries by token and issuer generation, bounded by entries and bytes at once.

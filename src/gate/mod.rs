@@ -9,6 +9,7 @@ mod cache;
 mod judgement;
 mod keys;
 mod memberships;
+mod opaque;
 mod passwords;
 mod profiles;
 mod prove;
@@ -22,9 +23,11 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use self::cache::TokenCache;
+pub use self::cache::TokenTag;
 pub use self::judgement::{Evidence, Judgement, Validation};
 pub use self::keys::{Boxed, FixedKeys, KeySource, KeysNow, Sought};
 pub use self::memberships::{FixedMemberships, Learnt, Memberships, Told};
+pub use self::opaque::{NobodyAsked, Said, TokenJudge};
 use self::passwords::PasswordChecks;
 pub use self::passwords::{PasswordParts, PasswordTag, Passwords, Standing};
 pub use self::profiles::{ProfileNow, Profiles, UnaskedProfiles};
@@ -53,6 +56,8 @@ pub struct Parts {
     pub issuers: Vec<Arc<Issuer>>,
     /// Their keys.
     pub keys: Arc<dyn KeySource>,
+    /// Who asks those of them that have none.
+    pub judge: Arc<dyn TokenJudge>,
     /// Memberships; routes name their stores by index.
     pub memberships: Arc<dyn Memberships>,
     /// Names and emails that tokens do not carry.
@@ -80,6 +85,7 @@ pub struct Gate {
     /// Never given out before, however the config went.
     next_generation: u32,
     keys: Arc<dyn KeySource>,
+    judge: Arc<dyn TokenJudge>,
     memberships: Arc<dyn Memberships>,
     profiles: Arc<dyn Profiles>,
     /// For enriched principals.
@@ -109,6 +115,7 @@ impl Gate {
             routes,
             issuers,
             keys,
+            judge,
             memberships,
             profiles,
             revocations,
@@ -154,6 +161,7 @@ impl Gate {
             issuers,
             next_generation: next,
             keys,
+            judge,
             memberships,
             profiles,
             room,

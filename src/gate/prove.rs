@@ -192,7 +192,12 @@ impl Gate {
         } else {
             evidence.token = tag.and_then(|tag| self.cache.fingerprint(&tag));
             // boxed: the large future of the rare case
-            Box::pin(self.verify(token, tag, accepted, now, steps)).await?
+            match self.asked_about(token, accepted)? {
+                Some((number, form)) => {
+                    Box::pin(self.ask(number, form, (token, tag), now, steps)).await?
+                }
+                None => Box::pin(self.verify(token, tag, accepted, now, steps)).await?,
+            }
         };
         evidence.token = entry.fingerprint;
         evidence.key_id.clone_from(&entry.token.key_id);
@@ -229,9 +234,12 @@ impl Gate {
         accepted.iter().find_map(|&number| {
             let known = self.issuers.get(number)?;
             let entry = self.cache.find(tag, known.generation)?;
-            let holds = match self.keys.find(number) {
-                KeysNow::Usable(keys) => keys.fingerprint == entry.keys,
-                KeysNow::Unavailable { .. } => false,
+            let holds = match (&entry.asked, self.keys.find(number)) {
+                (Some(asked), _) => {
+                    now < asked.until && self.is_judged_by(number, &asked.form, accepted)
+                }
+                (None, KeysNow::Usable(keys)) => keys.fingerprint == entry.keys,
+                (None, KeysNow::Unavailable { .. }) => false,
             };
             let decides = || {
                 self.is_alone(number, &known.issuer, accepted)
@@ -274,7 +282,7 @@ impl Gate {
             .iter()
             .filter_map(|&number| Some((number, self.issuers.get(number)?)))
             .filter(|(_, known)| {
-                known.issuer.proves_by() == Kind::Bearer
+                known.issuer.verifies_tokens()
                     && known.issuer.accepted_iss.iter().any(|iss| *iss == *named)
             })
             .collect();

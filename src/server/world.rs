@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::client::egress::Targets;
+use crate::client::introspection::Judges;
 use crate::client::jwks::KeyEngine;
 use crate::client::login::Login;
 use crate::client::token::Credentials;
@@ -37,6 +38,8 @@ pub struct World {
     pub passwords: Option<PasswordStore>,
     /// Where logins are handed on, if they are.
     pub login: Option<Login>,
+    /// Who asks the issuers that have no keys.
+    pub judges: Arc<Judges>,
     /// Pools to the upstreams.
     pub upstreams: Arc<Upstreams>,
     /// Egress credentials.

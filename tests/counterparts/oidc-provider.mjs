@@ -1,7 +1,7 @@
 // A strict authorization server (oidc-provider, a certified OpenID provider) on 127.0.0.1, until
 // standard input ends. Client credentials, refresh tokens that are rotated, and token exchange (RFC
 // 8693) of `subjects`' tokens; JWT access tokens (RFC 9068) signed by the algorithm the resource
-// indicator asks for.
+// indicator asks for; opaque ones for https://opaque.example, with introspection and revocation.
 //
 // Argument: JSON {"clients": [{"client_id", "client_secret", "token_endpoint_auth_method", …}]: any
 //                   client metadata. One with "user": true gets a refresh token of the user ada;
@@ -17,6 +17,8 @@ const { clients, subjects } = JSON.parse(process.argv[1]);
 const TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token";
 
+// Whose access tokens are no JWTs.
+const OPAQUE = "https://opaque.example";
 const resources = {
   "https://rs256.example": "RS256",
   "https://es256.example": "ES256",
@@ -34,9 +36,10 @@ const actors = new WeakMap();
 const server_of = (resource) => ({
   scope: "read write",
   audience: resource,
-  accessTokenFormat: "jwt",
   accessTokenTTL: 600,
-  jwt: { sign: { alg: resources[resource] } },
+  ...(resource === OPAQUE
+    ? { accessTokenFormat: "opaque" }
+    : { accessTokenFormat: "jwt", jwt: { sign: { alg: resources[resource] } } }),
 });
 
 // RFC 8693: the subject's token must be good for its issuer, the actor's for us.
@@ -127,6 +130,8 @@ server.listen(0, "127.0.0.1", async () => {
     features: {
       clientCredentials: { enabled: true },
       dPoP: { enabled: true },
+      introspection: { enabled: true },
+      revocation: { enabled: true },
       devInteractions: { enabled: false },
       resourceIndicators: {
         enabled: true,

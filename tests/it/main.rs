@@ -82,6 +82,8 @@ mod oauth;
 #[cfg(test)]
 mod oauth_refused;
 #[cfg(test)]
+mod opaque;
+#[cfg(test)]
 mod planes_together;
 #[cfg(test)]
 mod process;

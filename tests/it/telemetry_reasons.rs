@@ -58,6 +58,7 @@ every!(denials: Denial {
     Denial::TokenClaimMismatch => Denial::TokenClaimMismatch,
     Denial::TokenClientRefused => Denial::TokenClientRefused,
     Denial::TokenExpired => Denial::TokenExpired,
+    Denial::TokenInactive => Denial::TokenInactive,
     Denial::TokenMalformed => Denial::TokenMalformed,
     Denial::TokenNotYetValid => Denial::TokenNotYetValid,
     Denial::TokenRevoked => Denial::TokenRevoked,
@@ -72,6 +73,7 @@ const LATER: Duration = Duration::from_secs(5);
 every!(failures: Failure {
     Failure::EgressTokenUnavailable { .. } => Failure::EgressTokenUnavailable { retry_after: LATER },
     Failure::InternalError => Failure::InternalError,
+    Failure::IssuerUnavailable { .. } => Failure::IssuerUnavailable { retry_after: LATER },
     Failure::KeysUnavailable { .. } => Failure::KeysUnavailable { retry_after: LATER },
     Failure::LoginUnavailable { .. } => Failure::LoginUnavailable { retry_after: LATER },
     Failure::LoginUnusable => Failure::LoginUnusable,

@@ -202,7 +202,7 @@ impl<'t> Statement<'t> {
         }
         let vouched = Vouched {
             key_id: key.key_id.clone(),
-            algorithm: Algorithm::ES256,
+            algorithm: Some(Algorithm::ES256),
             expires_at: Some(self.expires_at),
         };
         let mut token = vouched.read(self.claims.clone(), issuer, steps)?;

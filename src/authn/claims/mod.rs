@@ -41,6 +41,15 @@ impl Claims {
         self.0.iter().map(|(name, value)| held(name, value)).sum()
     }
 
+    /// Those of them that `is_left_out` does not mean.
+    pub(crate) fn without(&self, is_left_out: impl Fn(&str, &Value) -> bool) -> Self {
+        let kept = self
+            .0
+            .iter()
+            .filter(|(name, value)| !is_left_out(name, value));
+        Self(kept.cloned().collect())
+    }
+
     /// The claim of this name, at the top.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Value> {
@@ -188,6 +197,12 @@ impl ClaimPath {
     #[must_use]
     pub fn nested(path: Vec<String>) -> Option<Self> {
         (!path.is_empty()).then_some(Self(path))
+    }
+
+    /// Whether it leads into the claim of this name.
+    #[must_use]
+    pub fn is_in(&self, name: &str) -> bool {
+        self.0.first().is_some_and(|first| first == name)
     }
 
     /// The value at this path.

@@ -22,7 +22,8 @@ impl VerifiedToken {
         steps: &mut impl Steps,
     ) -> Result<(), Denial> {
         match &issuer.preset {
-            Preset::Alb { client_ids, .. } => self.judge_alb(client_ids, steps)?,
+            // read from the header
+            Preset::Alb { client_ids, .. } => self.judge_client(client_ids, steps)?,
             Preset::Cognito {
                 client_ids,
                 audiences,
@@ -33,6 +34,14 @@ impl VerifiedToken {
                 self.judge_audience(audiences, steps)?;
             }
             Preset::Generic { audiences } => self.judge_audience(audiences, steps)?,
+            Preset::Opaque(opaque) => {
+                if let Some(audiences) = &opaque.audiences {
+                    self.judge_audience(audiences, steps)?;
+                }
+                if let Some(client_ids) = &opaque.client_ids {
+                    self.judge_client(client_ids, steps)?;
+                }
+            }
         }
         self.judge_time(issuer, now, steps)?;
         for (path, accepted) in &issuer.required_claims {
@@ -61,11 +70,10 @@ impl VerifiedToken {
             .plus(issuer.leeway)
     }
 
-    /// The client is in the header, and was read from there.
-    fn judge_alb(&self, client_ids: &Accepted, steps: &mut impl Steps) -> Result<(), Denial> {
+    fn judge_client(&self, client_ids: &Accepted, steps: &mut impl Steps) -> Result<(), Denial> {
         let client = self.principal.client_id.as_deref();
         steps.step("client", || {
-            format!("{}, accepted {}", shown(client), show(client_ids))
+            format!("{}, accepted {}", shown(client), client_ids.shown())
         });
         if client.is_some_and(|client| client_ids.accepts(client)) {
             Ok(())
@@ -109,7 +117,7 @@ impl VerifiedToken {
                     .find("client_id")
                     .and_then(Value::as_str);
                 steps.step("client_id", || {
-                    format!("{}, accepted {}", shown(client), show(client_ids))
+                    format!("{}, accepted {}", shown(client), client_ids.shown())
                 });
                 if !client.is_some_and(|client| client_ids.accepts(client)) {
                     return Err(Denial::TokenClientRefused);
@@ -147,7 +155,7 @@ impl VerifiedToken {
 
     fn judge_audience(&self, accepted: &Accepted, steps: &mut impl Steps) -> Result<(), Denial> {
         steps.step("aud", || {
-            format!("{:?}, accepted {}", self.audiences, show(accepted))
+            format!("{:?}, accepted {}", self.audiences, accepted.shown())
         });
         let holds = match accepted {
             Accepted::Any => true,
@@ -192,12 +200,5 @@ impl VerifiedToken {
             }
         }
         Ok(())
-    }
-}
-
-fn show(accepted: &Accepted) -> String {
-    match accepted {
-        Accepted::Any => "any".to_owned(),
-        Accepted::OneOf(list) => format!("{list:?}"),
     }
 }

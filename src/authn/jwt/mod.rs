@@ -29,8 +29,8 @@ pub struct VerifiedToken {
     pub principal: Arc<Principal>,
     /// `kid` of the key that verified it.
     pub key_id: Option<Arc<str>>,
-    /// `alg`
-    pub algorithm: Algorithm,
+    /// `alg`; `None` for a token that its issuer was asked about.
+    pub algorithm: Option<Algorithm>,
     /// `exp`
     pub expires_at: UnixTime,
     /// `nbf`
@@ -92,7 +92,7 @@ pub fn verify(
     }
     let vouched = Vouched {
         key_id: key.key_id.clone(),
-        algorithm: jws.algorithm,
+        algorithm: Some(jws.algorithm),
         expires_at: None,
     };
     vouched.read(claims, issuer, steps)
@@ -102,8 +102,8 @@ pub fn verify(
 pub(super) struct Vouched {
     /// `kid` of the key that signed them.
     pub(super) key_id: Option<Arc<str>>,
-    /// `alg`
-    pub(super) algorithm: Algorithm,
+    /// `alg`, if they were signed.
+    pub(super) algorithm: Option<Algorithm>,
     /// When they end, if something else than `exp` says so; then `exp` may be absent, and ends them
     /// earlier.
     pub(super) expires_at: Option<UnixTime>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::authn::claims::{ClaimPath, Claims};
-use crate::authn::issuer::{Issuer, Preset, TokenUse};
+use crate::authn::issuer::{Answers, Issuer, Preset, TokenUse};
 use crate::authn::principal::{self, Names, Principal, PrincipalKind};
 use crate::authn::{cognito, entra};
 use crate::reason::Denial;
@@ -19,7 +19,9 @@ pub(super) fn token_use(claims: &Claims, preset: &Preset) -> Option<TokenUse> {
                 .into_iter()
                 .find(|known| known.as_str() == stated)
         }
-        Preset::Alb { .. } | Preset::Entra { .. } | Preset::Generic { .. } => None,
+        Preset::Alb { .. } | Preset::Entra { .. } | Preset::Generic { .. } | Preset::Opaque(_) => {
+            None
+        }
     }
 }
 
@@ -48,13 +50,23 @@ pub(super) fn principal(
         // a client that got a token for itself is its own subject (RFC 9068 2.2); issuers that
         // name such a subject in another way make a user of it
         Preset::Generic { .. } => user_id.is_some() && user_id == client_id,
+        Preset::Opaque(opaque) => match opaque.answers {
+            // `sub` is optional (RFC 7662 2.2), and a client has no `username`
+            Answers::Introspection => match &user_id {
+                Some(_) => user_id == client_id,
+                None => claims.find("username").is_none(),
+            },
+            Answers::Remote => claims.find("kind").and_then(Value::as_str) == Some("service"),
+        },
     };
     let user_id = match &issuer.preset {
         Preset::Cognito { .. } if is_service => client_id.clone(),
+        Preset::Opaque(_) if is_service => user_id.or_else(|| client_id.clone()),
         Preset::Alb { .. }
         | Preset::Cognito { .. }
         | Preset::Entra { .. }
-        | Preset::Generic { .. } => user_id,
+        | Preset::Generic { .. }
+        | Preset::Opaque(_) => user_id,
     };
     Ok(Principal {
         kind: if is_service {

@@ -236,7 +236,9 @@ async fn fixed_keys(config: &Config, path: &PathBuf) -> Result<FixedKeys, Explai
         let set = local_keys(known, Some(&json)).await;
         let set = match &known.keys {
             // no JWK Set of its own could be in the file
-            KeyLocation::PemByKeyId(_) => Ok(set.unwrap_or_else(|_| KeySet::empty())),
+            KeyLocation::PemByKeyId(_) | KeyLocation::Asked(_) => {
+                Ok(set.unwrap_or_else(|_| KeySet::empty()))
+            }
             KeyLocation::JwksUrl(_)
             | KeyLocation::Discovery { .. }
             | KeyLocation::JwksFile(_)

@@ -73,6 +73,8 @@ enum Keys {
     Set(Arc<IssuerKeys>),
     /// One by one, as tokens name them.
     Single(Arc<SingleKeys>),
+    /// It has none, and is asked about its tokens.
+    Nowhere(Arc<Definition>),
 }
 
 impl Keys {
@@ -80,7 +82,7 @@ impl Keys {
     fn had_any(&self) -> bool {
         match self {
             Self::Set(keys) => keys.had_keys(),
-            Self::Single(_) => true,
+            Self::Single(_) | Self::Nowhere(_) => true,
         }
     }
 
@@ -88,6 +90,9 @@ impl Keys {
         match self {
             Self::Set(keys) => keys.find(),
             Self::Single(keys) => keys.find(),
+            Self::Nowhere(_) => KeysNow::Unavailable {
+                retry_after: std::time::Duration::from_secs(1),
+            },
         }
     }
 }
@@ -125,6 +130,7 @@ impl KeyEngine {
             match &held.keys {
                 Keys::Set(keys) => keys.network.store(Arc::new(network)),
                 Keys::Single(keys) => keys.network.store(Arc::new(network)),
+                Keys::Nowhere(_) => {}
             }
         }
     }
@@ -148,7 +154,7 @@ impl KeyEngine {
     pub fn is_complete(&self) -> bool {
         self.issuers.iter().all(|held| match &held.keys {
             Keys::Set(keys) => keys.usable().is_some(),
-            Keys::Single(_) => true,
+            Keys::Single(_) | Keys::Nowhere(_) => true,
         })
     }
 
@@ -161,6 +167,7 @@ impl KeyEngine {
             .map(|held| match &held.keys {
                 Keys::Set(keys) => keys.report(held.required),
                 Keys::Single(keys) => keys.report(held.required),
+                Keys::Nowhere(definition) => report::of_nobody(definition),
             })
             .collect()
     }
@@ -181,6 +188,7 @@ impl KeySource for KeyEngine {
             Some(held) => match &held.keys {
                 Keys::Set(keys) => Box::pin(keys.seek(key_id)),
                 Keys::Single(keys) => Box::pin(keys.seek(key_id)),
+                Keys::Nowhere(_) => Box::pin(std::future::ready(Sought::Absent)),
             },
             None => Box::pin(std::future::ready(Sought::Unknown {
                 retry_after: std::time::Duration::from_secs(1),
@@ -215,18 +223,21 @@ impl Start<'_> {
     }
 
     fn keys(&self, definition: Definition) -> Keys {
+        if matches!(definition.keys, KeyLocation::Asked(_)) {
+            return Keys::Nowhere(Arc::new(definition));
+        }
         let previous = self.previous.into_iter();
         let mut previous = previous.flat_map(|engine| &engine.issuers);
         let KeyLocation::PemByKeyId(base) = &definition.keys else {
             let known = previous.find_map(|held| match &held.keys {
                 Keys::Set(keys) => keys.definition.is_same_source(&definition).then_some(keys),
-                Keys::Single(_) => None,
+                Keys::Single(_) | Keys::Nowhere(_) => None,
             });
             return Keys::Set(self.issuer(definition, known));
         };
         let known = previous.find_map(|held| match &held.keys {
             Keys::Single(keys) => keys.definition.is_same_source(&definition).then_some(keys),
-            Keys::Set(_) => None,
+            Keys::Set(_) | Keys::Nowhere(_) => None,
         });
         if let Some(keys) = known.filter(|keys| keys.definition == definition) {
             return Keys::Single(Arc::clone(keys));

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use url::Url;
 
+use crate::client::jwks::source::Definition;
 use crate::client::jwks::state::IssuerKeys;
 use crate::config::KeyLocation;
 
@@ -75,14 +76,35 @@ impl IssuerKeys {
 }
 
 /// The kind of source, and its URL without user, password and query.
-fn shown(keys: &KeyLocation) -> (&'static str, Option<String>) {
+pub(super) fn shown(keys: &KeyLocation) -> (&'static str, Option<String>) {
     let plain = |url: &Url| format!("{}{}", url.origin().ascii_serialization(), url.path());
     match keys {
         KeyLocation::JwksUrl(url) => ("jwks_url", Some(plain(url))),
         KeyLocation::Discovery { url, .. } => ("discovery", Some(plain(url))),
         KeyLocation::PemByKeyId(url) => ("keys_url", Some(plain(url))),
+        KeyLocation::Asked(endpoint) => (endpoint.protocol.word(), Some(plain(endpoint.url()))),
         KeyLocation::JwksFile(_) => ("jwks_file", None),
         KeyLocation::PublicKeyFile(_) => ("public_key_file", None),
         KeyLocation::Secret(_) => ("secret", None),
     }
+}
+
+/// What is shown of an issuer that is asked about its tokens: where, and that it has no keys.
+pub(super) fn of_nobody(definition: &Definition) -> Value {
+    let (source, url) = shown(&definition.keys);
+    json!({
+        "name": &*definition.name,
+        "source": source,
+        "url": url,
+        "required": false,
+        "state": "asked",
+        "keys": [],
+        "withdrawn": [],
+        "skipped": [],
+        "last_success": null,
+        "next_refresh": null,
+        "last_error": null,
+        "consecutive_failures": 0,
+        "from_snapshot": false,
+    })
 }

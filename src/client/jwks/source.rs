@@ -130,7 +130,8 @@ impl Definition {
             KeyLocation::JwksFile(_)
             | KeyLocation::PublicKeyFile(_)
             | KeyLocation::Secret(_)
-            | KeyLocation::PemByKeyId(_) => None,
+            | KeyLocation::PemByKeyId(_)
+            | KeyLocation::Asked(_) => None,
         }
     }
 
@@ -148,7 +149,8 @@ impl Definition {
         match &self.keys {
             KeyLocation::JwksUrl(_)
             | KeyLocation::Discovery { .. }
-            | KeyLocation::PemByKeyId(_) => None,
+            | KeyLocation::PemByKeyId(_)
+            | KeyLocation::Asked(_) => None,
             KeyLocation::JwksFile(path) => Some(read(path).and_then(|json| self.parse(&json))),
             KeyLocation::PublicKeyFile(path) => Some(read(path).and_then(|pem| {
                 KeySet::from_pem(&pem, &self.algorithms).map_err(SourceError::KeySet)
@@ -185,7 +187,8 @@ impl Definition {
             KeyLocation::JwksFile(_)
             | KeyLocation::PublicKeyFile(_)
             | KeyLocation::Secret(_)
-            | KeyLocation::PemByKeyId(_) => {
+            | KeyLocation::PemByKeyId(_)
+            | KeyLocation::Asked(_) => {
                 return Err(SourceError::File("not on the network".to_owned()));
             }
         };

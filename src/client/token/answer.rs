@@ -74,6 +74,15 @@ pub(super) fn is_sendable(token: &str) -> bool {
     (1..=LONGEST_TOKEN).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
+/// An answer that is none, with what it says of why.
+pub(in crate::client) fn refused(fetched: &Fetched) -> FetchError {
+    FetchError::Refused {
+        status: fetched.status,
+        code: error_code(&fetched.body),
+        retry_after: fetched.retry_after,
+    }
+}
+
 /// Reads an answer to a request that was sent at `asked_at`.
 pub(super) fn read(fetched: &Fetched, asked_at: UnixTime) -> Result<Granted<Bearer>, FetchError> {
     read_as(&Expected::AccessToken, fetched, asked_at)
@@ -86,11 +95,7 @@ pub(super) fn read_as(
     asked_at: UnixTime,
 ) -> Result<Granted<Bearer>, FetchError> {
     if fetched.status != StatusCode::OK {
-        return Err(FetchError::Refused {
-            status: fetched.status,
-            code: error_code(&fetched.body),
-            retry_after: fetched.retry_after,
-        });
+        return Err(refused(fetched));
     }
     let success: Success = serde_json::from_slice(&fetched.body)
         .map_err(|_content| FetchError::Unusable("it is not a JSON object of RFC 6749 5.1"))?;

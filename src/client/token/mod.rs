@@ -35,7 +35,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::DropGuard;
 
 pub use self::answer::{NOT_BEARER, Peek, peek};
-pub(in crate::client) use self::answer::{error_code, exp};
+pub(in crate::client) use self::answer::{error_code, exp, refused};
 use self::attached::Attachment;
 pub use self::attached::{Attached, For};
 pub use self::bearer::Bearer;

@@ -85,13 +85,13 @@ impl Requester {
 
     /// Whether `other` would ask as the same client. What cannot be read at the moment is not
     /// another.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
+    pub(in crate::client) fn is_same(&self, other: &Self) -> bool {
         let theirs = other.changing().means.clone();
         self.client == other.client && (theirs.is_none() || self.changing().means == theirs)
     }
 
     /// Asks through this one from now on: proxy and roots may have changed.
-    pub(super) fn ask_through(&self, endpoint: &Arc<dyn Endpoint>) {
+    pub(in crate::client) fn ask_through(&self, endpoint: &Arc<dyn Endpoint>) {
         self.changing().endpoint = Arc::clone(endpoint);
     }
 
@@ -112,18 +112,29 @@ impl Requester {
         now: UnixTime,
         read: impl Fn(&Fetched, UnixTime) -> Result<T, FetchError> + Send,
     ) -> Result<T, FetchError> {
+        self.ask_at(&self.client.token_url, grant, now, read).await
+    }
+
+    /// The same at another endpoint that the client authenticates at.
+    pub(in crate::client) async fn ask_at<T>(
+        &self,
+        url: &Url,
+        grant: &[(&str, &str)],
+        now: UnixTime,
+        read: impl Fn(&Fetched, UnixTime) -> Result<T, FetchError> + Send,
+    ) -> Result<T, FetchError> {
         let known = self.changing().means.clone();
         let means = match known {
             Some(means) => means,
             None => self.read(None).await?,
         };
-        match read(&self.ask_by(&means, grant, now).await?, now) {
+        match read(&self.ask_by(url, &means, grant, now).await?, now) {
             Err(refused) if refused.is_invalid_client() => {
                 let again = self.read(Some(&means)).await?;
                 if again == means {
                     Err(refused)
                 } else {
-                    read(&self.ask_by(&again, grant, now).await?, now)
+                    read(&self.ask_by(url, &again, grant, now).await?, now)
                 }
             }
             outcome => outcome,
@@ -132,6 +143,7 @@ impl Requester {
 
     async fn ask_by(
         &self,
+        url: &Url,
         means: &Means,
         grant: &[(&str, &str)],
         now: UnixTime,
@@ -145,12 +157,12 @@ impl Requester {
                 .map(|(name, value)| (*name, value.expose())),
         );
         let endpoint = self.endpoint();
-        let post = endpoint.post(&self.client.token_url, &form, proof.authorization);
+        let post = endpoint.post(url, &form, proof.authorization);
         Ok(post.await?)
     }
 
     /// What it asks through.
-    pub(super) fn endpoint(&self) -> Arc<dyn Endpoint> {
+    pub(in crate::client) fn endpoint(&self) -> Arc<dyn Endpoint> {
         Arc::clone(&self.changing().endpoint)
     }
 

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
 use super::super::forms::{NonEmpty, Positive, Text};
-use super::{List, OneOrMany, Secret};
+use super::{AuthMethod, List, OneOrMany, Secret};
 use crate::authn::issuer::Algorithm;
 
 /// One `[issuers.NAME]` table.
@@ -22,6 +23,10 @@ pub(in crate::config) enum Issuer {
     Cognito(CognitoIssuer),
     /// Microsoft Entra ID, one tenant.
     Entra(EntraIssuer),
+    /// A server that is asked about each token (RFC 7662).
+    Introspection(Box<IntrospectionIssuer>),
+    /// An endpoint of one's own that is asked about each token.
+    Remote(Box<RemoteIssuer>),
     /// An `OpenID` Connect or OAuth 2.0 issuer with a discovery document.
     Oidc(OidcIssuer),
     /// Any issuer of JWTs, with its keys named here.
@@ -131,6 +136,98 @@ pub(in crate::config) struct AlbIssuer {
     pub(in crate::config) keys_url: Option<Text<Url>>,
     #[serde(flatten)]
     pub(in crate::config) common: IssuerCommon,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct IntrospectionIssuer {
+    /// The endpoint, instead of asking the discovery document.
+    pub(in crate::config) introspection_url: Option<Text<Url>>,
+    /// The issuer: its discovery document names the endpoint, and no answer may name another.
+    pub(in crate::config) issuer: Option<Text<NonEmpty>>,
+    /// Accepted audiences, or `"any"`. This, `client_ids`, or both.
+    pub(in crate::config) audiences: Option<ListOrAny>,
+    /// Accepted clients, or `"any"`.
+    pub(in crate::config) client_ids: Option<ListOrAny>,
+    /// The client that asks.
+    pub(in crate::config) client_id: Text<NonEmpty>,
+    /// Its secret. This, a key, or `auth_method = "none"`.
+    pub(in crate::config) client_secret: Option<Secret>,
+    /// How the client authenticates. With a secret: Basic.
+    pub(in crate::config) auth_method: Option<AuthMethod>,
+    /// The client's private key, PEM: it signs an assertion for each question.
+    pub(in crate::config) client_key_file: Option<PathBuf>,
+    /// `kid` of assertions.
+    pub(in crate::config) client_key_id: Option<Text<NonEmpty>>,
+    /// `alg` of assertions, where the key leaves a choice.
+    pub(in crate::config) client_assertion_algorithm: Option<Text<Algorithm>>,
+    /// `aud` of assertions: the issuer, else the endpoint, unless the server wants another.
+    pub(in crate::config) client_assertion_audience: Option<Text<NonEmpty>>,
+    #[serde(flatten)]
+    pub(in crate::config) asked: Asked,
+    #[serde(flatten)]
+    pub(in crate::config) common: IssuerCommon,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct RemoteIssuer {
+    /// Who is asked: 200 is a good token, 401 and 403 are none.
+    pub(in crate::config) url: Text<Url>,
+    /// `GET`, or `POST` where the token stands in the body.
+    pub(in crate::config) method: Option<Text<Method>>,
+    /// How the token is handed over: `"authorization"`, `{ json = "NAME" }` or `{ form = "NAME" }`.
+    pub(in crate::config) token: Option<HandedOver>,
+    /// Issuers that an answer may name in `issuer` or `iss`, and then must, or `"any"`: one id is one user,
+    /// whoever issued it. Without it an answer that names one is refused.
+    pub(in crate::config) issuers: Option<ListOrAny>,
+    /// Accepted audiences (`aud` of the answer), or `"any"`. Not asked if absent.
+    pub(in crate::config) audiences: Option<ListOrAny>,
+    /// Accepted clients, or `"any"`. Not asked if absent.
+    pub(in crate::config) client_ids: Option<ListOrAny>,
+    #[serde(flatten)]
+    pub(in crate::config) asked: Asked,
+    #[serde(flatten)]
+    pub(in crate::config) common: IssuerCommon,
+}
+
+/// How long answers are used, and what is asked about.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(in crate::config) struct Asked {
+    /// How long an answer is used, never beyond the token's end: a token that is revoked is used that long.
+    pub(in crate::config) cache: Option<Text<Duration>>,
+    /// How long a token that is none is not asked about again.
+    pub(in crate::config) negative_cache: Option<Text<Duration>>,
+    /// Deadline of one question.
+    pub(in crate::config) timeout: Option<Text<Positive>>,
+    /// Whether it is asked about JWTs too, where no accepted issuer's keys verify them.
+    #[serde(default)]
+    pub(in crate::config) accept_jwt: bool,
+}
+
+/// `token`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(in crate::config) enum HandedOver {
+    /// `"authorization"`
+    Word(AuthorizationHeader),
+    /// In the body.
+    Body(TokenMember),
+}
+
+/// `"authorization"`
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum AuthorizationHeader {
+    Authorization,
+}
+
+/// `{ json = … }`, `{ form = … }`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+pub(in crate::config) struct TokenMember {
+    /// Name of the member of a JSON object.
+    pub(in crate::config) json: Option<Text<NonEmpty>>,
+    /// Name of the field of a form.
+    pub(in crate::config) form: Option<Text<NonEmpty>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

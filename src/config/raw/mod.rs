@@ -190,7 +190,7 @@ pub(super) fn texts(list: &[Text<NonEmpty>]) -> Vec<String> {
 }
 
 /// Where a secret is kept: exactly one of `env`, `file` and `insecure_literal`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Secret {
     /// An environment variable.
     Env(String),

@@ -68,6 +68,21 @@ impl Resolver<'_> {
                 );
             }
         }
+        let names = &self.names;
+        let is_opaque = |index: &usize| {
+            let name = names.issuers.get(*index);
+            name.is_some_and(|name| names.opaque.contains(name))
+        };
+        let opaque: Vec<usize> = (0..indices.len())
+            .filter(|at| indices.get(*at).is_some_and(is_opaque))
+            .collect();
+        if let [_, second, ..] = opaque.as_slice() {
+            self.mistakes.push(
+                &at.index(*second),
+                "a second issuer that is asked about tokens: each would be shown the other's",
+                "name one of them in each route",
+            );
+        }
         for kind in kinds {
             if !indices.iter().any(|index| self.kind_of(*index) == kind) {
                 self.mistakes.push(

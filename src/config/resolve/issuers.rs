@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::error::KeyPath;
 use super::super::forms::{NonEmpty, Text};
 use super::super::raw::{self, ClaimNames, IssuerCommon, List, OneOrMany, Part};
-use super::super::{IssuerConfig, KeyLocation, is_guarded};
+use super::super::{AskedAt, IssuerConfig, KeyLocation, TokenProtocol, is_guarded};
 use super::Resolver;
 use super::kinds::Kind;
 use super::mappings::Mappings;
@@ -46,6 +46,12 @@ impl Resolver<'_> {
                     let issuer = self.issuer(name, kind, raw.common, mappings, &path)?;
                     Some(IssuerConfig { userinfo, ..issuer })
                 }),
+                raw::Issuer::Introspection(raw) => self
+                    .introspection(&raw, &path)
+                    .and_then(|kind| self.issuer(name, kind, raw.common, mappings, &path)),
+                raw::Issuer::Remote(raw) => self
+                    .remote(&raw, &path)
+                    .and_then(|kind| self.issuer(name, kind, raw.common, mappings, &path)),
                 raw::Issuer::Entra(raw) => {
                     self.graph(name, &raw, &path);
                     self.entra(&raw, &path).and_then(|kind| {
@@ -93,6 +99,21 @@ impl Resolver<'_> {
             KeyLocation::PublicKeyFile(file) => {
                 let at = path.key("public_key_file");
                 self.key_file(file, &algorithms, KeySet::from_pem, &at);
+            }
+            KeyLocation::Asked(endpoint) => {
+                let at = match &endpoint.protocol {
+                    TokenProtocol::Remote(_) => "url",
+                    TokenProtocol::Introspection {
+                        at: AskedAt::Url(_),
+                        ..
+                    } => "introspection_url",
+                    TokenProtocol::Introspection { .. } => "issuer",
+                };
+                self.guarded(
+                    is_guarded(endpoint.url()),
+                    common.insecure_http,
+                    &path.key(at),
+                );
             }
             KeyLocation::Secret(_) => {}
         }

@@ -217,7 +217,7 @@ impl Resolver<'_> {
         self.url(derived, path).map(KeyLocation::JwksUrl)
     }
 
-    fn discovery(&mut self, issuer: &str, path: &KeyPath) -> Option<KeyLocation> {
+    pub(super) fn discovery(&mut self, issuer: &str, path: &KeyPath) -> Option<KeyLocation> {
         let url = format!(
             "{}/.well-known/openid-configuration",
             issuer.trim_end_matches('/')

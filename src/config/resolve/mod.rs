@@ -17,6 +17,7 @@ mod kinds;
 mod login;
 mod mappings;
 mod memberships;
+mod opaque;
 mod planes;
 mod redis;
 mod routes;
@@ -72,6 +73,8 @@ pub(super) struct Names {
     pub(super) issuers: Vec<String>,
     /// Those of them that are load balancers.
     pub(super) alb: Vec<String>,
+    /// Those of them that are asked about their tokens.
+    pub(super) opaque: Vec<String>,
     pub(super) mappings: Vec<String>,
     pub(super) upstreams: Vec<String>,
     pub(super) credentials: Vec<String>,
@@ -111,6 +114,7 @@ impl Names {
         };
         Self {
             alb: of_kind(&["alb"]),
+            opaque: of_kind(&["introspection", "remote"]),
             issuers: names("issuers"),
             mappings: names("mappings"),
             upstreams: names("upstreams"),

@@ -64,7 +64,6 @@ fn without_them_the_example_loads() {
 fn every_later_key_is_refused_by_name_wherever_it_stands() {
     let one = |table: &str, line: &str| format!("{SMALLEST}{table}\n{line}\n");
     let route = |line: &str| format!("{SMALLEST}{line}\n");
-    let users = |line: &str| SMALLEST.replace("client_ids", &format!("{line}\nclient_ids"));
     for (key, text) in [
         (
             "api_keys",
@@ -74,8 +73,6 @@ fn every_later_key_is_refused_by_name_wherever_it_stands() {
         ("trace", one("[trace]", "")),
         ("rate_limits", one("[rate_limits]", "")),
         ("resource_metadata", one("[resource_metadata]", "")),
-        ("issuers.users.introspection", users("introspection = {}")),
-        ("issuers.users.remote", users("remote = {}")),
         ("routes[0].auth[0]", route("auth = [\"api_key\"]")),
         (
             "routes[0].auth.all",

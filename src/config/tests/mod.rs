@@ -11,6 +11,7 @@ mod issuers;
 mod login;
 mod mappings;
 mod mistakes;
+mod opaque;
 mod redis;
 mod reference;
 mod servers;

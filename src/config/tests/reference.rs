@@ -93,7 +93,11 @@ fn every_key_of_the_schema_is_in_the_reference_and_no_other() {
     schema_keys(schema(), "", &mut known);
     value_keys(&whole(), "", &mut mentioned);
     // one of several places: prose, since only one may be given
-    for prose in [".issuers.*.jwks_file", ".issuers.*.public_key_file"] {
+    for prose in [
+        ".issuers.*.jwks_file",
+        ".issuers.*.public_key_file",
+        ".issuers.*.token.form",
+    ] {
         let key = prose.rsplit('.').next().unwrap();
         assert!(DEFAULT.contains(&format!("# {key} = ")), "{key}");
         known.remove(prose);

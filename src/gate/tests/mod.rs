@@ -144,6 +144,7 @@ fn parts(keys: Arc<dyn KeySource>, issuers: Vec<Arc<Issuer>>) -> Parts {
     Parts {
         routes: RouteTable::new(routes).unwrap(),
         issuers,
+        judge: Arc::new(NobodyAsked),
         keys,
         memberships: Arc::new(FixedMemberships::default()),
         profiles: Arc::new(UnaskedProfiles::default()),

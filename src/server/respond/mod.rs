@@ -116,7 +116,8 @@ impl<'w> Responder<'w> {
     #[must_use]
     pub fn fail(&self, failure: &Failure) -> Response<Body> {
         let status = match failure {
-            Failure::KeysUnavailable { .. }
+            Failure::IssuerUnavailable { .. }
+            | Failure::KeysUnavailable { .. }
             | Failure::MembershipsUnavailable { .. }
             | Failure::EgressTokenUnavailable { .. }
             | Failure::LoginUnavailable { .. }
@@ -135,7 +136,8 @@ impl<'w> Responder<'w> {
     #[must_use]
     pub fn fail_as(&self, failure: &Failure, status: StatusCode) -> Response<Body> {
         let retry_after = match failure {
-            Failure::KeysUnavailable { retry_after }
+            Failure::IssuerUnavailable { retry_after }
+            | Failure::KeysUnavailable { retry_after }
             | Failure::MembershipsUnavailable { retry_after }
             | Failure::LoginUnavailable { retry_after }
             | Failure::PasswordsUnavailable { retry_after }
@@ -215,6 +217,7 @@ pub fn status_of(denial: &Denial) -> StatusCode {
         | Denial::TokenClaimMismatch
         | Denial::TokenClientRefused
         | Denial::TokenExpired
+        | Denial::TokenInactive
         | Denial::TokenMalformed
         | Denial::TokenNotYetValid
         | Denial::TokenRevoked

@@ -6,7 +6,6 @@ pub mod engine;
 pub mod source;
 
 mod graph;
-mod health;
 mod http;
 mod kept;
 mod service;

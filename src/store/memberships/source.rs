@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::authn::membership::{Sets, Subject};
+use crate::client::health::Concerns;
 use crate::gate::Boxed;
 
 /// Most look-ups that a source carries out at once, where it does not say better.
@@ -56,17 +57,6 @@ impl Answer for Sets {
     fn size(&self) -> usize {
         self.size()
     }
-}
-
-/// Whom a failure concerns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Concerns {
-    /// Whoever asks: nobody is there, or we are not let in.
-    Everyone,
-    /// This subject: its answer is of no use. Others are asked for as before.
-    One,
-    /// Perhaps one, perhaps everyone: two different ones in a row count as everyone.
-    Unclear,
 }
 
 /// Why a look-up has no answer. The text names no URL, secret or user.

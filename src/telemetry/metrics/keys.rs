@@ -10,6 +10,18 @@ use crate::clock::UnixTime;
 pub(super) struct Keys {
     refresh: IntCounterVec,
     last_success: IntGaugeVec,
+    asked: IntCounterVec,
+}
+
+/// How a question about a token ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenAsked {
+    /// It is good.
+    Active,
+    /// It is not.
+    Inactive,
+    /// The issuer could not say.
+    Failed,
 }
 
 impl Keys {
@@ -25,6 +37,11 @@ impl Keys {
                 "When an issuer's keys were last fetched with success.",
                 &["issuer"],
             ),
+            asked: declare.counters(
+                "gatepost_token_questions_total",
+                "Questions to issuers about tokens.",
+                &["issuer", "result"],
+            ),
         }
     }
 }
@@ -36,6 +53,17 @@ impl Metrics {
             .refresh
             .with_label_values(&[issuer, result(succeeded)])
             .inc();
+    }
+
+    /// An issuer was asked about a token.
+    pub fn token_asked(&self, issuer: &str, how: TokenAsked) {
+        let result = match how {
+            TokenAsked::Active => "active",
+            TokenAsked::Inactive => "refused",
+            TokenAsked::Failed => "error",
+        };
+        let counter = &self.keys.asked;
+        counter.with_label_values(&[issuer, result]).inc();
     }
 
     /// When an issuer's keys were last fetched with success.

@@ -30,6 +30,7 @@ pub use self::credentials::{Asked, CredentialCalls};
 use self::declare::{Declare, Declared};
 pub use self::dialects::Dialect;
 use self::dialects::Dialects;
+pub use self::keys::TokenAsked;
 pub use self::memberships::{LookUp, MembershipMetrics};
 pub use self::passwords::{LoginResult, PasswordResult};
 pub use self::servers::ServerMetrics;

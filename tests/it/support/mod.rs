@@ -11,6 +11,7 @@ pub(crate) mod entra;
 pub(crate) mod gatepost;
 pub(crate) mod http;
 pub(crate) mod issuer;
+pub(crate) mod key_client;
 #[cfg(feature = "sql")]
 pub(crate) mod pgbouncer;
 pub(crate) mod programs;

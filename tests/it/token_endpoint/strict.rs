@@ -2,9 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey};
-use rcgen::KeyPair;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -13,42 +11,15 @@ use crate::support::counterparts::{self, Counterpart, or_skip};
 use crate::support::gatepost::Gatepost;
 use crate::support::http::Call;
 use crate::support::issuer::now;
+use crate::support::key_client::KeyClient;
 use crate::support::upstream::Upstream;
 
-struct Client {
-    name: &'static str,
-    pem: String,
-    metadata: Value,
-}
-
-fn client(name: &'static str, kind: &'static rcgen::SignatureAlgorithm, alg: &str) -> Client {
-    let pair = KeyPair::generate_for(kind).expect("a key");
-    let pem = pair.serialize_pem();
-    let (key, algorithm) = if alg == "ES256" {
-        (EncodingKey::from_ec_pem(pem.as_bytes()), Algorithm::ES256)
-    } else {
-        (EncodingKey::from_rsa_pem(pem.as_bytes()), Algorithm::RS256)
-    };
-    let jwk = Jwk::from_encoding_key(&key.expect("a key"), algorithm).expect("a public key");
-    let mut jwk = serde_json::to_value(jwk).expect("JSON");
-    if let Some(members) = jwk.as_object_mut() {
-        members.remove("alg");
-        members.insert("kid".to_owned(), json!("key-1"));
-    }
-    let metadata = json!({
-        "client_id": name,
-        "token_endpoint_auth_method": "private_key_jwt",
-        "token_endpoint_auth_signing_alg": alg,
-        "jwks": {"keys": [jwk]},
-    });
-    Client {
-        name,
-        pem,
-        metadata,
-    }
-}
-
-fn credential(provider: &Counterpart, client: &Client, directory: &TempDir, more: &str) -> String {
+fn credential(
+    provider: &Counterpart,
+    client: &KeyClient,
+    directory: &TempDir,
+    more: &str,
+) -> String {
     let key = directory.path().join(client.name);
     std::fs::write(&key, &client.pem).expect("written");
     format!(
@@ -63,12 +34,15 @@ fn credential(provider: &Counterpart, client: &Client, directory: &TempDir, more
 #[tokio::test]
 async fn assertions_of_each_kind_of_key_are_taken_and_each_is_new() {
     let clients = [
-        (client("rsa", &rcgen::PKCS_RSA_SHA256, "RS256"), ""),
+        (KeyClient::new("rsa", &rcgen::PKCS_RSA_SHA256, "RS256"), ""),
         (
-            client("pss", &rcgen::PKCS_RSA_SHA256, "PS256"),
+            KeyClient::new("pss", &rcgen::PKCS_RSA_SHA256, "PS256"),
             "client_assertion_algorithm = \"PS256\"\nclient_assertion_audience = \"URL\"",
         ),
-        (client("ec", &rcgen::PKCS_ECDSA_P256_SHA256, "ES256"), ""),
+        (
+            KeyClient::new("ec", &rcgen::PKCS_ECDSA_P256_SHA256, "ES256"),
+            "",
+        ),
     ];
     let metadata = clients.iter().map(|(client, _)| client.metadata.clone());
     let provider =
@@ -122,13 +96,13 @@ async fn assertions_of_each_kind_of_key_are_taken_and_each_is_new() {
 
 #[tokio::test]
 async fn another_key_is_refused_and_a_client_whose_tokens_are_bound_to_a_key_is_told() {
-    let known = client("rsa", &rcgen::PKCS_RSA_SHA256, "RS256");
-    let mut bound = client("bound", &rcgen::PKCS_RSA_SHA256, "RS256");
+    let known = KeyClient::new("rsa", &rcgen::PKCS_RSA_SHA256, "RS256");
+    let mut bound = KeyClient::new("bound", &rcgen::PKCS_RSA_SHA256, "RS256");
     bound.metadata["dpop_bound_access_tokens"] = json!(true);
     let metadata = vec![known.metadata.clone(), bound.metadata.clone()];
     let provider = or_skip!(counterparts::oidc_provider_with(metadata, &Value::Null).await);
     let directory = tempfile::tempdir().expect("a directory");
-    let stranger = client("rsa", &rcgen::PKCS_RSA_SHA256, "RS256");
+    let stranger = KeyClient::new("rsa", &rcgen::PKCS_RSA_SHA256, "RS256");
     for (client, words) in [
         (
             &stranger,

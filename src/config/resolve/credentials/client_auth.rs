@@ -19,7 +19,7 @@ const WAYS: [&str; 4] = [
 ];
 
 impl Resolver<'_> {
-    pub(super) fn client_authentication(
+    pub(in super::super) fn client_authentication(
         &mut self,
         raw: &raw::OAuthClient,
         token_url: Option<&Url>,

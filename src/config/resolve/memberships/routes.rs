@@ -113,7 +113,10 @@ impl Resolver<'_> {
         // a load balancer's user has the names of the access token beside it
         let teller = |issuer: &Issuer| match &issuer.preset {
             Preset::Alb { access_token, .. } => self.issuers.get(&**access_token.as_ref()?),
-            Preset::Cognito { .. } | Preset::Entra { .. } | Preset::Generic { .. } => None,
+            Preset::Cognito { .. }
+            | Preset::Entra { .. }
+            | Preset::Generic { .. }
+            | Preset::Opaque(_) => None,
         };
         let named = issuers.iter().filter_map(|number| {
             let issuer = self.issuer_of(*number)?;

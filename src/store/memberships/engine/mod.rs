@@ -16,10 +16,10 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::health::Health;
 use super::kept::{Kept, Key, Shelf};
 use super::source::{Answer, LookUpError, Source};
 use crate::authn::membership::Subject;
+use crate::client::health::Health;
 use crate::client::jitter;
 use crate::client::jwks::Background;
 use crate::config::LookUps;
@@ -305,7 +305,8 @@ impl<S: Source + ?Sized> Engine<S> {
             Err(error) => {
                 self.metrics.looked_up(LookUp::Failed);
                 let whom = memory.hasher.hash_one(key);
-                let everyones = lock(&memory.health).failed(&error, whom, began, jitter::between);
+                let everyones =
+                    lock(&memory.health).failed(error.concerns, error.retry_after, whom, began);
                 self.complain(&error);
                 let pause = if everyones {
                     // when the source answers again, so is this one's

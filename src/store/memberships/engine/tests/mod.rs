@@ -9,8 +9,9 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::authn::membership::Sets;
 use crate::authn::principal::Names;
+use crate::client::health::Concerns;
 use crate::gate::Boxed;
-use crate::store::memberships::source::{AT_ONCE, Concerns};
+use crate::store::memberships::source::AT_ONCE;
 use crate::telemetry::Telemetry;
 
 const POLICY: LookUps = LookUps {
