@@ -19,6 +19,8 @@ use crate::steps::Steps;
 pub enum ProfileNow {
     /// This issuer is not asked for profiles.
     NotAsked,
+    /// It is, but not from here.
+    NotHere,
     /// This. As long as nothing changes it is the same allocation.
     Known(Arc<Profile>),
     /// Nothing: its issuer may be asked.
@@ -46,7 +48,7 @@ pub struct UnaskedProfiles(pub Vec<bool>);
 impl Profiles for UnaskedProfiles {
     fn find(&self, issuer: usize, _sub: &str) -> ProfileNow {
         match self.0.get(issuer) {
-            Some(true) => ProfileNow::Unknown,
+            Some(true) => ProfileNow::NotHere,
             Some(false) | None => ProfileNow::NotAsked,
         }
     }
@@ -82,15 +84,16 @@ impl Gate {
         let sub = stated.claims.find("sub")?.as_str()?;
         let (profile, how) = match self.profiles.find(issuer, sub) {
             ProfileNow::NotAsked => return None,
+            ProfileNow::NotHere => (
+                None,
+                "nobody is asked here, so name and email are those of the token",
+            ),
             ProfileNow::Known(profile) => (Some(profile), Learnt::Cached.as_str()),
             ProfileNow::Unknown => match askable(headers, asked, stated) {
                 // boxed: the large future of the rare case
                 Some(token) => match self.profiles.ask(issuer, sub, token).await {
                     Some((profile, how)) => (Some(profile), how.as_str()),
-                    None => (
-                        None,
-                        "not known: the issuer does not tell now, or is not asked here",
-                    ),
+                    None => (None, "not known: the issuer does not tell now"),
                 },
                 None => (None, "not asked: the token is not one to show its issuer"),
             },

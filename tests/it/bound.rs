@@ -4,7 +4,7 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
+use jsonwebtoken::jwk::{Jwk, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
@@ -23,13 +23,13 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 /// A client with a key of its own (P-256).
-struct Holder {
+pub(crate) struct Holder {
     key: EncodingKey,
     jwk: Jwk,
 }
 
 impl Holder {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let pair = rcgen::KeyPair::generate().unwrap();
         let key = EncodingKey::from_ec_pem(pair.serialize_pem().as_bytes()).unwrap();
         let mut jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).unwrap();
@@ -37,8 +37,13 @@ impl Holder {
         Self { key, jwk }
     }
 
+    /// What a token that is bound to the key says of it (RFC 7638).
+    pub(crate) fn thumbprint(&self) -> String {
+        self.jwk.thumbprint(ThumbprintHash::SHA256).unwrap()
+    }
+
     /// A proof made now; `token` if it is for a resource server.
-    fn proof(&self, method: &str, url: &str, token: Option<&str>) -> String {
+    pub(crate) fn proof(&self, method: &str, url: &str, token: Option<&str>) -> String {
         let mut claims = json!({
             "jti": format!("{:x}", uuid::Uuid::now_v7()), "htm": method, "htu": url, "iat": now(),
         });

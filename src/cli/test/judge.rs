@@ -179,9 +179,10 @@ fn undecided(failure: &Failure, keys: &LocalKeys, file: &CaseFile, case: &Case) 
     file.error(Some(case), key, message, fix)
 }
 
-/// The steps that decided: the last one of a denial, all of the rule's of an allow.
+/// The steps that decided: the last one of a denial, all of the rule's of an allow; and of a user whose name
+/// or email somebody would be asked for, that nobody was.
 fn ground(steps: &Transcript, decided: Expected) -> String {
-    let told: Vec<String> = match decided {
+    let mut told: Vec<String> = match decided {
         Expected::Allow => {
             let of_rule =
                 |name: &str| name.starts_with("rule ") || matches!(name, "access" | "cors");
@@ -198,10 +199,13 @@ fn ground(steps: &Transcript, decided: Expected) -> String {
         }
     };
     if told.is_empty() {
-        "no rule: any valid credential".to_owned()
-    } else {
-        told.join("; ")
+        told.push("no rule: any valid credential".to_owned());
     }
+    if decided == Expected::Allow {
+        let unasked = steps.0.iter().filter(|(name, _)| *name == "profile");
+        told.extend(unasked.map(|(name, found)| format!("{name}: {found}")));
+    }
+    told.join("; ")
 }
 
 fn joined(values: &[&HeaderValue]) -> String {

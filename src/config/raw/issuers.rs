@@ -277,8 +277,6 @@ pub(in crate::config) struct EntraIssuer {
     /// Where the keys are, if not at the tenant's.
     pub(in crate::config) jwks_url: Option<Text<Url>>,
     #[serde(flatten)]
-    pub(in crate::config) userinfo: Userinfo,
-    #[serde(flatten)]
     pub(in crate::config) common: IssuerCommon,
 }
 

@@ -54,11 +54,8 @@ impl Resolver<'_> {
                     .and_then(|kind| self.issuer(name, kind, raw.common, mappings, &path)),
                 raw::Issuer::Entra(raw) => {
                     self.graph(name, &raw, &path);
-                    self.entra(&raw, &path).and_then(|kind| {
-                        let userinfo = self.userinfo(&raw.userinfo, &kind, &raw.common, &path);
-                        let issuer = self.issuer(name, kind, raw.common, mappings, &path)?;
-                        Some(IssuerConfig { userinfo, ..issuer })
-                    })
+                    self.entra(&raw, &path)
+                        .and_then(|kind| self.issuer(name, kind, raw.common, mappings, &path))
                 }
                 raw::Issuer::Oidc(raw) => self.oidc(&raw, &path).and_then(|kind| {
                     let userinfo = self.userinfo(&raw.userinfo, &kind, &raw.common, &path);

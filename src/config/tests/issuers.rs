@@ -142,6 +142,7 @@ fn a_profile_needs_an_endpoint_that_is_known_or_told() {
     let unknown =
         "issuer = \"partner\"\njwks_url = \"https://a.example/keys\"\naudiences = [\"a\"]\n";
     let pool = "user_pool_id = \"us-east-1_ABC123DEF\"\nclient_ids = [\"a\"]\n";
+    let tenant = "tenant_id = \"11111111-2222-3333-4444-555555555555\"\naudiences = [\"a\"]\n";
     let asked = "profile = \"userinfo\"\n";
     let at = |url: &str| format!("userinfo_url = \"{url}\"\n");
     for (kind, keys, expected) in [
@@ -178,6 +179,17 @@ fn a_profile_needs_an_endpoint_that_is_known_or_told() {
             "jwt",
             [unknown, asked].concat(),
             vec!["issuers.j.profile: unknown key"],
+        ),
+        // its endpoint takes tokens for Microsoft Graph only
+        (
+            "entra",
+            [tenant, asked].concat(),
+            vec!["issuers.j.profile: unknown key"],
+        ),
+        (
+            "oidc",
+            [oidc, asked, &at("https://ada:pw@a.example/me")].concat(),
+            vec!["issuers.j.userinfo_url: a URL here holds no user or password"],
         ),
     ] {
         let text = issuer(kind, &keys);

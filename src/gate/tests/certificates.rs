@@ -3,9 +3,9 @@
 use super::*;
 use crate::certificate::{Certificate, Fingerprint};
 
-const ORDERS: &str = "spiffe://example.org/orders";
+pub(super) const ORDERS: &str = "spiffe://example.org/orders";
 
-fn certificate(uri: &str) -> Certificate {
+pub(super) fn certificate(uri: &str) -> Certificate {
     Certificate {
         subject: "CN=orders".to_owned(),
         uris: vec![uri.to_owned()],

@@ -5,6 +5,7 @@ mod memberships;
 mod overage;
 mod passwords;
 mod preflight;
+mod profiles;
 mod shadow;
 mod tables;
 

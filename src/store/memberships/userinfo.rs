@@ -1,6 +1,7 @@
 //! `profile = "userinfo"`: an issuer's userinfo endpoint (`OpenID` Connect Core 5.3), asked for name and
 //! email with the user's own token.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, Uri, header};
 use serde::Deserialize;
 use tokio::sync::Mutex;
-use url::Url;
+use url::{Host, Url};
 
 use super::engine::Engine;
 use super::source::{Answer, LookUpError, Source};
@@ -18,7 +19,7 @@ use crate::authn::membership::Subject;
 use crate::authn::profile::Profile;
 use crate::client::jwks::stated_url;
 use crate::client::outgoing::{FetchError, Fetched, Outgoing};
-use crate::config::{IssuerConfig, LookUps, Userinfo};
+use crate::config::{IssuerConfig, LookUps, Userinfo, is_link_local};
 use crate::gate::{self, Boxed, Learnt, ProfileNow};
 use crate::secret::Secret;
 use crate::telemetry::metrics::MembershipMetrics;
@@ -57,7 +58,7 @@ impl Profiles {
     ) -> Self {
         let one = |issuer: &IssuerConfig| {
             let endpoint = Arc::new(Endpoint::of(issuer, means.outgoing)?);
-            let name: Arc<str> = format!("issuers.{}.profile", issuer.issuer.name).into();
+            let name: Arc<str> = format!("userinfo:{}", issuer.issuer.name).into();
             let metrics = means.telemetry.metrics.memberships(&name);
             let mut known = previous.into_iter().flat_map(|old| &old.listed).flatten();
             let known = known.find(|old| old.engine.source().is_same(&endpoint));
@@ -181,6 +182,7 @@ impl Endpoint {
         let (one, two) = (&self.issuer, &other.issuer);
         self.place == other.place
             && one.issuer.name == two.issuer.name
+            && one.issuer.accepted_iss == two.issuer.accepted_iss
             && one.issuer.claims == two.issuer.claims
             && one.insecure_http == two.insecure_http
     }
@@ -225,7 +227,7 @@ impl Endpoint {
         }
         let endpoint = document.userinfo_endpoint;
         let endpoint = endpoint.ok_or_else(|| wrong("the document has no userinfo_endpoint"))?;
-        stated_url(url, &endpoint, self.issuer.insecure_http)
+        judge_endpoint(url, &endpoint, self.issuer.insecure_http)
             .map_err(|why| wrong(&format!("userinfo_endpoint {why}")))
     }
 
@@ -265,6 +267,22 @@ impl Endpoint {
     }
 }
 
+/// The endpoint that the discovery document at `discovery` states, if a token may be sent there: not to the
+/// machine's metadata service, whatever a document says. On error: why not.
+fn judge_endpoint(discovery: &Url, stated: &str, insecure_http: bool) -> Result<Url, &'static str> {
+    let endpoint = stated_url(discovery, stated, insecure_http)?;
+    let address: Option<IpAddr> = match endpoint.host() {
+        Some(Host::Ipv4(address)) => Some(address.into()),
+        Some(Host::Ipv6(address)) => Some(address.into()),
+        // what a name leads to is judged when it is looked up
+        Some(Host::Domain(_)) | None => None,
+    };
+    if address.is_some_and(is_link_local) {
+        return Err("is a link-local address");
+    }
+    Ok(endpoint)
+}
+
 fn of_fetch(error: FetchError) -> LookUpError {
     let concerns = match &error {
         FetchError::Connect(_) | FetchError::Tls(_) => LookUpError::everyones,
@@ -287,5 +305,71 @@ impl Source for Endpoint {
         with: &'l Secret,
     ) -> Boxed<'l, Result<Profile, LookUpError>> {
         Box::pin(self.ask(subject.user_id, with))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_leads_a_token_to_no_plain_text_and_no_metadata_service() {
+        let https = "https://issuer.test/.well-known/openid-configuration";
+        let loopback = "http://127.0.0.1:8080/.well-known/openid-configuration";
+        for (discovery, stated, insecure_http, expected) in [
+            (https, "https://auth.issuer.test/me", false, Ok(())),
+            (https, "https://10.0.0.1/me", false, Ok(())),
+            (
+                https,
+                "http://auth.issuer.test/me",
+                false,
+                Err("is not https"),
+            ),
+            (https, "http://127.0.0.1/me", false, Err("is not https")),
+            (https, "http://auth.issuer.test/me", true, Ok(())),
+            (loopback, "http://127.0.0.1:9090/me", false, Ok(())),
+            (https, "file:///me", true, Err("is not https")),
+            (https, "/me", false, Err("is not a URL")),
+            (
+                https,
+                "https://a:b@issuer.test/me",
+                false,
+                Err("carries a password"),
+            ),
+            (
+                https,
+                "https://169.254.169.254/me",
+                false,
+                Err("is a link-local address"),
+            ),
+            (
+                https,
+                "http://169.254.169.254/me",
+                true,
+                Err("is a link-local address"),
+            ),
+            (
+                https,
+                "https://2852039166/me",
+                false,
+                Err("is a link-local address"),
+            ),
+            (
+                https,
+                "https://[fd00:ec2::254]/me",
+                false,
+                Err("is a link-local address"),
+            ),
+            (
+                https,
+                "https://[::ffff:a9fe:a9fe]/me",
+                false,
+                Err("is a link-local address"),
+            ),
+        ] {
+            let discovery = Url::parse(discovery).unwrap();
+            let judged = judge_endpoint(&discovery, stated, insecure_http);
+            assert_eq!(judged.map(|_url| ()), expected, "{stated}");
+        }
     }
 }

@@ -78,3 +78,21 @@ async fn a_source_that_is_away_is_not_waited_for_again() {
     };
     assert_eq!(told, is(Learnt::Cached, "a"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_whose_look_ups_fail_is_not_looked_up_for_each_request() {
+    let source = Scripted::new(Script::Fail(Concerns::One));
+    let engine = engine_of(&source, POLICY);
+    for _ in 0..100 {
+        assert_eq!(ask(&engine, "ada").await, (None, AT_ONCE));
+    }
+    assert_eq!(source.asked(), 1);
+    // and less and less often
+    for _ in 0..600 {
+        pass(1).await;
+        assert_eq!(ask(&engine, "ada").await, (None, AT_ONCE));
+        tokio::task::yield_now().await;
+    }
+    let asked = source.asked();
+    assert!((20..=50).contains(&asked), "{asked}");
+}

@@ -1,13 +1,14 @@
 //! `profile = "userinfo"`: names and emails that tokens do not carry, from the issuer's userinfo endpoint.
 
+mod hostile;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderValue, Method, StatusCode};
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 use crate::support::counterparts::{self, or_skip};
 use crate::support::eventually;
@@ -105,7 +106,10 @@ fn of_subject(request: &Recorded) -> Answer {
 }
 
 async fn ask(gatepost: &Gatepost, token: &str) -> Reply {
-    gatepost.get("/").await.bearer(token).send().await
+    let call = gatepost.get("/").await.bearer(token);
+    // what a client writes is never passed on for it
+    let call = call.header("x-user-email", "root@example.com");
+    call.send().await
 }
 
 /// Name, email and groups as the upstream is told them; the request passes.
@@ -162,7 +166,9 @@ async fn name_and_email_come_from_the_issuer_which_is_asked_once() {
     assert_eq!(told(&gatepost, &upstream, &ada).await, told_ada);
     assert_eq!(issuer.asked().len(), 2);
     gatepost
-        .counts("gatepost_memberships_lookups_total{memberships=\"issuers.users.profile\",result=\"found\"} 2")
+        .counts(
+            "gatepost_memberships_lookups_total{memberships=\"userinfo:users\",result=\"found\"} 2",
+        )
         .await;
     let output = gatepost.output();
     assert!(
@@ -268,75 +274,6 @@ async fn an_endpoint_that_is_away_fails_no_request_and_is_asked_when_it_is_back(
 }
 
 #[tokio::test]
-async fn no_redirect_is_followed_and_nobody_is_waited_for_forever() {
-    let thief = Upstream::start().await;
-    let to = HeaderValue::try_from(format!("{}/userinfo", thief.url())).unwrap();
-    let issuer = Issuer::start(json!({}), move |_| {
-        let mut moved = status(StatusCode::TEMPORARY_REDIRECT);
-        moved.headers_mut().insert("location", to.clone());
-        moved
-    })
-    .await;
-    // it accepts connections and says nothing
-    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let silent = format!("http://{}/", silent.local_addr().unwrap());
-    let upstream = Upstream::start().await;
-    for more in [
-        PROFILE.to_owned(),
-        format!("{PROFILE}\nuserinfo_url = \"{silent}\""),
-    ] {
-        let gatepost = Gatepost::start(&config(&issuer.server.url(), &more, &upstream)).await;
-        gatepost.ready().await;
-        let token = issuer.token("ada", &json!({}));
-        assert_eq!(told(&gatepost, &upstream, &token).await, nothing());
-        assert_eq!(told(&gatepost, &upstream, &token).await, nothing());
-    }
-    assert_eq!(issuer.asked().len(), 1);
-    assert!(thief.requests().is_empty());
-}
-
-#[tokio::test]
-async fn the_token_goes_where_the_issuers_own_document_says_and_nowhere_else() {
-    let upstream = Upstream::start().await;
-    let elsewhere = Upstream::answering(of_subject).await;
-    let endpoint = format!("{}/oauth2/userInfo", elsewhere.url());
-    let ada = ["Zo%C3%AB%20L.", "ada@example.com", ""].map(str::to_owned);
-    for (document, trusted) in [
-        (json!({ "userinfo_endpoint": endpoint }), true),
-        (
-            json!({ "userinfo_endpoint": endpoint, "issuer": "https://other.test" }),
-            false,
-        ),
-        (
-            json!({ "userinfo_endpoint": endpoint.replace("http://", "http://ada:pw@") }),
-            false,
-        ),
-        (
-            json!({ "userinfo_endpoint": "http://issuer.test/userinfo" }),
-            false,
-        ),
-        (json!({ "userinfo_endpoint": null }), false),
-    ] {
-        let asked = elsewhere.requests().len();
-        let issuer = Issuer::start(document.clone(), of_subject).await;
-        let url = issuer.server.url();
-        let more = format!("{PROFILE}\njwks_url = \"{url}/jwks\"");
-        let gatepost = Gatepost::start(&config(&url, &more, &upstream)).await;
-        gatepost.ready().await;
-        let token = issuer.token("ada", &json!({}));
-        let expected = if trusted { ada.clone() } else { nothing() };
-        assert_eq!(
-            told(&gatepost, &upstream, &token).await,
-            expected,
-            "{document}"
-        );
-        assert!(issuer.asked().is_empty(), "{document}");
-        let now_asked = elsewhere.requests().len() - asked;
-        assert_eq!(now_asked, usize::from(trusted), "{document}");
-    }
-}
-
-#[tokio::test]
 async fn a_real_servers_userinfo_is_understood() {
     let server = or_skip!(counterparts::oauth2_mock_server().await);
     let upstream = Upstream::start().await;
@@ -366,38 +303,57 @@ async fn a_real_servers_userinfo_is_understood() {
 }
 
 #[tokio::test]
-async fn explain_says_that_it_did_not_ask() {
+async fn explain_and_test_say_that_they_did_not_ask() {
     let issuer = Issuer::start(json!({}), of_subject).await;
     let upstream = Upstream::start().await;
     let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("gatepost.toml");
-    std::fs::write(&file, config(&issuer.server.url(), PROFILE, &upstream)).unwrap();
-    let token = issuer.token("ada", &json!({}));
-    let (jwks, bearer) = (
-        directory.path().join("jwks.json"),
-        directory.path().join("token"),
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let write = |name: &str, text: &str| std::fs::write(path(name), text).unwrap();
+    let config = config(&issuer.server.url(), PROFILE, &upstream);
+    write("gatepost.toml", &config);
+    write(
+        "jwks.json",
+        &json!({ "keys": [issuer.signer.jwk()] }).to_string(),
     );
-    std::fs::write(&jwks, json!({ "keys": [issuer.signer.jwk()] }).to_string()).unwrap();
-    std::fs::write(&bearer, token).unwrap();
-    let [file, jwks, bearer] = [&file, &jwks, &bearer].map(|path| path.to_str().unwrap());
-    let explained = run(
-        &[
-            "explain",
-            "--config",
-            file,
-            "--jwks",
-            jwks,
-            "--token-file",
-            bearer,
-            "--path",
-            "/",
-        ],
-        &[],
+    write("token", &issuer.token("ada", &json!({})));
+    write(
+        "cases.toml",
+        r#"
+        jwks = "jwks.json"
+        [[cases]]
+        name = "Ada is named"
+        request = { path = "/" }
+        token_file = "token"
+        expect = "allow"
+        headers = { x-user-name = "Ada" }
+        "#,
     );
-    let text = String::from_utf8_lossy(&explained.stdout).into_owned();
+    let said = |arguments: &[&str]| {
+        let config = path("gatepost.toml");
+        let arguments = [&arguments[..1], &["--config", &config], &arguments[1..]].concat();
+        let output = run(&arguments, &[]);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let unasked = "nobody is asked here, so name and email are those of the token; no rule asks it";
+    let (jwks, token, cases) = (path("jwks.json"), path("token"), path("cases.toml"));
+    let explain = ["explain", "--jwks", &jwks, "--token-file", &token];
+    let explained = said(&[&explain[..], &["--path", "/"]].concat());
     assert!(
-        text.contains("or is not asked here"),
-        "{text} {explained:?}"
+        explained.contains(&format!("profile         {unasked}\n")),
+        "{explained}"
     );
+    let tested = said(&["test", &cases]);
+    assert!(
+        tested.contains("expected x-user-name: \"Ada\", got nothing")
+            && tested.contains(&format!("profile: {unasked}\n")),
+        "{tested}"
+    );
+    // whom nobody would be asked about, nothing is said of
+    write(
+        "token",
+        &issuer.token("ada", &json!({ "name": "Ada", "email": "ada@example.com" })),
+    );
+    assert!(!said(&[&explain[..], &["--path", "/"]].concat()).contains("profile"));
+    assert_eq!(said(&["test", &cases]), "1 case: 1 as expected, 0 not\n");
     assert!(issuer.asked().is_empty());
 }
