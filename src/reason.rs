@@ -108,6 +108,8 @@ pub enum Denial {
     TokenUseMismatch,
     /// Path and query are longer than `max_uri_bytes`.
     UriTooLong,
+    /// The deny-list names the user that a service acts for.
+    UserRevoked,
 }
 
 impl Denial {
@@ -198,7 +200,7 @@ impl Denial {
             Self::TokenInactive => "token_inactive",
             Self::TokenMalformed => "token_malformed",
             Self::TokenNotYetValid => "token_not_yet_valid",
-            Self::TokenRevoked => "token_revoked",
+            Self::TokenRevoked | Self::UserRevoked => "token_revoked",
             Self::TokenTooLarge => "token_too_large",
             Self::TokenTypeRefused => "token_type_refused",
             Self::TokenUseMismatch => "token_use_mismatch",

@@ -32,10 +32,22 @@ pub struct Denied {
 }
 
 impl Denied {
+    /// Whether its time has not passed.
+    #[must_use]
+    pub fn is_in_force(&self, now: UnixTime) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+
+    /// Whether it names users rather than what they hold. An issuer is not stated beside a user's name, and
+    /// whoever may sign in again is good by now.
+    fn covers_stated(&self, now: UnixTime) -> bool {
+        self.issued_before.is_none() && self.is_in_force(now)
+    }
+
     fn covers(&self, principal: &Principal, now: UnixTime) -> bool {
         let issuer = self.issuer.as_deref();
         issuer.is_none_or(|issuer| *principal.issuer == *issuer)
-            && self.until.is_none_or(|until| now < until)
+            && self.is_in_force(now)
             && self.issued_before.is_none_or(|before| {
                 let issued_at = principal.claims.date("iat").ok().flatten();
                 issued_at.is_none_or(|issued_at| issued_at < before)
@@ -64,6 +76,13 @@ impl DenyList {
             || any(&self.subjects, Some(&principal.user_id))
             || any(&self.subjects, text("sub"))
             || any(&self.clients, principal.client_id.as_deref())
+    }
+
+    /// Whether nobody may act for this user, whoever's user it is.
+    #[must_use]
+    pub fn denies_stated(&self, user_id: &str, now: UnixTime) -> bool {
+        let entries = self.subjects.get(user_id);
+        entries.is_some_and(|list| list.iter().any(|denied| denied.covers_stated(now)))
     }
 
     /// How many entries there are.
@@ -186,6 +205,50 @@ mod tests {
             assert_eq!(list.len(), 4);
         }
         assert!(!DenyList::default().denies(&ada(token), NOW));
+    }
+
+    #[test]
+    fn nobody_acts_for_a_user_who_is_denied_for_good_whoevers_user_it_is() {
+        let ada = denied(Named::Subject("ada".to_owned()));
+        let issuer = Some("partner".to_owned());
+        let (past, ahead) = (Some(NOW), Some(NOW.plus(1)));
+        let [issued_before, until] = [Some(UnixTime(1)), ahead];
+        for (entry, expected) in [
+            (ada.clone(), true),
+            (
+                Denied {
+                    issuer,
+                    ..ada.clone()
+                },
+                true,
+            ),
+            (
+                Denied {
+                    until,
+                    ..ada.clone()
+                },
+                true,
+            ),
+            (
+                Denied {
+                    until: past,
+                    ..ada.clone()
+                },
+                false,
+            ),
+            (
+                Denied {
+                    issued_before,
+                    ..ada.clone()
+                },
+                false,
+            ),
+            (denied(Named::Client("ada".to_owned())), false),
+            (denied(Named::Subject("Ada".to_owned())), false),
+        ] {
+            let list: DenyList = [entry.clone()].into_iter().collect();
+            assert_eq!(list.denies_stated("ada", NOW), expected, "{entry:?}");
+        }
     }
 
     #[test]

@@ -79,6 +79,82 @@ async fn a_changed_file_denies_known_tokens_and_a_broken_one_changes_nothing() {
     until(&gatepost, &ada, 200).await;
 }
 
+/// A sidecar whose route lets `batch` act for users, and whose egress calls `orders` for the user and
+/// `plain` for the app.
+fn acting(app: &Upstream, orders: &Upstream, file: &std::path::Path) -> String {
+    let target = |name: &str, more: &str| {
+        format!(
+            "[[egress_targets]]\nname = \"{name}\"\nurl = \"{}\"\ncredential = \"key\"\n{more}\n",
+            orders.url()
+        )
+    };
+    format!(
+        "{}
+         [[routes]]\npath = \"/acting/**\"\nupstream = \"app\"\non_behalf_of = {{ clients = [\"batch\"] }}
+         [deny_list]\nfile = {:?}
+         [egress]\nlisten = \"127.0.0.1:0\"
+         [credentials.key]\nkind = \"static_token\"\ntoken = {{ insecure_literal = \"k3y\" }}
+         {}{}",
+        sidecar::config(&app.url(), ""),
+        file.display().to_string(),
+        target("orders", "forward_user = true"),
+        target("plain", ""),
+    )
+}
+
+#[tokio::test]
+async fn nobody_acts_or_calls_for_a_user_who_is_denied() {
+    let (app, orders) = (Upstream::start().await, Upstream::start().await);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("denied.toml");
+    std::fs::write(&file, "").unwrap();
+    let gatepost = Gatepost::start(&acting(&app, &orders, &file)).await;
+    let [ingress, egress] = [
+        gatepost.listener("ingress").await,
+        gatepost.listener("egress").await,
+    ];
+    let batch = sidecar::token(&json!({"sub": "batch", "client_id": "batch"}));
+    let act = |user: &'static str| {
+        let call = Call::get(ingress, "/acting/x").bearer(&batch);
+        call.header("x-user-id", user).send()
+    };
+    let call = |target: &str, handle: &str| {
+        let call = Call::get(egress, &format!("/{target}/x"));
+        call.header("x-auth-handle", handle).send()
+    };
+    assert_eq!(get(&gatepost, &token("ada", "t1")).await.status, 200);
+    let ada = app.last().header("x-auth-handle").to_owned();
+    assert_eq!(get(&gatepost, &token("bob", "t2")).await.status, 200);
+    let bob = app.last().header("x-auth-handle").to_owned();
+    assert_eq!(act("ada").await.status, 200);
+    assert_eq!(app.last().header("x-user-id"), "ada");
+    assert_eq!(call("orders", &ada).await.status, 200);
+
+    std::fs::write(&file, "[[denied]]\nsub = \"ada\"\nissuer = \"partner\"\n").unwrap();
+    let refused = eventually("ada is denied", || async {
+        let reply = act("ada").await;
+        (reply.status != 200).then_some(reply)
+    });
+    let refused = refused.await;
+    assert_eq!(refused.status, 403);
+    assert_eq!(gatepost.line_of(&refused).await["reason"], "token_revoked");
+    assert_eq!(act("bob").await.status, 200);
+    // another issuer's
+    assert_eq!(call("orders", &ada).await.status, 200);
+
+    std::fs::write(&file, "[[denied]]\nsub = \"ada\"\n").unwrap();
+    let refused = eventually("her handle is dead", || async {
+        let reply = call("orders", &ada).await;
+        (reply.status != 200).then_some(reply)
+    });
+    let refused = refused.await;
+    assert_eq!(refused.status, 403);
+    assert_eq!(refused.header("x-auth-reason"), "egress_token_unavailable");
+    assert_eq!(call("orders", &bob).await.status, 200);
+    // what needs no user is the app's own call
+    assert_eq!(call("plain", &ada).await.status, 200);
+}
+
 /// A sidecar that reads the set `gatepost:deny-list` ten times a second.
 async fn started(upstream: &Upstream, redis: &Redis, max_stale: &str) -> Gatepost {
     let config = format!(

@@ -66,6 +66,7 @@ every!(denials: Denial {
     Denial::TokenTypeRefused => Denial::TokenTypeRefused,
     Denial::TokenUseMismatch => Denial::TokenUseMismatch,
     Denial::UriTooLong => Denial::UriTooLong,
+    Denial::UserRevoked => Denial::UserRevoked,
 });
 
 const LATER: Duration = Duration::from_secs(5);

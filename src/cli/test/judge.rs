@@ -8,10 +8,10 @@ use crate::authz::route::Authorization;
 use crate::authz::{Decision, Permit};
 use crate::cli::offline::{facts, refused, removed};
 use crate::cli::token_file;
-use crate::clock::{Clock as _, SystemClock};
+use crate::clock::{Clock as _, SystemClock, UnixTime};
 use crate::config::{Case, CaseFile, Config, ConfigErrors, Credential, Expected};
 use crate::gate::{Gate, Judgement};
-use crate::reason::{Denial, Failure};
+use crate::reason::{Failure, Refusal};
 use crate::server::ingress::acting;
 use crate::steps::Transcript;
 
@@ -64,9 +64,10 @@ pub(super) async fn judge(
     let route = evidence.route.as_ref().map(|route| route.name.to_string());
     let (decided, told) = match decision {
         Decision::Deny(denial) => (Expected::Deny(denial.reason()), HeaderMap::new()),
-        Decision::Allow(permit) => match told(permit, config, &headers) {
+        Decision::Allow(permit) => match told(permit, gate, config, &headers, now) {
             Ok(told) => (Expected::Allow, told),
-            Err(denial) => (Expected::Deny(denial.reason()), HeaderMap::new()),
+            Err(Refusal::Denied(denial)) => (Expected::Deny(denial.reason()), HeaderMap::new()),
+            Err(Refusal::Failed(failure)) => return Err(undecided(&failure, keys, file, case)),
         },
     };
     let mut differences = Vec::new();
@@ -131,7 +132,13 @@ fn headers(file: &CaseFile, case: &Case) -> Result<HeaderMap, ConfigErrors> {
 
 /// What the upstream sees of the request's headers and is told about the principal. What ingress writes
 /// of connection and request (`X-Forwarded-*`, `X-Request-ID`) is not among it.
-fn told(mut permit: Permit, config: &Config, given: &HeaderMap) -> Result<HeaderMap, Denial> {
+fn told(
+    mut permit: Permit,
+    gate: &Gate,
+    config: &Config,
+    given: &HeaderMap,
+    now: UnixTime,
+) -> Result<HeaderMap, Refusal> {
     let mut told = given.clone();
     for name in removed(config, Some(permit.route()), given) {
         told.remove(name);
@@ -146,6 +153,7 @@ fn told(mut permit: Permit, config: &Config, given: &HeaderMap) -> Result<Header
         }
         // ingress only
         if let Some(stated) = acting::stated(&permit, given, &config.identity)? {
+            gate.judge_stated(&stated.user, now)?;
             permit = permit.with_headers(stated.headers);
         }
     }

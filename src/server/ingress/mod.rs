@@ -131,6 +131,7 @@ async fn carry(
     };
     if let Some(stated) = acting::stated(&permit, &head.headers, &world.config.identity)? {
         account.on_behalf_of(&stated.user);
+        world.gate.judge_stated(&stated.user, account.arrived())?;
         permit = permit.with_headers(stated.headers);
     }
     let max_body_bytes = ingress.listener.max_body_bytes;

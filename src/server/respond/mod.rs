@@ -235,7 +235,8 @@ pub fn status_of(denial: &Denial) -> StatusCode {
         | Denial::PermissionMissing
         | Denial::PrincipalKindRefused
         | Denial::RoleMissing
-        | Denial::ScopeMissing => StatusCode::FORBIDDEN,
+        | Denial::ScopeMissing
+        | Denial::UserRevoked => StatusCode::FORBIDDEN,
         Denial::NoRoute => StatusCode::NOT_FOUND,
         Denial::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
         Denial::RequestTimeout => StatusCode::REQUEST_TIMEOUT,

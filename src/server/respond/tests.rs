@@ -46,6 +46,7 @@ const ALL: &[(Denial, u16, Option<&str>)] = &[
     (Denial::TokenMalformed, 401, INVALID),
     (Denial::TokenNotYetValid, 401, INVALID),
     (Denial::TokenRevoked, 401, INVALID),
+    (Denial::UserRevoked, 403, None),
     (Denial::TokenTooLarge, 401, INVALID),
     (Denial::TokenTypeRefused, 401, INVALID),
     (Denial::TokenUseMismatch, 401, INVALID),

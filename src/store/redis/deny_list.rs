@@ -1,6 +1,8 @@
 //! The fleet's deny-list: a set in Redis, read in turns and kept, so that no request waits for it.
 
+use std::collections::hash_map::RandomState;
 use std::fmt;
+use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,8 +19,12 @@ use crate::config::{SharedDenyList, denied_in_json};
 use crate::gate::Revocations;
 use crate::store::Means;
 
-/// The most entries that are read. More is an error: a list that is cut short denies too little.
+/// The most entries in force. More is an error: a list that is cut short denies too little.
 const MOST: usize = 10_000;
+/// The most members that are read: those whose time has passed stay in the set until somebody removes them.
+const MOST_MEMBERS: usize = 4 * MOST;
+/// Members read without letting others have their turn.
+const AT_ONCE: usize = 256;
 
 /// The members, unless they are too many: `-1` then, `-2` if the key holds something else, or is not ours
 /// to read.
@@ -30,10 +36,47 @@ return redis.call('SMEMBERS', KEYS[1])";
 
 /// What was read last.
 struct Read {
-    list: DenyList,
+    list: Arc<DenyList>,
     at: UnixTime,
+}
+
+/// Members → list, which is the same as long as they are.
+#[derive(Default)]
+struct Reader {
+    hashes: RandomState,
+    last: Option<(u64, Arc<DenyList>)>,
     /// Members that are no entry.
     unreadable: usize,
+}
+
+impl Reader {
+    async fn list(
+        &mut self,
+        members: &[Vec<u8>],
+        now: UnixTime,
+    ) -> Result<Arc<DenyList>, &'static str> {
+        // a set has no order
+        let hashes = members.iter().map(|member| self.hashes.hash_one(member));
+        let hash = hashes.fold(0, u64::wrapping_add);
+        if let Some((known, list)) = &self.last
+            && *known == hash
+        {
+            return Ok(Arc::clone(list));
+        }
+        let mut entries = Vec::with_capacity(members.len());
+        for some in members.chunks(AT_ONCE) {
+            entries.extend(some.iter().filter_map(|member| denied_in_json(member)));
+            tokio::task::yield_now().await;
+        }
+        let in_force = entries.iter().filter(|entry| entry.is_in_force(now));
+        if in_force.count() > MOST {
+            return Err("it has more than 10,000 entries in force");
+        }
+        self.unreadable = members.len() - entries.len();
+        let list = Arc::new(entries.into_iter().collect());
+        self.last = Some((hash, Arc::clone(&list)));
+        Ok(list)
+    }
 }
 
 /// The list as it was read last.
@@ -85,6 +128,15 @@ impl FleetDenyList {
         *self.known.borrow()
     }
 
+    fn asked(&self, now: UnixTime, ask: impl Fn(&DenyList) -> bool) -> Result<bool, Duration> {
+        match &*self.read.load() {
+            Some(read) if now.since(read.at) <= self.config.max_stale.as_secs() => {
+                Ok(ask(&read.list))
+            }
+            Some(_) | None => Err(self.config.refresh),
+        }
+    }
+
     /// Waits until it was read once.
     pub async fn was_known(&self) {
         // it ends with the reading, after which nothing more will be known
@@ -94,13 +146,11 @@ impl FleetDenyList {
 
 impl Revocations for FleetDenyList {
     fn denies(&self, principal: &Principal, now: UnixTime) -> Result<bool, Duration> {
-        let read = self.read.load();
-        match &*read {
-            Some(read) if now.since(read.at) <= self.config.max_stale.as_secs() => {
-                Ok(read.list.denies(principal, now))
-            }
-            Some(_) | None => Err(self.config.refresh),
-        }
+        self.asked(now, |list| list.denies(principal, now))
+    }
+
+    fn denies_stated(&self, user_id: &str, now: UnixTime) -> Result<bool, Duration> {
+        self.asked(now, |list| list.denies_stated(user_id, now))
     }
 }
 
@@ -121,28 +171,26 @@ async fn keep_reading(
     let metrics = &redis.telemetry.metrics;
     // an outage is told once, not in turns
     let mut failed = None;
+    let mut reader = Reader::default();
     loop {
         let at = redis.clock.now();
-        match members(&redis, &config.key).await {
-            Ok(members) => {
+        let before = reader.unreadable;
+        let read = match members(&redis, &config.key).await {
+            Ok(members) => reader.list(&members, at).await,
+            Err(why) => Err(why),
+        };
+        match read {
+            Ok(list) => {
                 failed = None;
-                let entries = members.iter().map(|member| denied_in_json(member));
-                let (entries, unreadable): (Vec<_>, Vec<_>) = entries.partition(Option::is_some);
-                let list: DenyList = entries.into_iter().flatten().collect();
                 metrics.deny_list_read(Some(list.len()));
-                let before = kept.load_full();
-                if unreadable.len() > before.map_or(0, |read| read.unreadable) {
+                if reader.unreadable > before {
                     tracing::error!(
                         key = config.key,
-                        unreadable = unreadable.len(),
+                        unreadable = reader.unreadable,
                         "the deny-list in redis has members that are no entries: they deny nobody"
                     );
                 }
-                kept.store(Some(Arc::new(Read {
-                    list,
-                    at,
-                    unreadable: unreadable.len(),
-                })));
+                kept.store(Some(Arc::new(Read { list, at })));
                 told.send_replace(true);
             }
             Err(why) => {
@@ -161,7 +209,7 @@ async fn keep_reading(
 }
 
 async fn members(redis: &Redis, key: &str) -> Result<Vec<Vec<u8>>, &'static str> {
-    let most = MOST.to_string();
+    let most = MOST_MEMBERS.to_string();
     let command = super::turns::eval(READ, &[key.to_owned()], &[most.as_bytes()]);
     let answer: redis::Value = redis
         .connection
@@ -170,9 +218,49 @@ async fn members(redis: &Redis, key: &str) -> Result<Vec<Vec<u8>>, &'static str>
         .map_err(|_away| "redis is away")?;
     if let redis::Value::Int(code) = answer {
         return Err(match code {
-            -1 => "it has more than 10,000 members",
+            -1 => "it has more than 40,000 members",
             _other => "the key holds no set, or may not be read",
         });
     }
     redis::from_redis_value(answer).map_err(|_kind| "it is no list of texts")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixTime = UnixTime(1_800_000_000);
+
+    fn members(number: usize, more: &str) -> Vec<Vec<u8>> {
+        let member = |number| format!("{{\"sub\": \"user-{number}\"{more}}}").into_bytes();
+        (0..number).map(member).collect()
+    }
+
+    #[tokio::test]
+    async fn a_set_that_is_the_same_is_not_read_again_in_whatever_order() {
+        let mut reader = Reader::default();
+        let mut set = members(3, "");
+        let first = reader.list(&set, NOW).await.unwrap();
+        set.reverse();
+        let same = reader.list(&set, NOW).await.unwrap();
+        assert!(Arc::ptr_eq(&first, &same));
+        set.pop();
+        let fewer = reader.list(&set, NOW).await.unwrap();
+        assert_eq!((first.len(), fewer.len()), (3, 2));
+        set.push(b"ada".to_vec());
+        let unreadable = reader.list(&set, NOW).await.unwrap();
+        assert_eq!((unreadable.len(), reader.unreadable), (2, 1));
+    }
+
+    #[tokio::test]
+    async fn members_whose_time_has_passed_take_no_room() {
+        let mut reader = Reader::default();
+        let mut set = members(MOST, "");
+        set.extend(members(MOST, r#", "until": "1799999999""#));
+        assert!(reader.list(&set, NOW).await.is_ok());
+        set.push(br#"{"sub": "ada", "until": "1800000001"}"#.to_vec());
+        assert!(reader.list(&set, NOW).await.is_err());
+        // it is by then
+        assert!(reader.list(&set, NOW.plus(2)).await.is_ok());
+    }
 }
