@@ -20,6 +20,10 @@ pub enum ListFormat {
     Json,
 }
 
+/// The longest list in one header, as text: what a token's may come to. Most servers take less. A longer one
+/// is not stated, as if it were not known.
+const MOST_LIST_BYTES: usize = 48 * 1024;
+
 /// About the bytes of [`IdentityHeaders::answer`] or [`IdentityHeaders::carried`]: a token is mostly
 /// presented on one plane.
 pub const MAP_BYTES: usize = 1536;
@@ -131,17 +135,19 @@ fn encode_bytes(text: &str, list_item: bool) -> String {
 }
 
 fn join(names: &[String], lists: ListFormat) -> Option<String> {
-    if names.is_empty() {
+    let least = names.iter().map(|name| name.len() + 1).sum::<usize>();
+    if names.is_empty() || least > MOST_LIST_BYTES {
         return None;
     }
-    Some(match lists {
+    let list = match lists {
         ListFormat::Comma => names
             .iter()
             .map(|name| encode_bytes(name, true))
             .collect::<Vec<_>>()
             .join(","),
         ListFormat::Json => ascii_json(names),
-    })
+    };
+    (list.len() <= MOST_LIST_BYTES).then_some(list)
 }
 
 fn ascii_json(names: &[String]) -> String {
@@ -192,6 +198,15 @@ mod tests {
                 "x-principal-kind: user",
             ]
         );
+    }
+
+    #[test]
+    fn a_list_longer_than_any_tokens_is_not_stated() {
+        for (name, most) in [("a".repeat(7), 6 * 1024), ("ä,".repeat(8), 673)] {
+            let names = |number| vec![name.clone(); number];
+            assert!(join(&names(most), ListFormat::Comma).is_some(), "{name}");
+            assert_eq!(join(&names(most + 2), ListFormat::Comma), None);
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::kept::{Kept, Key, Shelf};
 use super::source::{Answer, LookUpError, Source};
 use crate::authn::membership::Subject;
-use crate::client::health::Health;
+use crate::client::health::{Concerns, Health};
 use crate::client::jitter;
 use crate::client::jwks::Background;
 use crate::config::LookUps;
@@ -305,22 +305,30 @@ impl<S: Source + ?Sized> Engine<S> {
             Err(error) => {
                 self.metrics.looked_up(LookUp::Failed);
                 let whom = memory.hasher.hash_one(key);
-                let everyones =
-                    lock(&memory.health).failed(error.concerns, error.retry_after, whom, began);
-                self.complain(&error);
-                let pause = if everyones {
-                    // when the source answers again, so is this one's
-                    RETRY_AFTER
+                let failures = before.as_ref().map_or(0, |kept| kept.failures());
+                // whose look-ups fail again and again shows nothing of others
+                let concerns = if error.concerns == Concerns::Unclear && failures > 0 {
+                    Concerns::One
                 } else {
-                    let failures = before.as_ref().map_or(0, |kept| kept.failures());
+                    error.concerns
+                };
+                let everyones =
+                    lock(&memory.health).failed(concerns, error.retry_after, whom, began);
+                self.complain(&error);
+                // when the source answers everybody again, it answers this one
+                let pause = if everyones {
+                    Duration::ZERO
+                } else {
                     let pause = FIRST_PAUSE
                         .saturating_mul(1 << failures.min(10))
                         .min(LONGEST_PAUSE);
-                    let pause = jitter::between(pause / 2, pause);
+                    jitter::between(pause / 2, pause)
+                };
+                if error.concerns != Concerns::Everyone {
                     let kept = Kept::failed(before.as_deref(), pause);
                     memory.shelf.keep(key.clone(), kept);
-                    pause
-                };
+                }
+                let pause = if everyones { RETRY_AFTER } else { pause };
                 Err(error
                     .retry_after
                     .unwrap_or_default()

@@ -35,7 +35,7 @@ enum Script {
 #[derive(Debug)]
 struct Scripted {
     script: Mutex<Script>,
-    /// For this user another one.
+    /// For users whose name begins so another one.
     but: Mutex<Option<(&'static str, Script)>>,
     asked: Mutex<Vec<String>>,
     running: AtomicUsize,
@@ -89,7 +89,7 @@ impl Source for Scripted {
     ) -> Boxed<'l, Result<Sets, LookUpError>> {
         let but = *lock(&self.but);
         let script = match but {
-            Some((user, script)) if user == subject.user_id => script,
+            Some((user, script)) if subject.user_id.starts_with(user) => script,
             Some(_) | None => *lock(&self.script),
         };
         lock(&self.asked).push(subject.user_id.to_owned());
@@ -342,6 +342,32 @@ async fn one_whose_answer_is_of_no_use_is_nobody_elses_trouble() {
         pass(31).await;
         assert_eq!(ask(&engine, "odd").await, Ok(is(Learnt::Asked, "a")));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_whose_look_ups_fail_again_and_again_close_the_door_for_nobody_else() {
+    let source = Scripted::new(Script::Groups(&["admins"]));
+    *lock(&source.but) = Some(("broken", Script::Fail(Concerns::Unclear)));
+    let engine = engine_of(&source, POLICY);
+    let mut shut = 0;
+    for number in 0..20 {
+        for broken in ["broken-1", "broken-2"] {
+            assert!(ask(&engine, broken).await.is_err());
+        }
+        let other = ask(&engine, &format!("user-{number}")).await;
+        shut += usize::from(other.is_err());
+        pass(31).await;
+    }
+    // the first time nobody could know
+    assert_eq!(shut, 1);
+    // what meets all of them is still seen
+    source.set(Script::Fail(Concerns::Unclear));
+    for new in ["new-1", "new-2"] {
+        assert!(ask(&engine, new).await.is_err());
+    }
+    let asked = source.asked();
+    assert!(ask(&engine, "new-3").await.is_err());
+    assert_eq!(source.asked(), asked);
 }
 
 #[tokio::test(start_paused = true)]
