@@ -25,7 +25,7 @@ use gatepost::authz::route::{Access, HostPattern, Mode, PathPattern, Protected};
 use gatepost::authz::rule::{Rule, SetRule};
 use gatepost::authz::{Decision, Route, RouteTable};
 use gatepost::clock::UnixTime;
-use gatepost::gate::{FixedKeys, FixedMemberships, Gate, NobodyAsked, Parts, UnaskedProfiles};
+use gatepost::gate::{FixedKeys, FixedMemberships, Gate, NobodyAsked, Parts};
 use gatepost::request::{Host, IdentityNames, Path, RequestFacts};
 use gatepost::secret::Secret;
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -173,7 +173,7 @@ fn known(bencher: Bencher<'_, '_>, routes: usize) {
             judge: Arc::new(NobodyAsked),
             keys: Arc::new(FixedKeys(vec![Arc::new(keys)])),
             memberships: Arc::new(FixedMemberships::default()),
-            profiles: Arc::new(UnaskedProfiles::default()),
+            profiles: None,
             revocations: vec![],
             passwords: None,
             identity: IdentityNames::default(),

@@ -139,7 +139,8 @@ pub(super) fn build(
         keys: Arc::<KeyEngine>::clone(&keys),
         passwords: password_parts(&config, passwords.as_ref()),
         memberships: Arc::<Stores>::clone(&memberships),
-        profiles: Arc::<Stores>::clone(&memberships),
+        profiles: asks_profiles(&config)
+            .then(|| Arc::<Stores>::clone(&memberships) as Arc<dyn Profiles>),
         revocations: fleet.revocations(),
     };
     let judges = Judges::start(
@@ -204,7 +205,7 @@ pub(super) fn put_into_force(world: &World) {
 pub(crate) struct Providers {
     pub(crate) keys: Arc<dyn KeySource>,
     pub(crate) memberships: Arc<dyn Memberships>,
-    pub(crate) profiles: Arc<dyn Profiles>,
+    pub(crate) profiles: Option<Arc<dyn Profiles>>,
     /// Who can tell whether a password is right.
     pub(crate) passwords: Option<PasswordParts>,
     /// The fleet's, if it keeps a list.
@@ -272,8 +273,17 @@ pub(crate) fn memberships_here(config: &Config) -> FixedMemberships {
     FixedMemberships::new(stores.map(|store| list(&store.kind)).collect())
 }
 
+/// Whether any issuer is asked for profiles.
+fn asks_profiles(config: &Config) -> bool {
+    config
+        .issuers
+        .iter()
+        .any(|issuer| issuer.userinfo.is_some())
+}
+
 /// Nobody's profile: the issuers cannot be asked from here.
-pub(crate) fn profiles_here(config: &Config) -> UnaskedProfiles {
+pub(crate) fn profiles_here(config: &Config) -> Option<Arc<dyn Profiles>> {
     let issuers = config.issuers.iter();
-    UnaskedProfiles(issuers.map(|issuer| issuer.userinfo.is_some()).collect())
+    let asked = issuers.map(|issuer| issuer.userinfo.is_some()).collect();
+    asks_profiles(config).then(|| Arc::new(UnaskedProfiles(asked)) as Arc<dyn Profiles>)
 }

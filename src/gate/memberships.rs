@@ -105,6 +105,11 @@ impl Memberships for FixedMemberships {
 }
 
 impl Gate {
+    /// Whether anything may be learned of a principal beside its credential.
+    pub(super) fn completes(&self, asked: &Protected) -> bool {
+        self.profiles.is_some() || asked.memberships.is_some() || !asked.overage.is_empty()
+    }
+
     /// The proven principal as the rule sees it: with its profile, with the groups its token has no room
     /// for, and with its memberships, where the route names a store; the latter two only if the route asks for
     /// something of them. On failure it is still who it is, with what its credential alone says.

@@ -60,8 +60,8 @@ pub struct Parts {
     pub judge: Arc<dyn TokenJudge>,
     /// Memberships; routes name their stores by index.
     pub memberships: Arc<dyn Memberships>,
-    /// Names and emails that tokens do not carry.
-    pub profiles: Arc<dyn Profiles>,
+    /// Names and emails that tokens do not carry, if any issuer is asked for them.
+    pub profiles: Option<Arc<dyn Profiles>>,
     /// Who must not be let in any more.
     pub revocations: Vec<Arc<dyn Revocations>>,
     /// Who can tell whether a password is right; `None`: nobody.
@@ -87,7 +87,7 @@ pub struct Gate {
     keys: Arc<dyn KeySource>,
     judge: Arc<dyn TokenJudge>,
     memberships: Arc<dyn Memberships>,
-    profiles: Arc<dyn Profiles>,
+    profiles: Option<Arc<dyn Profiles>>,
     /// For enriched principals.
     room: Arc<Room>,
     revocations: Vec<Arc<dyn Revocations>>,
@@ -316,7 +316,7 @@ impl Gate {
                 let proven = self.prove(presented, asked, now, steps, &mut evidence);
                 match proven.await {
                     // who is supposed is supposed with every set
-                    Ok(Some(proven)) if presented.stated.is_none() => {
+                    Ok(Some(proven)) if presented.stated.is_none() && self.completes(asked) => {
                         let completed =
                             self.complete(presented.headers, asked, proven, steps, &mut evidence);
                         let (proven, told) = completed.await;

@@ -79,10 +79,11 @@ impl Gate {
         if !may_lack {
             return None;
         }
+        let profiles = self.profiles.as_ref()?;
         let mut known = self.issuers.iter();
         let issuer = known.position(|known| known.issuer.name == stated.issuer)?;
         let sub = stated.claims.find("sub")?.as_str()?;
-        let (profile, how) = match self.profiles.find(issuer, sub) {
+        let (profile, how) = match profiles.find(issuer, sub) {
             ProfileNow::NotAsked => return None,
             ProfileNow::NotHere => (
                 None,
@@ -91,7 +92,7 @@ impl Gate {
             ProfileNow::Known(profile) => (Some(profile), Learnt::Cached.as_str()),
             ProfileNow::Unknown => match askable(headers, asked, stated) {
                 // boxed: the large future of the rare case
-                Some(token) => match self.profiles.ask(issuer, sub, token).await {
+                Some(token) => match profiles.ask(issuer, sub, token).await {
                     Some((profile, how)) => (Some(profile), how.as_str()),
                     None => (None, "not known: the issuer does not tell now"),
                 },

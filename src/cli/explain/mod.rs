@@ -159,7 +159,7 @@ async fn explain(args: &ExplainArgs) -> Result<Explanation, ExplainError> {
     let providers = Providers {
         keys,
         memberships: Arc::new(memberships_here(&config)),
-        profiles: Arc::new(profiles_here(&config)),
+        profiles: profiles_here(&config),
         passwords: local_passwords(&config).map_err(ExplainError::Start)?,
         revocations: None,
     };

@@ -108,7 +108,7 @@ async fn judge_all(config: &Config, files: &[CaseFile]) -> Report {
         let providers = Providers {
             keys: source,
             memberships: Arc::new(memberships_here(config)),
-            profiles: Arc::new(profiles_here(config)),
+            profiles: profiles_here(config),
             passwords: passwords.clone(),
             revocations: None,
         };

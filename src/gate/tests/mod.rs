@@ -148,7 +148,7 @@ fn parts(keys: Arc<dyn KeySource>, issuers: Vec<Arc<Issuer>>) -> Parts {
         judge: Arc::new(NobodyAsked),
         keys,
         memberships: Arc::new(FixedMemberships::default()),
-        profiles: Arc::new(UnaskedProfiles::default()),
+        profiles: None,
         revocations: vec![],
         passwords: None,
         identity: IdentityNames::default(),

@@ -90,7 +90,7 @@ fn gate_of(endpoint: &Arc<Endpoint>) -> Gate {
     let keys = Arc::new(FixedKeys(vec![key_set(SECRET)]));
     let parts = Parts {
         routes: RouteTable::new(routes).unwrap(),
-        profiles: Arc::<Endpoint>::clone(endpoint),
+        profiles: Some(Arc::<Endpoint>::clone(endpoint) as Arc<dyn Profiles>),
         ..parts(keys, vec![Arc::new(issuer)])
     };
     Gate::new(parts, None)
