@@ -54,6 +54,15 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether it asks what its principal is in or may.
+    #[must_use]
+    pub fn asks_sets(&self) -> bool {
+        self.groups.is_some()
+            || self.roles.is_some()
+            || self.permissions.is_some()
+            || self.scopes.is_some()
+    }
+
     /// Evaluates the rule, cheapest part first. A set the token does not carry is
     /// [`Denial::GroupsUnresolved`], never a pass.
     pub fn evaluate(&self, principal: &Principal, steps: &mut impl Steps) -> Result<(), Denial> {

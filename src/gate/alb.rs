@@ -14,6 +14,7 @@ use crate::authn::proof::{self, Shown};
 use crate::authn::{Issuer, KeySet};
 use crate::authz::decision::Proven;
 use crate::authz::identity;
+use crate::authz::route::Protected;
 use crate::clock::UnixTime;
 use crate::reason::{Denial, Failure, Refusal};
 use crate::steps::Steps;
@@ -23,11 +24,12 @@ impl Gate {
     pub(super) async fn prove_alb(
         &self,
         headers: &HeaderMap,
-        accepted: &[usize],
+        asked: &Protected,
         now: UnixTime,
         steps: &mut (impl Steps + Send),
         evidence: &mut Evidence,
     ) -> Result<Option<Proven>, Refusal> {
+        let accepted = asked.issuers.as_slice();
         let Some(presented) = Presented::find(headers)? else {
             steps.step("credential", || "no x-amzn-oidc-data".to_owned());
             return Ok(None);
@@ -79,7 +81,16 @@ impl Gate {
         if let Some(access) = presented.access_token
             && let Some((of, _)) = self.teller(issuer)
         {
-            let told = self.told(access, of, now, steps).await?;
+            let told = match self.told(access, of, now, steps).await {
+                // what it says is not asked for, and who it is was told
+                Err(Refusal::Failed(failure)) if !asked.require.asks_sets() => {
+                    steps.step("x-amzn-oidc-accesstoken", || {
+                        format!("{failure}: groups, roles and permissions stay unknown")
+                    });
+                    None
+                }
+                told => told?,
+            };
             if let Some((until, other)) = told {
                 let beside = self.beside(&entry, other, steps)?;
                 proven.principal = Arc::clone(&beside.principal);

@@ -53,8 +53,7 @@ impl Gate {
             let proven = match (supposed, kind) {
                 (Some(supposed), _) => Some(supposed),
                 (None, Kind::Alb) => {
-                    let accepted = &asked.issuers;
-                    self.prove_alb(presented.headers, accepted, now, steps, evidence)
+                    self.prove_alb(presented.headers, asked, now, steps, evidence)
                         .await?
                 }
                 (None, Kind::Basic) => {

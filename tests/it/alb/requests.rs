@@ -246,6 +246,37 @@ async fn forward_auth_and_validation_know_it_by_its_route() {
 }
 
 #[tokio::test]
+async fn an_outage_of_the_access_tokens_keys_meets_only_who_needs_them() {
+    let edge = Edge::new();
+    let published = edge.publish().await;
+    let app = Upstream::start().await;
+    let down = Upstream::answering(|_request| upstream::status(StatusCode::BAD_GATEWAY)).await;
+    let keys = format!("{}/keys", published.url());
+    let gatepost = Gatepost::start(&config(&keys, &down.url(), &app)).await;
+    let data = edge.says(&json!({}), &json!({}));
+    let access = access_token(&Signer::new("pool-1"), &json!({}));
+    let get = async |path: &str| {
+        let call = gatepost.get(path).await.header("x-amzn-oidc-data", &data);
+        call.header("x-amzn-oidc-accesstoken", &access).send().await
+    };
+    let reply = get("/x").await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    let seen = app.last();
+    for (name, value) in [
+        ("x-user-id", "ada"),
+        ("x-user-groups", ""),
+        ("x-amzn-oidc-accesstoken", ""),
+    ] {
+        assert_eq!(seen.header(name), value, "{name}");
+    }
+    let unclear = get("/ops/x").await;
+    assert_eq!(
+        (unclear.status.as_u16(), reason(&unclear).as_str()),
+        (503, "keys_unavailable")
+    );
+}
+
+#[tokio::test]
 async fn an_outage_of_the_keys_is_no_denial() {
     let (_pool, pool_keys) = pool().await;
     let app = Upstream::start().await;
