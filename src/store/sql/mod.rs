@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 pub use self::fault::Fault;
 use self::pool::{Asked, Pool};
@@ -112,10 +112,11 @@ impl Database {
         let (tell, told) = oneshot::channel();
         let pool = Arc::clone(&self.pool);
         let asking = async move {
+            let begun = Instant::now();
             let answer = match timeout(deadline, pool.ask(&queries, &values, deadline)).await {
                 Ok(answer) => answer,
                 Err(_elapsed) => {
-                    pool.forget();
+                    pool.timed_out(begun);
                     Err(Fault::Timeout)
                 }
             };

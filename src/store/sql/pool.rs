@@ -23,8 +23,9 @@ pub(super) trait Asked: Send + Sync {
         deadline: Duration,
     ) -> Boxed<'a, Result<Vec<Vec<String>>, Fault>>;
 
-    /// Closes what is not in use.
-    fn forget(&self);
+    /// An ask that began then had no answer in time: closes what is not in use, unless another ask had one
+    /// since. Then the database is there, and the question was slow.
+    fn timed_out(&self, begun: Instant);
 }
 
 pub(super) struct Pool<E: Engine> {
@@ -34,6 +35,8 @@ pub(super) struct Pool<E: Engine> {
     permits: Semaphore,
     /// The one used last comes last.
     idle: Mutex<Vec<Known<E>>>,
+    /// When an ask came to its end last.
+    answered: Mutex<Option<Instant>>,
 }
 
 struct Known<E: Engine> {
@@ -48,11 +51,21 @@ impl<E: Engine> Pool<E> {
             keeps_statements: config.keeps_statements,
             permits: Semaphore::new(config.max_connections),
             idle: Mutex::default(),
+            answered: Mutex::default(),
         }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Known<E>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answered(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget(&self) {
+        let forgotten = std::mem::take(&mut *self.idle());
+        drop(forgotten);
     }
 
     fn known(&self) -> Option<Known<E>> {
@@ -129,6 +142,7 @@ impl<E: Engine> Pool<E> {
             }
         };
         if E::execute(connection, end).await.is_ok() && !is_stale(&answers) {
+            *self.answered() = Some(Instant::now());
             self.idle().push(known);
         }
         answers
@@ -149,8 +163,10 @@ impl<E: Engine> Asked for Pool<E> {
         Box::pin(self.answer(queries, values, deadline))
     }
 
-    fn forget(&self) {
-        let forgotten = std::mem::take(&mut *self.idle());
-        drop(forgotten);
+    fn timed_out(&self, begun: Instant) {
+        let answered = *self.answered();
+        if answered.is_none_or(|at| at < begun) {
+            self.forget();
+        }
     }
 }

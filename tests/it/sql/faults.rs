@@ -22,6 +22,21 @@ fn sleep(kind: Kind) -> &'static str {
     }
 }
 
+/// Whether somebody does.
+fn is_asleep(server: &Database) -> bool {
+    let asleep = match server.kind {
+        Kind::Postgres => {
+            "select count(*) from pg_stat_activity where query like '%pg_sleep%' \
+             and state = 'active' and pid <> pg_backend_pid()"
+        }
+        Kind::MariaDb | Kind::Sqlite => {
+            "select count(*) from information_schema.processlist \
+             where info like '%sleep(%' and id <> connection_id()"
+        }
+    };
+    server.execute(asleep) != "0"
+}
+
 /// Ends what [`sleep`] waits in; `false` if nobody sleeps yet.
 fn wake(server: &Database) -> bool {
     match server.kind {
@@ -131,15 +146,28 @@ async fn a_query_that_takes_too_long_leaves_no_connection_in_use_nor_the_server_
         assert_eq!(open.ask_of(OF_USER, "v").await.unwrap(), ["c"]);
         if kind == Kind::Postgres {
             eventually("nobody sleeps", async || {
-                let asleep = server.execute(
-                    "select count(*) from pg_stat_activity where query like '%pg_sleep%' \
-                     and state = 'active' and pid <> pg_backend_pid()",
-                );
-                (asleep == "0").then_some(())
+                (!is_asleep(&server)).then_some(())
             })
             .await;
         }
     }
+}
+
+#[tokio::test]
+async fn a_question_that_is_too_slow_costs_others_no_connection() {
+    // it ends no query by itself, as PostgreSQL does, mostly before the deadline
+    let server = or_skip!(Database::start(Kind::MariaDb).await);
+    fill(&server);
+    let open = Open::of(&server);
+    let which = "select cast(connection_id() as char)";
+    let beside = async {
+        eventually("somebody sleeps", async || is_asleep(&server).then_some(())).await;
+        open.ask(which).await.unwrap()
+    };
+    let slow = open.ask_within(sleep(server.kind), "u", 10 * SOON);
+    let (slow, beside) = tokio::join!(slow, beside);
+    assert_eq!(slow, Err(Fault::Timeout));
+    assert_eq!(open.ask(which).await.unwrap(), beside);
 }
 
 #[tokio::test]
