@@ -174,9 +174,10 @@ impl Login {
 
     async fn asked(&self, presented: UserPassword, client: IpAddr) -> Result<Tokens, Refusal> {
         let inner = &self.0;
-        // some take a name in any case for the same user's, who is not to be guessed at under each
-        let user = presented.user.trim().to_lowercase();
-        let guess = inner.guesses.begin(&user, Source::of(client)).await;
+        let guess = inner
+            .guesses
+            .begin(&presented.user, Source::of(client))
+            .await;
         let guess = guess.map_err(held)?;
         let (tell, told) = oneshot::channel();
         let task = self.clone().run(presented, guess, tell);

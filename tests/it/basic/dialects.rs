@@ -82,4 +82,8 @@ async fn validate_by_route_takes_passwords_and_counts_them() {
         assert_eq!(ask(named, &format!("ada:guess {number}")).await.status, 401);
     }
     assert_eq!(ask(named, ADA).await.status, 429);
+    // the client that a gateway names is another source than the gateway
+    let of_client = Call::get(to, named).header("authorization", &basic(ADA));
+    let reply = of_client.header("x-forwarded-for", "203.0.113.9").send();
+    assert_eq!(reply.await.status, 200);
 }

@@ -12,7 +12,7 @@ mod table;
 
 use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -170,8 +170,13 @@ impl Attempts {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// In any case a name is the same: some take it for the same user's, who is not to be guessed at under each.
     fn pair(&self, user: &str, source: Source) -> Pair {
-        (self.0.names.hash_one(user), source)
+        let mut hasher = self.0.names.build_hasher();
+        for character in user.trim().chars().flat_map(char::to_lowercase) {
+            hasher.write_u32(character.into());
+        }
+        (hasher.finish(), source)
     }
 
     /// For how long this source is locked out of this user yet, if at all. While nobody is, it costs

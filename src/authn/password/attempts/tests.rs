@@ -58,6 +58,22 @@ fn a_source_is_locked_out_of_a_user_after_so_many_failures_and_of_no_other() {
 }
 
 #[test]
+fn a_name_in_another_case_is_the_same() {
+    let attempts = Attempts::new(LIMITS, 64);
+    let from = source("192.0.2.1");
+    for name in ["åsa", "Åsa", " ÅSA ", "åsa", "åsA"]
+        .into_iter()
+        .cycle()
+        .take(10)
+    {
+        let attempt = attempts.begin(name, from, SECOND).unwrap();
+        attempt.end(Ended::Wrong, SECOND);
+    }
+    assert!(attempts.locked("ÅsA", from, SECOND).is_some());
+    assert!(attempts.locked("asa", from, SECOND).is_none());
+}
+
+#[test]
 fn failures_are_counted_for_a_window_and_forgotten_by_the_right_password() {
     let attempts = Attempts::new(LIMITS, 64);
     let from = source("192.0.2.1");
