@@ -83,8 +83,11 @@ impl Health {
     }
 
     /// A look-up that began then was not carried out.
-    pub fn unasked(&mut self) {
-        if let Some(down) = &mut self.down {
+    pub fn unasked(&mut self, began: Instant) {
+        // who began before the rest was over is not the one who finds out
+        if let Some(down) = &mut self.down
+            && began >= down.rest_until
+        {
             down.probed = false;
         }
     }
@@ -109,7 +112,7 @@ impl Health {
             self.doubted_by = Some(whom);
         }
         if !is_everyones {
-            self.unasked();
+            self.unasked(began);
             return false;
         }
         // what began before is the same outage

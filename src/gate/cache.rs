@@ -24,7 +24,8 @@ pub(super) struct Entry {
     pub(super) token: VerifiedToken,
     /// Who it is about, as the issuer's mapping reads it.
     pub(super) principal: Arc<Principal>,
-    /// [`KeySet::fingerprint`](crate::authn::KeySet) of the keys that verified it.
+    /// [`KeySet::fingerprint`](crate::authn::KeySet) of the keys that verified it; of who was asked, the
+    /// [edition](super::TokenJudge::edition).
     pub(super) keys: u64,
     /// Identity headers.
     pub(super) headers: Arc<IdentityHeaders>,

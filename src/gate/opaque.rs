@@ -23,6 +23,8 @@ pub enum Said {
         claims: Claims,
         /// When it was asked for.
         asked_at: UnixTime,
+        /// Until when it is used.
+        until: UnixTime,
     },
     /// It is not good: unknown, expired, revoked.
     Inactive,
@@ -38,6 +40,10 @@ pub trait TokenJudge: fmt::Debug + Send + Sync {
     /// What issuer number `issuer` in the gate's list says of `token`. `tag` names the token: one question
     /// answers all who have it at a time.
     fn ask<'a>(&'a self, issuer: usize, tag: &'a TokenTag, token: &'a str) -> Boxed<'a, Said>;
+
+    /// A number that changes as soon as this issuer is asked in another way, as another client, or elsewhere:
+    /// what it said before counts no more.
+    fn edition(&self, issuer: usize) -> u64;
 }
 
 /// Asks nobody: `explain`, `test`, benches.
@@ -49,6 +55,10 @@ impl TokenJudge for NobodyAsked {
         Box::pin(std::future::ready(Said::Unknown {
             retry_after: Duration::ZERO,
         }))
+    }
+
+    fn edition(&self, _issuer: usize) -> u64 {
+        0
     }
 }
 
@@ -121,8 +131,13 @@ impl Gate {
         steps.step("issuer", || {
             format!("{:?}, asked at {}", known.issuer.name, opaque.endpoint)
         });
-        let (claims, asked_at) = match self.judge.ask(number, &tag, text).await {
-            Said::Active { claims, asked_at } => (claims, asked_at),
+        let edition = self.judge.edition(number);
+        let (claims, asked_at, until) = match self.judge.ask(number, &tag, text).await {
+            Said::Active {
+                claims,
+                asked_at,
+                until,
+            } => (claims, asked_at, until),
             Said::Inactive => {
                 steps.step("answer", || "the token is not active".to_owned());
                 return Err(Denial::TokenInactive.into());
@@ -138,19 +153,18 @@ impl Gate {
         let read = self.cache.find(&tag, known.generation);
         if let Some(entry) = read.filter(|entry| {
             let asked = entry.asked.as_ref();
-            asked.is_some_and(|asked| now < asked.until)
+            asked.is_some_and(|asked| now < asked.until) && entry.keys == edition
         }) {
             return Ok((&known.issuer, entry));
         }
         let verified = opaque::read(&claims, &known.issuer, asked_at, steps)?;
-        let until = opaque::used_until(&verified, opaque, asked_at);
         let principal = known.issuer.mapping.apply(&verified.principal);
         let headers = identity::render(&self.identity, self.lists, &principal);
         let weight = token.len().max(principal.size());
         let entry = Entry::new(
             verified,
             principal,
-            0,
+            edition,
             Arc::new(headers),
             self.cache.fingerprint(&tag),
             weight,

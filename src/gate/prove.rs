@@ -235,7 +235,9 @@ impl Gate {
             let entry = self.cache.find(tag, known.generation)?;
             let holds = match (&entry.asked, self.keys.find(number)) {
                 (Some(asked), _) => {
-                    now < asked.until && self.is_judged_by(number, &asked.form, accepted)
+                    now < asked.until
+                        && self.judge.edition(number) == entry.keys
+                        && self.is_judged_by(number, &asked.form, accepted)
                 }
                 (None, KeysNow::Usable(keys)) => keys.fingerprint == entry.keys,
                 (None, KeysNow::Unavailable { .. }) => false,

@@ -110,6 +110,7 @@ impl Claims {
             return Names::Unresolved;
         }
         match self.first(paths) {
+            None if paths.iter().any(|path| path.is_cut_off(self)) => Names::Unresolved,
             None => Names::Known(Vec::new()),
             Some(Value::String(one)) => Names::Known(vec![one.clone()]),
             Some(Value::Array(items)) => strings(items).map_or(Names::Unresolved, Names::Known),
@@ -203,6 +204,30 @@ impl ClaimPath {
     #[must_use]
     pub fn is_in(&self, name: &str) -> bool {
         self.0.first().is_some_and(|first| first == name)
+    }
+
+    /// Whether something that is no object stands in its way.
+    fn is_cut_off(&self, claims: &Claims) -> bool {
+        let Some((first, rest)) = self.0.split_first() else {
+            return false;
+        };
+        let Some(mut value) = claims.find(first) else {
+            return false;
+        };
+        for name in rest {
+            match value {
+                Value::Object(members) => match members.get(name) {
+                    Some(inner) => value = inner,
+                    None => return false,
+                },
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Array(_) => return true,
+            }
+        }
+        false
     }
 
     /// The value at this path.

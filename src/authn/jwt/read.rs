@@ -51,10 +51,9 @@ pub(super) fn principal(
         // name such a subject in another way make a user of it
         Preset::Generic { .. } => user_id.is_some() && user_id == client_id,
         Preset::Opaque(opaque) => match opaque.answers {
-            // `sub` is optional (RFC 7662 2.2), and a client has no `username`
             Answers::Introspection => match &user_id {
                 Some(_) => user_id == client_id,
-                None => claims.find("username").is_none(),
+                None => names_nobody(&claims),
             },
             Answers::Remote => claims.find("kind").and_then(Value::as_str) == Some("service"),
         },
@@ -87,6 +86,12 @@ pub(super) fn principal(
         scopes: claims.scopes(&map.scopes)?,
         claims,
     })
+}
+
+/// A client's own token: `sub` is optional (RFC 7662 2.2), and a client has no `username`. Whatever the
+/// issuer's table reads the user from: who is named there is not the client.
+fn names_nobody(claims: &Claims) -> bool {
+    claims.find("sub").is_none() && claims.find("username").is_none()
 }
 
 fn groups(claims: &Claims, issuer: &Issuer) -> Names {

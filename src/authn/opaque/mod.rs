@@ -1,7 +1,9 @@
 //! Tokens that only their issuer can judge: what may be one, and what the issuer's answer about it says.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use crate::authn::claims::{self, Claims};
@@ -11,6 +13,10 @@ use crate::authn::proof::Bound;
 use crate::clock::UnixTime;
 use crate::reason::Denial;
 use crate::steps::Steps;
+
+/// How long a token of which its issuer states no end is taken to live from when it was asked about: handles
+/// and upgraded connections end with it. Requests ask again after `cache`.
+const UNSTATED_LIFE: u64 = 300;
 
 /// What a token states of itself, by which it is decided who may be shown it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,33 +60,55 @@ fn unpadded(mut text: &[u8]) -> &[u8] {
     text
 }
 
-/// Whether this is written like a JWT: three parts in base64url, of which the first is a JSON object. Such
-/// a token is judged by its signature.
+/// Whether anybody could take this for a JWT: three parts, of which the first is a JSON object in base64,
+/// however carelessly that is read. Such a token is judged by its signature: nobody chooses their judge by a
+/// bit that other readers overlook.
 #[must_use]
 pub fn is_like_a_jwt(token: &[u8]) -> bool {
     let mut parts = token.split(|byte| *byte == b'.');
-    let (Some(header), Some(payload), Some(signature), None) =
+    let (Some(header), Some(_payload), Some(_signature), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return false;
     };
-    let decode = |part: &[u8]| URL_SAFE_NO_PAD.decode(unpadded(part));
-    let is_object = |json: &Vec<u8>| matches!(serde_json::from_slice(json), Ok(Value::Object(_)));
-    decode(header).is_ok_and(|json| is_object(&json))
-        && decode(payload).is_ok()
-        && decode(signature).is_ok()
+    let header: Vec<u8> = unpadded(header)
+        .iter()
+        .map(|byte| url_safe(*byte))
+        .collect();
+    let json = CARELESS.decode(header);
+    json.is_ok_and(|json| matches!(serde_json::from_slice(&json), Ok(Value::Object(_))))
 }
 
-/// `iss` of what is written like a JWT, unproven. `None` if it states none. A payload that could be read in
-/// two ways is [`Denial::TokenMalformed`].
+fn url_safe(byte: u8) -> u8 {
+    match byte {
+        b'+' => b'-',
+        b'/' => b'_',
+        other => other,
+    }
+}
+
+/// Overlooks spare bits.
+const CARELESS: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// `iss` of what is like a JWT, unproven. `None` if it states none. What is no JWT to a strict reader, or could
+/// be read in two ways, is [`Denial::TokenMalformed`].
 fn stated_issuer(token: &[u8]) -> Result<Option<String>, Denial> {
-    let payload = token.split(|byte| *byte == b'.').nth(1).unwrap_or_default();
-    let json = URL_SAFE_NO_PAD.decode(unpadded(payload));
-    let json = json.map_err(|_not_base64url| Denial::TokenMalformed)?;
-    if !matches!(serde_json::from_slice(&json), Ok(Value::Object(_))) {
+    let decode = |part: &[u8]| {
+        let bytes = URL_SAFE_NO_PAD.decode(unpadded(part));
+        bytes.map_err(|_not_base64url| Denial::TokenMalformed)
+    };
+    let mut parts = token.split(|byte| *byte == b'.').map(decode);
+    let mut next = || parts.next().unwrap_or(Err(Denial::TokenMalformed));
+    let (_header, payload, _signature) = (next()?, next()?, next()?);
+    if !matches!(serde_json::from_slice(&payload), Ok(Value::Object(_))) {
         return Ok(None);
     }
-    let members = claims::parse_object(&json).map_err(|_ambiguous| Denial::TokenMalformed)?;
+    let members = claims::parse_object(&payload).map_err(|_ambiguous| Denial::TokenMalformed)?;
     Ok(members
         .get("iss")
         .and_then(Value::as_str)
@@ -100,15 +128,20 @@ pub fn read(
     let Some(opaque) = issuer.opaque() else {
         return Err(Denial::IssuerUnknown);
     };
-    let text = |name: &str| answer.find(name).and_then(Value::as_str);
-    if let Some(kind) = text("token_type") {
-        let taken = kind.eq_ignore_ascii_case("bearer")
-            || (kind.eq_ignore_ascii_case("dpop") && issuer.dpop != Bound::Refused);
-        steps.step("token_type", || format!("{kind:?}"));
-        if !taken {
-            return Err(Denial::TokenTypeRefused);
+    let answer = &present(answer, issuer);
+    let is_dpop = match answer.find("token_type") {
+        None => false,
+        Some(kind) => {
+            steps.step("token_type", || kind.to_string());
+            let kind = kind.as_str().ok_or(Denial::TokenTypeRefused)?;
+            let is_dpop = kind.eq_ignore_ascii_case("dpop") && issuer.dpop != Bound::Refused;
+            if !is_dpop && !kind.eq_ignore_ascii_case("bearer") {
+                return Err(Denial::TokenTypeRefused);
+            }
+            is_dpop
         }
-    }
+    };
+    let text = |name: &str| answer.find(name).and_then(Value::as_str);
     // where some servers say which kind of token it is: RFC 7662 has no member for that
     for member in ["typ", "token_use"] {
         if let Some(kind) = text(member).filter(|kind| is_no_access_token(kind)) {
@@ -117,18 +150,22 @@ pub fn read(
         }
     }
     judge_named_issuer(answer, opaque, steps)?;
-    let (claims, stated_end) = match opaque.answers {
-        Answers::Introspection => (answer.clone(), None),
-        Answers::Remote => (present(answer, issuer), answer.date("expiry")?),
+    let stated_end = match opaque.answers {
+        Answers::Introspection => None,
+        Answers::Remote => answer.date("expiry")?,
     };
-    let is_ended = stated_end.is_some() || claims.date("exp")?.is_some();
+    let is_ended = stated_end.is_some() || answer.date("exp")?.is_some();
     let vouched = Vouched {
         key_id: None,
         algorithm: None,
-        // whoever says no end is asked again
-        expires_at: stated_end.or_else(|| (!is_ended).then(|| asked_at.plus(opaque.cache))),
+        expires_at: stated_end.or_else(|| (!is_ended).then(|| asked_at.plus(UNSTATED_LIFE))),
     };
-    vouched.read(claims, issuer, steps)
+    let token = vouched.read(answer.clone(), issuer, steps)?;
+    if is_dpop && token.confirmation.key.is_none() {
+        steps.step("cnf", || "of a DPoP token, none".to_owned());
+        return Err(Denial::TokenTypeRefused);
+    }
+    Ok(token)
 }
 
 /// Keycloak's `typ` (`Refresh`, `Offline`, `ID`, `Logout`), and what others write into `token_use`.
@@ -186,13 +223,18 @@ fn judge_named_issuer(
     Ok(())
 }
 
-/// Until when an answer about `token` is used: for the issuer's `cache`, and not beyond its end.
+/// Until when an answer is used: for the issuer's `cache`, and not beyond the end that it states; a second at
+/// least where `cache` is not nothing, so that a token within the leeway is not asked about with each request.
 #[must_use]
-pub fn used_until(token: &VerifiedToken, opaque: &Opaque, asked_at: UnixTime) -> UnixTime {
-    token.expires_at.min(asked_at.plus(opaque.cache))
+pub fn used_until(answer: &Claims, asked_at: UnixTime, cache: u64) -> UnixTime {
+    let stated = ["exp", "expiry"].map(|name| answer.date(name).ok().flatten());
+    let end = stated.into_iter().flatten().min();
+    let end = end.map_or(UnixTime(u64::MAX), |end| end.max(asked_at.plus(1)));
+    end.min(asked_at.plus(cache))
 }
 
-/// `/api/v1/validate` writes `null` for what a token does not carry. Of sets that is not "none of them".
+/// Many servers write `null` for what a token does not carry. Of groups, roles and permissions that is not
+/// "none of them"; of a binding it is no "unbound"; and of another Gatepost's scopes it is nobody's.
 fn present(answer: &Claims, issuer: &Issuer) -> Claims {
     let map = &issuer.claims;
     let sets = [&map.groups, &map.roles, &map.permissions];
@@ -200,7 +242,8 @@ fn present(answer: &Claims, issuer: &Issuer) -> Claims {
         let mut paths = sets.iter().flat_map(|paths| paths.iter());
         paths.any(|path| path.is_in(name))
     };
-    answer.without(|name, value| value.is_null() && !is_of_a_set(name))
+    let is_kept = |name: &str| name == "cnf" || name == "scopes" || is_of_a_set(name);
+    answer.without(|name, value| value.is_null() && !is_kept(name))
 }
 
 #[cfg(test)]

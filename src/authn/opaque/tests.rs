@@ -82,6 +82,10 @@ fn three_parts_with_a_json_header_are_like_a_jwt() {
         format!("{header}.{}.AA", encode("{}")),
         format!("{}.{}.", encode("{}"), encode("{}")),
         format!("{}.{}.AA", encode("{\"alg\":\"none\"}"), encode("no json")),
+        // what a careless reader takes for one: spare bits, the other alphabet, anything behind
+        format!("{header}.{}.AB", encode("{}")),
+        format!("{header}.~~~.+/"),
+        format!("{header}.."),
         format!(
             "{}=.{}=.AA==",
             encode("{\"alg\":\"RS256\",\"a\":1}"),
@@ -97,9 +101,17 @@ fn three_parts_with_a_json_header_are_like_a_jwt() {
         format!("{header}.{}.AA.AA", encode("{}")),
         format!("{header}.{}.AA.AA.AA", encode("{}")),
         format!("{}.{}.AA", encode("[]"), encode("{}")),
-        format!("{header}.~~~.AA"),
+        format!("~~~.{}.AA", encode("{}")),
     ] {
         assert!(!is_like_a_jwt(other.as_bytes()), "{other}");
+    }
+    for bent in [
+        format!("{header}.{}.AB", encode("{}")),
+        format!("{header}.{}.+/AA", encode("{}")),
+        format!("{header}.~~~.AA"),
+    ] {
+        let form = form(bent.as_bytes());
+        assert_eq!(form, Err(Denial::TokenMalformed), "{bent}");
     }
     let stating =
         |payload: &str| stated_issuer(format!("{header}.{}.AA", encode(payload)).as_bytes());
@@ -140,11 +152,7 @@ fn an_answer_names_a_user_or_the_client_that_acts_for_itself() {
         );
         assert_eq!(principal.client_id.as_deref(), Some("c"));
         assert_eq!(principal.scopes, ["read", "write"]);
-        assert_eq!(
-            token.expires_at,
-            NOW.plus(60),
-            "whoever says no end is asked again"
-        );
+        assert_eq!(token.expires_at, NOW.plus(300), "nobody says when it ends");
     }
     let nobody = judged(Answers::Introspection, &answer(&json!({"username": "Ada"})));
     assert_eq!(nobody.unwrap_err(), Denial::SubjectInvalid);
@@ -168,7 +176,20 @@ fn what_an_active_answer_says_is_judged() {
         ),
         (json!({"iss": 1}), Some(Denial::IssuerUnknown)),
         (json!({"aud": "other"}), Some(Denial::AudienceMismatch)),
-        (json!({"aud": null}), Some(Denial::TokenMalformed)),
+        (json!({"aud": null}), Some(Denial::AudienceMismatch)),
+        (
+            json!({"exp": null, "nbf": null, "iat": null, "scope": null, "client_id": null}),
+            None,
+        ),
+        (
+            json!({"iss": null, "token_type": null, "username": null}),
+            None,
+        ),
+        (json!({"cnf": null}), Some(Denial::TokenTypeRefused)),
+        (
+            json!({"token_type": ["Bearer"]}),
+            Some(Denial::TokenTypeRefused),
+        ),
         (
             json!({"token_type": "DPoP"}),
             Some(Denial::TokenTypeRefused),
@@ -206,15 +227,73 @@ fn what_an_active_answer_says_is_judged() {
 }
 
 #[test]
+fn a_user_whom_the_table_does_not_find_is_not_the_client() {
+    let mut issuer = issuer(Answers::Introspection);
+    issuer.claims.user_id = vec![claims::ClaimPath::name("uid")];
+    let answer = |more: &Value| {
+        let mut whole = json!({"active": true, "aud": "app", "client_id": "c"});
+        for (name, value) in more.as_object().unwrap() {
+            whole[name] = value.clone();
+        }
+        judged_by(&issuer, &whole).map(|token| token.principal.kind)
+    };
+    assert_eq!(answer(&json!({"uid": "ada"})), Ok(PrincipalKind::User));
+    assert_eq!(answer(&json!({})), Ok(PrincipalKind::Service));
+    for named in [json!({"sub": "ada"}), json!({"username": "ada"})] {
+        assert_eq!(answer(&named), Err(Denial::SubjectInvalid), "{named}");
+    }
+}
+
+#[test]
+fn a_token_of_type_dpop_is_bound_or_refused() {
+    let mut issuer = issuer(Answers::Introspection);
+    issuer.dpop = Bound::Accepted;
+    let answer = |more: &Value| {
+        let mut whole = json!({"active": true, "aud": "app", "sub": "ada", "token_type": "DPoP"});
+        for (name, value) in more.as_object().unwrap() {
+            whole[name] = value.clone();
+        }
+        judged_by(&issuer, &whole).map(|token| token.confirmation.key.is_some())
+    };
+    let key = json!({"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}});
+    assert_eq!(answer(&key), Ok(true));
+    assert_eq!(answer(&json!({})), Err(Denial::TokenTypeRefused));
+}
+
+#[test]
+fn a_set_that_is_null_or_stands_in_something_that_is_none_is_unknown() {
+    let mut issuer = issuer(Answers::Remote);
+    let path = vec!["user".to_owned(), "groups".to_owned()];
+    issuer.claims.groups = claims::ClaimPath::nested(path).into_iter().collect();
+    for (user, expected) in [
+        (json!(null), Names::Unresolved),
+        (json!("ada"), Names::Unresolved),
+        (json!({"groups": null}), Names::Unresolved),
+        (json!({}), Names::Known(vec![])),
+        (json!({"groups": ["x"]}), Names::Known(vec!["x".to_owned()])),
+    ] {
+        let token = judged_by(&issuer, &json!({"id": "ada", "user": user})).unwrap();
+        assert_eq!(token.principal.groups, expected, "{user}");
+    }
+    let scopes = judged_by(&issuer, &json!({"id": "ada", "scopes": null}));
+    assert_eq!(scopes.unwrap_err(), Denial::TokenMalformed);
+}
+
+#[test]
 fn an_answer_is_used_no_longer_than_its_token() {
-    for (exp, until) in [(3600, 60), (30, 30)] {
-        let answer = json!({"active": true, "aud": "app", "sub": "ada", "exp": NOW.0 + exp});
-        let token = judged(Answers::Introspection, &answer).unwrap();
-        let issuer = issuer(Answers::Introspection);
-        assert_eq!(
-            used_until(&token, issuer.opaque().unwrap(), NOW),
-            NOW.plus(until)
-        );
+    for (answer, cache, until) in [
+        (json!({"exp": NOW.0 + 3600}), 60, 60),
+        (json!({"exp": NOW.0 + 30}), 60, 30),
+        (json!({"expiry": NOW.0 + 30}), 60, 30),
+        (json!({"expiry": NOW.0 + 30, "exp": NOW.0 + 20}), 60, 20),
+        (json!({}), 60, 60),
+        (json!({"exp": null}), 60, 60),
+        // within the leeway: not with every request
+        (json!({"exp": NOW.0 - 30}), 60, 1),
+        (json!({"exp": NOW.0 - 30}), 0, 0),
+    ] {
+        let claims = Claims::parse(answer.to_string().as_bytes()).unwrap();
+        assert_eq!(used_until(&claims, NOW, cache), NOW.plus(until), "{answer}");
     }
 }
 

@@ -9,7 +9,7 @@ use quick_cache::unsync::Cache;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::client::health::Health;
+use crate::client::health::{Concerns, Health};
 use crate::client::jitter::between;
 use crate::clock::UnixTime;
 use crate::gate::{Said, TokenTag};
@@ -48,7 +48,9 @@ pub(super) struct Book {
     met: Cache<TokenTag, ()>,
     /// What had no answer.
     resting: Cache<TokenTag, Rest>,
-    pub(super) health: Health,
+    /// What questions about strangers say of the issuer; and about others.
+    of_strangers: Health,
+    of_known: Health,
 }
 
 #[derive(Clone, Debug)]
@@ -69,6 +71,19 @@ impl Weighter<TokenTag, Said> for BySize {
         // at least its share, so that one bound holds both
         (claims as u64).max(MOST_BYTES / MOST_ANSWERS as u64)
     }
+}
+
+/// What a question without an answer says of the issuer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failing {
+    /// Nobody is there.
+    Issuer,
+    /// It does not let our client in.
+    Client,
+    /// It has no use for this token.
+    Token,
+    /// It took too long, or broke off: over this token, or in any case.
+    Unclear,
 }
 
 /// What becomes of one who asks.
@@ -93,18 +108,18 @@ impl Book {
             active: Cache::with_weighter(MOST_ANSWERS, MOST_BYTES, BySize),
             met: Cache::new(MOST_KNOWN),
             resting: Cache::new(MOST_KNOWN),
-            health: Health::default(),
+            of_strangers: Health::default(),
+            of_known: Health::default(),
         }
     }
 
-    /// Whether the token must be asked about; answers hold for `cache` seconds. What is to be asked must end
-    /// by [`Self::ended`].
-    pub(super) fn turn(&mut self, tag: &TokenTag, cache: u64, now: UnixTime, at: Instant) -> Turn {
+    /// Whether the token must be asked about. What is to be asked must end by [`Self::ended`].
+    pub(super) fn turn(&mut self, tag: &TokenTag, now: UnixTime, at: Instant) -> Turn {
         if self.inactive.get(tag).is_some_and(|until| now < *until) {
             return Turn::Known(Said::Inactive);
         }
-        if let Some(told @ Said::Active { asked_at, .. }) = self.active.get(tag)
-            && now < asked_at.plus(cache)
+        if let Some(told @ Said::Active { until, .. }) = self.active.get(tag)
+            && now < *until
         {
             return Turn::Known(told.clone());
         }
@@ -123,7 +138,7 @@ impl Book {
         if self.asking.len() >= MOST_WAITING || (is_stranger && self.strangers >= MOST_STRANGERS) {
             return later(FIRST_PAUSE);
         }
-        if let Err(rest) = self.health.begin(at) {
+        if let Err(rest) = self.health(is_stranger).begin(at) {
             return later(rest);
         }
         let (told, waiting) = watch::channel(None);
@@ -136,6 +151,47 @@ impl Book {
             },
         );
         Turn::Ask { told, is_stranger }
+    }
+
+    /// Whether the issuer is down for such a token. Those that were good before have a health and a probe of
+    /// their own: nobody who makes tokens up can keep them out.
+    pub(super) fn health(&mut self, is_stranger: bool) -> &mut Health {
+        if is_stranger {
+            &mut self.of_strangers
+        } else {
+            &mut self.of_known
+        }
+    }
+
+    /// A question had an answer. Whether the issuer was down until now.
+    pub(super) fn answered(&mut self) -> bool {
+        let was_down = [self.of_strangers.succeeded(), self.of_known.succeeded()];
+        was_down.contains(&true)
+    }
+
+    /// A question that began then had no answer. Whether nobody's would have.
+    pub(super) fn failed(
+        &mut self,
+        is_stranger: bool,
+        of: Failing,
+        retry_after: Option<Duration>,
+        whom: u64,
+        began: Instant,
+    ) -> bool {
+        let concerns = match of {
+            Failing::Unclear if !is_stranger => Concerns::Unclear,
+            // where tokens were good before, it is theirs to find out
+            Failing::Client if is_stranger && !self.met.is_empty() => Concerns::One,
+            Failing::Client | Failing::Issuer => Concerns::Everyone,
+            Failing::Token | Failing::Unclear => Concerns::One,
+        };
+        let own = self.health(is_stranger);
+        let everyones = own.failed(concerns, retry_after, whom, began);
+        if everyones {
+            let others = self.health(!is_stranger);
+            others.failed(Concerns::Everyone, retry_after, whom, began);
+        }
+        everyones
     }
 
     /// Nobody is asked about it any more.

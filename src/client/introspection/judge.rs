@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::book::{Book, Turn};
 use super::question::{Answer, Question, Unanswered};
+use crate::authn::opaque;
 use crate::client::jwks::Background;
 use crate::client::outgoing;
 use crate::client::token::Endpoint;
@@ -47,6 +48,8 @@ pub(super) struct Judge {
     book: Mutex<Book>,
     complained: Mutex<Option<Instant>>,
     hasher: RandomState,
+    /// No other judge has it, but by a chance of 2⁻⁶⁴.
+    pub(super) edition: u64,
 }
 
 /// How a question ended.
@@ -78,6 +81,7 @@ impl Judge {
             strangers: Semaphore::new(MOST_STRANGERS),
             book: Mutex::new(Book::new()),
             complained: Mutex::default(),
+            edition: RandomState::new().hash_one(name),
             hasher: RandomState::new(),
         }
     }
@@ -100,9 +104,7 @@ impl Judge {
     /// What the issuer says of `token`. Who goes away does not end the question: others may wait for it.
     pub(super) async fn ask(self: &Arc<Self>, tag: &TokenTag, token: &str) -> Said {
         let (now, at) = (self.clock.now(), Instant::now());
-        let turn = self
-            .book()
-            .turn(tag, self.definition.cache.as_secs(), now, at);
+        let turn = self.book().turn(tag, now, at);
         let mut waiting = match turn {
             Turn::Known(Said::Unknown { retry_after }) => return unknown(retry_after),
             Turn::Known(told) => return told,
@@ -137,6 +139,7 @@ impl Judge {
         let under_way = UnderWay {
             judge: Arc::clone(self),
             tag,
+            is_stranger,
             began,
             asked_at,
             told,
@@ -170,7 +173,7 @@ impl Judge {
             return Ended::Unasked(RETRY_AFTER);
         };
         let at = Instant::now();
-        if let Some(rest) = self.book().health.rest(began, at) {
+        if let Some(rest) = self.book().health(is_stranger).rest(began, at) {
             return Ended::Unasked(rest);
         }
         let question = AssertUnwindSafe(self.question.put(token, now)).catch_unwind();
@@ -179,33 +182,46 @@ impl Judge {
             Ok(Ok(answer)) => answer,
             Ok(Err(_panic)) => {
                 self.telemetry.metrics.panicked();
-                Err(Unanswered::of_one("internal error"))
+                Err(Unanswered::of_token("internal error"))
             }
             Err(_elapsed) => Err(Unanswered::from(outgoing::FetchError::Timeout)),
         })
     }
 
     /// Keeps the answer where the next one looks, and says what those who wait are told.
-    fn settle(&self, tag: TokenTag, ended: Ended, began: Instant, asked_at: UnixTime) -> Said {
+    fn settle(&self, question: &UnderWay, ended: Ended) -> Said {
+        let UnderWay {
+            tag,
+            is_stranger,
+            began,
+            asked_at,
+            ..
+        } = *question;
         let metrics = &self.telemetry.metrics;
         let mut book = self.book();
         let answer = match ended {
             Ended::Unasked(rest) => {
-                book.health.unasked();
+                book.health(is_stranger).unasked(began);
                 return unknown(rest);
             }
             Ended::Asked(answer) => answer,
         };
         let unanswered = match answer {
             Ok(answer) => {
-                if book.health.succeeded() {
+                if book.answered() {
                     *lock(&self.complained) = None;
                     tracing::info!(issuer = &*self.name, "the issuer answers again");
                 }
                 return match answer {
                     Answer::Active(claims) => {
                         metrics.token_asked(&self.name, TokenAsked::Active);
-                        let told = Said::Active { claims, asked_at };
+                        let cache = self.definition.cache.as_secs();
+                        let until = opaque::used_until(&claims, asked_at, cache);
+                        let told = Said::Active {
+                            claims,
+                            asked_at,
+                            until,
+                        };
                         book.active(tag, told.clone());
                         told
                     }
@@ -223,9 +239,9 @@ impl Judge {
         if unanswered.is_of_endpoint() {
             self.question.forget_endpoint();
         }
-        let (whom, concerns) = (self.hasher.hash_one(tag), unanswered.concerns);
+        let (whom, of) = (self.hasher.hash_one(tag), unanswered.of);
         let retry_after = unanswered.error.retry_after();
-        let everyones = book.health.failed(concerns, retry_after, whom, began);
+        let everyones = book.failed(is_stranger, of, retry_after, whom, began);
         let rest = if everyones {
             // when the issuer answers again, it does so about this one
             retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER)
@@ -238,7 +254,7 @@ impl Judge {
     }
 
     fn complain(&self, unanswered: &Unanswered) {
-        let (issuer, error) = (&*self.name, &unanswered.error);
+        let (issuer, error) = (&*self.name, unanswered);
         let now = Instant::now();
         let mut complained = lock(&self.complained);
         let loud =
@@ -266,6 +282,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct UnderWay {
     judge: Arc<Judge>,
     tag: TokenTag,
+    is_stranger: bool,
     began: Instant,
     asked_at: UnixTime,
     told: watch::Sender<Option<Said>>,
@@ -276,9 +293,7 @@ struct UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         let ended = self.ended.take().unwrap_or(Ended::Unasked(RETRY_AFTER));
-        let told = self
-            .judge
-            .settle(self.tag, ended, self.began, self.asked_at);
+        let told = self.judge.settle(self, ended);
         // who comes later finds what was kept
         self.judge.book().ended(&self.tag);
         self.told.send_replace(Some(told));

@@ -74,4 +74,9 @@ impl TokenJudge for Judges {
             })),
         }
     }
+
+    fn edition(&self, issuer: usize) -> u64 {
+        let judge = self.judges.get(issuer).and_then(Option::as_ref);
+        judge.map_or(0, |judge| judge.edition)
+    }
 }

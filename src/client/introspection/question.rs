@@ -1,5 +1,6 @@
 //! One question about a token, and how its answer is read.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -11,8 +12,8 @@ use url::Url;
 use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
+use super::book::Failing;
 use crate::authn::claims::Claims;
-use crate::client::health::Concerns;
 use crate::client::outgoing::{self, Fetched};
 use crate::client::token::{Endpoint, FetchError, Requester, refused};
 use crate::clock::UnixTime;
@@ -112,7 +113,7 @@ impl Question {
                         } else {
                             let endpoint = requester.endpoint();
                             let at = discover(&*endpoint, issuer, url, *insecure_http).await;
-                            let at = at.map_err(Unanswered::everyones)?;
+                            let at = at.map_err(Unanswered::of_issuer)?;
                             locked(found).insert(at).clone()
                         }
                     }
@@ -134,14 +135,27 @@ impl Question {
     }
 }
 
-/// Why there is no answer, and whom that concerns.
+/// Why there is no answer, and what that says.
 #[derive(Debug)]
 pub(super) struct Unanswered {
     pub(super) error: FetchError,
-    pub(super) concerns: Concerns,
+    pub(super) of: Failing,
 }
 
 impl Unanswered {
+    /// There is nobody to ask.
+    fn of_issuer(error: FetchError) -> Self {
+        let of = Failing::Issuer;
+        Self { error, of }
+    }
+
+    pub(super) fn of_token(why: &'static str) -> Self {
+        Self {
+            error: FetchError::Unusable(why),
+            of: Failing::Token,
+        }
+    }
+
     /// Whether the endpoint may have moved.
     pub(super) fn is_of_endpoint(&self) -> bool {
         match &self.error {
@@ -154,56 +168,58 @@ impl Unanswered {
             | FetchError::Secret(_)
             | FetchError::Client(_)
             | FetchError::Actor
-            | FetchError::Aws(_) => self.concerns != Concerns::One,
+            | FetchError::Aws(_) => self.of != Failing::Token,
         }
     }
+}
 
-    fn everyones(error: FetchError) -> Self {
-        Self {
-            error,
-            concerns: Concerns::Everyone,
-        }
-    }
-
-    pub(super) fn of_one(why: &'static str) -> Self {
-        Self {
-            error: FetchError::Unusable(why),
-            concerns: Concerns::One,
+/// Not as of a token endpoint, which [`FetchError`] speaks of.
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.error {
+            FetchError::NoAnswer(why) => write!(f, "no answer: {why}"),
+            FetchError::Refused { status, code, .. } => {
+                let code = code.as_deref().unwrap_or_default();
+                write!(f, "answered {status} {code}")
+            }
+            FetchError::Unusable(why) => write!(f, "the answer is not usable: {why}"),
+            other @ (FetchError::Secret(_)
+            | FetchError::Client(_)
+            | FetchError::Actor
+            | FetchError::Aws(_)) => other.fmt(f),
         }
     }
 }
 
 impl From<FetchError> for Unanswered {
-    /// Anybody can send a token that the issuer stumbles over, and must not keep others out with it: an answer
-    /// that is none is about that token, unless it says that our client is not let in.
+    /// Anybody can send a token that the issuer, or what stands before it, stumbles over, and must not keep
+    /// others out with it: an answer that is none is about that token, unless it says that our client is not
+    /// let in. 403 is what firewalls say of odd tokens.
     fn from(error: FetchError) -> Self {
-        let concerns = match &error {
+        let of = match &error {
             FetchError::Refused { status, .. } => {
-                let is_ours = matches!(*status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-                if is_ours || error.is_invalid_client() {
-                    Concerns::Everyone
+                if *status == StatusCode::UNAUTHORIZED || error.is_invalid_client() {
+                    Failing::Client
                 } else {
-                    Concerns::One
+                    Failing::Token
                 }
             }
             FetchError::NoAnswer(why) => match why {
-                outgoing::FetchError::Connect(_) | outgoing::FetchError::Tls(_) => {
-                    Concerns::Everyone
-                }
+                outgoing::FetchError::Connect(_) | outgoing::FetchError::Tls(_) => Failing::Issuer,
                 outgoing::FetchError::Timeout | outgoing::FetchError::Protocol(_) => {
-                    Concerns::Unclear
+                    Failing::Unclear
                 }
                 outgoing::FetchError::Redirect(_)
                 | outgoing::FetchError::Status { .. }
-                | outgoing::FetchError::TooLarge(_) => Concerns::One,
+                | outgoing::FetchError::TooLarge(_) => Failing::Token,
             },
-            FetchError::Unusable(_) => Concerns::One,
+            FetchError::Unusable(_) => Failing::Token,
             FetchError::Secret(_)
             | FetchError::Client(_)
             | FetchError::Actor
-            | FetchError::Aws(_) => Concerns::Everyone,
+            | FetchError::Aws(_) => Failing::Issuer,
         };
-        Self { error, concerns }
+        Self { error, of }
     }
 }
 

@@ -286,53 +286,129 @@ fn not_let_in() -> Reply {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_nobody_answers_nobody_is_asked_and_known_answers_hold() {
-    for outage in [gone(), not_let_in()] {
-        let bench = Bench::new(active());
-        assert!(is_active(&bench.ask(0).await));
-        bench.script.play(outage);
-        assert!(is_unknown(&bench.ask(1).await));
-        let asked = bench.script.asked();
-        for token in 2..1000 {
-            assert!(is_unknown(&bench.ask(token).await));
-        }
-        assert_eq!(bench.script.asked(), asked, "a rest");
-        assert!(is_active(&bench.ask(0).await));
-        // then one finds out
-        bench.pass(SECOND).await;
-        bench.script.play(Reply::Slow(SECOND));
-        let said = join_all((2000..2100).map(|token| bench.ask(token))).await;
-        assert_eq!(said.iter().filter(|said| is_active(said)).count(), 1);
-        assert_eq!(bench.script.asked(), asked + 1);
-        bench.script.play(active());
-        let said = join_all((3000..3040).map(|token| bench.ask(token))).await;
-        assert!(said.iter().all(is_active), "it is back");
+async fn while_nobody_is_there_nobody_is_asked_and_known_answers_hold() {
+    let bench = Bench::new(active());
+    assert!(is_active(&bench.ask(0).await));
+    bench.script.play(gone());
+    for token in 1..1000 {
+        assert!(is_unknown(&bench.ask(token).await));
     }
+    assert_eq!(bench.script.asked(), 2, "a rest");
+    assert!(is_active(&bench.ask(0).await));
+    // then one finds out
+    bench.pass(SECOND).await;
+    bench.script.play(Reply::Slow(SECOND));
+    let said = join_all((2000..2100).map(|token| bench.ask(token))).await;
+    assert_eq!(said.iter().filter(|said| is_active(said)).count(), 1);
+    assert_eq!(bench.script.asked(), 3);
+    bench.script.play(active());
+    let said = join_all((3000..3040).map(|token| bench.ask(token))).await;
+    assert!(said.iter().all(is_active), "it is back");
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_tokens_that_have_no_answer_in_time_are_an_outage_and_one_is_not() {
+async fn that_our_client_is_not_let_in_is_believed_of_tokens_that_were_good_or_where_none_was() {
+    let bench = Bench::new(not_let_in());
+    assert!(is_unknown(&bench.ask(1).await));
+    let asked = bench.script.asked();
+    assert!(is_unknown(&bench.ask(2).await));
+    assert_eq!(bench.script.asked(), asked, "nobody is asked");
+
     let bench = Bench::new(active());
-    bench
-        .script
-        .play_for(1, Reply::Slow(Duration::from_secs(60)));
+    assert!(is_active(&bench.ask(0).await));
+    bench.pass(Duration::from_secs(60)).await;
+    for token in 1..20 {
+        bench.script.play_for(token, not_let_in());
+        assert!(is_unknown(&bench.ask(token).await));
+    }
+    assert!(is_active(&bench.ask(0).await));
+    assert!(is_active(&bench.ask(99).await));
+    bench.pass(Duration::from_secs(60)).await;
+    bench.script.play(not_let_in());
+    assert!(is_unknown(&bench.ask(0).await));
+    let asked = bench.script.asked();
+    assert!(is_unknown(&bench.ask(100).await));
+    assert_eq!(bench.script.asked(), asked, "nobody is asked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_good_tokens_without_an_answer_in_time_are_an_outage_and_made_up_ones_never() {
+    let hang = || Reply::Slow(Duration::from_secs(60));
+    let bench = Bench::new(active());
+    for good in 0..3 {
+        assert!(is_active(&bench.ask(good).await));
+    }
+    bench.pass(Duration::from_secs(60)).await;
+    // one that hangs, again and again
+    bench.script.play_for(0, hang());
     for _ in 0..5 {
-        assert!(is_unknown(&bench.ask(1).await));
+        assert!(is_unknown(&bench.ask(0).await));
         bench.pass(Duration::from_secs(6)).await;
     }
-    assert!(is_active(&bench.ask(2).await));
-    bench.script.play(Reply::Slow(Duration::from_secs(60)));
-    assert!(is_unknown(&bench.ask(3).await));
-    assert!(is_unknown(&bench.ask(4).await));
+    // and a server that lets strangers wait
+    bench.script.play(hang());
+    let said = join_all((1000..1020).map(|token| bench.ask(token))).await;
+    assert!(said.iter().all(is_unknown));
+    bench.script.play_for(1, active());
+    assert!(is_active(&bench.ask(1).await));
+    bench.script.play_for(99, active());
+    assert!(is_active(&bench.ask(99).await), "a new one too");
+    // two that were good
+    bench.pass(Duration::from_secs(60)).await;
+    assert!(is_unknown(&bench.ask(1).await) || is_unknown(&bench.ask(2).await));
+    assert!(is_unknown(&bench.ask(2).await));
     let asked = bench.script.asked();
-    assert!(is_unknown(&bench.ask(5).await));
+    assert!(is_unknown(&bench.ask(99).await));
+    assert!(is_unknown(&bench.ask(5000).await));
     assert_eq!(bench.script.asked(), asked, "nobody is asked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_makes_tokens_up_cannot_take_the_probe_of_those_that_were_good() {
+    let bench = Bench::new(active());
+    assert!(is_active(&bench.ask(0).await));
+    bench.pass(Duration::from_secs(60)).await;
+    bench.script.play(gone());
+    assert!(is_unknown(&bench.ask(0).await));
+    bench.pass(SECOND).await;
+    bench.script.play(Reply::Slow(Duration::from_secs(60)));
+    bench.script.play_for(0, active());
+    let made_up = bench.ask(1000);
+    let good = async {
+        sleep(Duration::from_millis(10)).await;
+        bench.ask(0).await
+    };
+    let (_, good) = tokio::join!(made_up, good);
+    assert!(is_active(&good), "{good:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_used_no_longer_than_its_token_and_a_second_at_least() {
+    let ends = |exp: u64| {
+        let answer = json!({"active": true, "sub": "ada", "exp": 1_800_000_000 + exp});
+        Reply::Json(200, answer.to_string())
+    };
+    let bench = Bench::new(ends(20));
+    assert!(is_active(&bench.ask(1).await));
+    bench.pass(Duration::from_secs(19)).await;
+    assert!(is_active(&bench.ask(1).await));
+    assert_eq!(bench.script.asked(), 1);
+    bench.pass(SECOND).await;
+    // past its end, as clocks differ: each second, not each request
+    assert!(is_active(&bench.ask(1).await));
+    assert!(is_active(&bench.ask(1).await));
+    assert_eq!(bench.script.asked(), 2);
+    bench.script.play(inactive());
+    bench.pass(SECOND).await;
+    assert!(matches!(bench.ask(1).await, Said::Inactive));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_the_issuer_stumbles_over_keeps_nobody_else_out() {
     for reply in [
         Reply::Json(400, json!({"error": "invalid_request"}).to_string()),
+        Reply::Json(403, String::new()),
+        Reply::Json(403, json!({"error": "blocked"}).to_string()),
         Reply::Json(404, String::new()),
         Reply::Json(429, String::new()),
         Reply::Json(500, String::new()),

@@ -76,7 +76,8 @@ impl Resolver<'_> {
         })
     }
 
-    /// The issuer of the access token beside a statement verifies tokens itself.
+    /// The access token beside a statement is verified by keys: who is asked about a token need not say whose
+    /// `sub` it is.
     fn access_token_of(&mut self, raw: &raw::AlbIssuer, path: &KeyPath) {
         let Some(name) = &raw.access_token else {
             return;
@@ -84,6 +85,13 @@ impl Resolver<'_> {
         let (name, at) = (&name.0.0, path.key("access_token"));
         if !self.declared("issuers", Known::Issuer, name, &at) {
             return;
+        }
+        if self.names.opaque.contains(name) {
+            self.mistakes.push(
+                &at,
+                "its access tokens are not verified by keys, so nothing says whose they are",
+                "name an issuer of kind cognito, entra, oidc or jwt",
+            );
         }
         if self.names.alb.contains(name) {
             self.mistakes.push(

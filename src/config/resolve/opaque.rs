@@ -19,6 +19,8 @@ const CACHE: Duration = Duration::from_secs(60);
 const NEGATIVE_CACHE: Duration = Duration::from_secs(10);
 /// Deadline of one question.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// What any answer is waited for at most.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Resolver<'_> {
     pub(super) fn introspection(
@@ -87,7 +89,7 @@ impl Resolver<'_> {
             &raw.asked,
             path,
         );
-        self.no_algorithms(&raw.common, path);
+        self.no_keys(&raw.common, path);
         Some(Kind {
             accepted_iss: raw.issuer.iter().map(|issuer| issuer.0.0.clone()).collect(),
             ..kind
@@ -143,7 +145,7 @@ impl Resolver<'_> {
             &raw.asked,
             path,
         );
-        self.no_algorithms(&raw.common, path);
+        self.no_keys(&raw.common, path);
         Some(kind)
     }
 
@@ -162,6 +164,25 @@ impl Resolver<'_> {
         let audiences = accepted(audiences, "audiences");
         let client_ids = accepted(client_ids, "client_ids");
         let cache = asked.cache.as_ref().map_or(CACHE, |cache| cache.0);
+        let negative_cache = asked.negative_cache.as_ref();
+        let negative_cache = negative_cache.map_or(NEGATIVE_CACHE, |time| time.0);
+        for (key, time) in [("cache", cache), ("negative_cache", negative_cache)] {
+            if time.subsec_nanos() != 0 {
+                self.mistakes.push(
+                    &path.key(key),
+                    "whole seconds only",
+                    "write \"1s\", or \"0s\" to keep nothing",
+                );
+            }
+        }
+        let timeout = asked.timeout.as_ref().map_or(TIMEOUT, |time| time.0.0);
+        if timeout > LONGEST_TIMEOUT {
+            self.mistakes.push(
+                &path.key("timeout"),
+                "a request cannot wait for that long",
+                "write \"10s\" or less",
+            );
+        }
         if cache > Duration::from_secs(3600) {
             self.warn(
                 &path.key("cache"),
@@ -173,11 +194,8 @@ impl Resolver<'_> {
             keys: KeyLocation::Asked(Box::new(AskedIssuer {
                 protocol,
                 cache,
-                negative_cache: asked
-                    .negative_cache
-                    .as_ref()
-                    .map_or(NEGATIVE_CACHE, |time| time.0),
-                timeout: asked.timeout.as_ref().map_or(TIMEOUT, |time| time.0.0),
+                negative_cache,
+                timeout,
             })),
             claims,
             preset: Preset::Opaque(Opaque {
@@ -241,13 +259,20 @@ impl Resolver<'_> {
         })
     }
 
-    fn no_algorithms(&mut self, common: &raw::IssuerCommon, path: &KeyPath) {
-        if common.algorithms.is_some() {
-            self.mistakes.push(
-                &path.key("algorithms"),
-                "no signature is verified here: the issuer is asked",
-                "remove algorithms",
-            );
+    /// What only makes sense where keys verify a JWT.
+    fn no_keys(&mut self, common: &raw::IssuerCommon, path: &KeyPath) {
+        for (key, stated) in [
+            ("algorithms", common.algorithms.is_some()),
+            ("typ", common.typ.is_some()),
+            ("required", common.required.is_some()),
+        ] {
+            if stated {
+                self.mistakes.push(
+                    &path.key(key),
+                    "no signature is verified here: the issuer is asked",
+                    format!("remove {key}"),
+                );
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::authn::issuer::Accepted;
+use crate::config::settings::Warning;
 
 const ASKED: &str = r#"
 [issuers.opaque]
@@ -81,6 +82,21 @@ fn what_could_not_work_is_a_mistake_of_its_key() {
             file(one, "algorithms = [\"RS256\"]"),
             "issuers.opaque.algorithms",
         ),
+        (file(one, "typ = [\"at+jwt\"]"), "issuers.opaque.typ"),
+        (file(one, "required = true"), "issuers.opaque.required"),
+        (file(one, "cache = \"500ms\""), "issuers.opaque.cache"),
+        (
+            file(one, "negative_cache = \"1500ms\""),
+            "issuers.opaque.negative_cache",
+        ),
+        (file(one, "timeout = \"11s\""), "issuers.opaque.timeout"),
+        (
+            file(one, "")
+                + "[issuers.lb]\nkind = \"alb\"\nregion = \"eu-west-1\"\nissuer = \"https://op.example\"\n\
+             client_ids = [\"c\"]\naccess_token = \"custom\"\n\
+             signer = \"arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/a/1\"\n",
+            "issuers.lb.access_token",
+        ),
         (
             file(one, "") + "method = \"POST\"\ntoken = { json = \"a\", form = \"b\" }\n",
             "issuers.custom.token",
@@ -98,4 +114,16 @@ fn what_could_not_work_is_a_mistake_of_its_key() {
         let keys: Vec<&str> = errors.iter().map(|error| error.key.as_str()).collect();
         assert_eq!(keys, [key], "{text}\n{}", ConfigErrors(errors.clone()));
     }
+}
+
+#[test]
+fn what_lets_in_more_than_is_meant_is_warned_of() {
+    let of = |more: &str| {
+        let text = file("issuers = [\"opaque\"]", "").replace("audiences = [\"app\"]", more);
+        let warnings = good(&text, &[("S", "s3cret")]).warnings;
+        let of_it = |warning: &&Warning| warning.key == "issuers.opaque";
+        warnings.iter().filter(of_it).count()
+    };
+    assert_eq!(of("audiences = [\"app\"]"), 0);
+    assert_eq!(of("client_ids = [\"app\"]"), 1);
 }

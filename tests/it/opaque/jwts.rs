@@ -160,11 +160,12 @@ async fn a_reload_keeps_the_answers_of_what_stays_the_same_and_no_others() {
 #[tokio::test]
 async fn a_token_ends_with_what_the_answer_says_of_it() {
     let app = Upstream::start().await;
-    let endpoint = Upstream::answering(|request| {
+    let start = now();
+    let endpoint = Upstream::answering(move |request| {
         let expiry = match request.header("authorization") {
-            "Bearer long" => now() + 3600,
-            "Bearer over" => now() - 61,
-            _short => now() - 58,
+            "Bearer long" => start + 3600,
+            "Bearer over" => start - 61,
+            _short => start - 58,
         };
         upstream::json(&json!({"id": "ada", "groups": ["ops"], "expiry": expiry}))
     })

@@ -2,6 +2,7 @@
 //! misbehave.
 
 mod faults;
+mod hostile;
 mod jwts;
 
 use serde_json::{Value, json};

@@ -272,7 +272,7 @@ impl<S: Source + ?Sized> Engine<S> {
         let outcome = match ended {
             Ended::Unasked(rest) => {
                 self.metrics.looked_up(LookUp::Refused);
-                lock(&memory.health).unasked();
+                lock(&memory.health).unasked(began);
                 return Err(rest);
             }
             Ended::Asked(outcome) => outcome,
