@@ -10,6 +10,7 @@ ENV CC_x86_64_unknown_linux_musl=musl-gcc \
     CC_aarch64_unknown_linux_musl=musl-gcc
 WORKDIR /build
 COPY . .
+# `scripts/dist TARGET` takes two builds and a load to make a faster one: docs/performance.md
 RUN cargo build --profile dist --locked --target "$(uname -m)-unknown-linux-musl" \
     && cp "target/$(uname -m)-unknown-linux-musl/dist/gatepost" /gatepost
 

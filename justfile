@@ -35,6 +35,10 @@ bench *arguments:
 bench-peers *arguments:
     bench/run {{ arguments }}
 
+# What is shipped, compiled by how it runs: target/shipped/gatepost.
+dist *arguments:
+    scripts/dist {{ arguments }}
+
 # Binary size, memory and start time of a release build.
 measure:
     scripts/measure

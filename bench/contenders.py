@@ -18,8 +18,8 @@ class Contender:
     """One program with one job. `@NAME@` in arguments and in the config file is filled per start."""
 
     name: str
-    # what it establishes about a request: "nothing", or "policy": signature, algorithm, issuer,
-    # expiry, client, kind of token, group
+    # what it establishes about a request: "nothing", "signature", or "policy": signature, algorithm,
+    # issuer, expiry, client, kind of token, group
     checks: str
     program: str
     arguments: tuple[str, ...]
@@ -51,6 +51,12 @@ EVERY = (
         "envoy-jwt.yaml",
     ),
     Contender("floor-proxy", "nothing", "floor", ("proxy", *FLOOR, "per-core", "@ORIGIN@")),
+    Contender(
+        "floor-verify",
+        "signature",
+        "floor",
+        ("verify", *FLOOR, "per-core", "@ORIGIN@", "@DATA@/key.pub.pem"),
+    ),
     Contender("floor-proxy-multi", "nothing", "floor", ("proxy", *FLOOR, "multi", "@ORIGIN@")),
     Contender("gatepost", "policy", "gatepost", ("serve", "--config", "@CONFIG@"), "gatepost.toml"),
     Contender("floor-answer", "nothing", "floor", ("answer", *FLOOR, "per-core"), job="answer"),
@@ -71,7 +77,7 @@ ORIGIN = Contender("origin", "nothing", "nginx", ("-p", "@RUN@", "-c", "@CONFIG@
 # What a run measures unless it is told: `@many` gives every request a token of its own.
 USUAL = (
     "nginx-plain,haproxy-plain,caddy-plain,haproxy-jwt,haproxy-jwt@many,envoy-jwt,"
-    "floor-proxy,gatepost,gatepost@many,floor-answer,gatepost-decision"
+    "floor-proxy,gatepost,floor-verify@many,gatepost@many,floor-answer,gatepost-decision"
 )
 
 

@@ -127,7 +127,7 @@ mod tests {
     fn ada(claims: &str) -> Principal {
         Principal {
             client_id: Some("web".to_owned()),
-            claims: Claims::parse(claims.as_bytes()).unwrap(),
+            claims: Claims::parse(claims.to_owned()).unwrap(),
             ..Principal::alone(PrincipalKind::User, "users", "ada".to_owned())
         }
     }

@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_key_serves_the_tenant_its_issuer_names() {
-        let claims = Claims::parse(format!("{{\"tid\":\"{TENANT}\"}}").as_bytes()).unwrap();
+        let claims = Claims::parse(format!("{{\"tid\":\"{TENANT}\"}}")).unwrap();
         let [v2, v1] = issuers(TENANT);
         let templated = "https://login.microsoftonline.com/{tenantid}/v2.0";
         let consumers =
@@ -167,7 +167,7 @@ mod tests {
             "{\"tid\":[\"11111111-2222-3333-4444-55555555abcd\"]}",
             "{\"tid\":\"x\"}",
         ] {
-            let claims = Claims::parse(other.as_bytes()).unwrap();
+            let claims = Claims::parse(other).unwrap();
             assert!(!is_tenants(&claims, TENANT, &v2, None), "{other}");
         }
     }

@@ -99,7 +99,7 @@ mod tests {
     use crate::authn::principal::{Names, PrincipalKind};
 
     fn claims(json: &Value) -> Claims {
-        Claims::parse(json.to_string().as_bytes()).unwrap()
+        Claims::parse(json.to_string()).unwrap()
     }
 
     fn read(answer: &Value, map: &ClaimMap) -> Result<Profile, OtherSubject> {

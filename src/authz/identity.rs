@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::authn::principal::Principal;
@@ -33,9 +35,27 @@ pub const MAP_BYTES: usize = 1536;
 #[derive(Debug, Default)]
 pub struct IdentityHeaders {
     written: Vec<(HeaderName, HeaderValue)>,
-    answer: OnceLock<HeaderMap>,
-    carried: OnceLock<HeaderMap>,
+    answer: Pattern,
+    carried: Pattern,
     enriched: ArcSwapOption<Enriched>,
+}
+
+/// A map that is copied from the second time on, which costs less than hashing its names again. A token
+/// that comes once keeps none.
+#[derive(Debug, Default)]
+struct Pattern {
+    wanted: AtomicBool,
+    map: OnceLock<HeaderMap>,
+}
+
+impl Pattern {
+    fn copy(&self, make: impl FnOnce() -> HeaderMap) -> HeaderMap {
+        match self.map.get() {
+            Some(map) => map.clone(),
+            None if self.wanted.swap(true, Ordering::Relaxed) => self.map.get_or_init(make).clone(),
+            None => make(),
+        }
+    }
 }
 
 impl IdentityHeaders {
@@ -53,15 +73,14 @@ impl IdentityHeaders {
         MAP_BYTES + self.written.iter().map(held).sum::<usize>()
     }
 
-    /// The headers of the answer that states them to a proxy, which `make` makes the first time.
-    pub fn answer(&self, make: impl FnOnce() -> HeaderMap) -> &HeaderMap {
-        self.answer.get_or_init(make)
+    /// The headers of the answer that states them to a proxy; `make` makes the same each time.
+    pub fn answer(&self, make: impl FnOnce() -> HeaderMap) -> HeaderMap {
+        self.answer.copy(make)
     }
 
-    /// The headers that a request to the upstream begins with, which `make` makes the first time:
-    /// copying a map costs less than hashing its names again.
-    pub fn carried(&self, make: impl FnOnce() -> HeaderMap) -> &HeaderMap {
-        self.carried.get_or_init(make)
+    /// The headers that a request to the upstream begins with; `make` makes the same each time.
+    pub fn carried(&self, make: impl FnOnce() -> HeaderMap) -> HeaderMap {
+        self.carried.copy(make)
     }
 
     /// The same principal with what was last learned of it beside its credential.
@@ -75,8 +94,8 @@ impl From<Vec<(HeaderName, HeaderValue)>> for IdentityHeaders {
     fn from(written: Vec<(HeaderName, HeaderValue)>) -> Self {
         Self {
             written,
-            answer: OnceLock::new(),
-            carried: OnceLock::new(),
+            answer: Pattern::default(),
+            carried: Pattern::default(),
             enriched: ArcSwapOption::empty(),
         }
     }
@@ -86,15 +105,15 @@ impl From<Vec<(HeaderName, HeaderValue)>> for IdentityHeaders {
 /// them: it belongs to the request.
 #[must_use]
 pub fn render(names: &IdentityNames, lists: ListFormat, principal: &Principal) -> IdentityHeaders {
-    let mut headers = Vec::with_capacity(8);
+    // one text for all values, so that a token takes one block of memory for them
+    let mut text = String::new();
+    let mut ends = Vec::with_capacity(10);
     let mut put = |name: &Option<HeaderName>, value: Option<String>| {
         let (Some(name), Some(value)) = (name, value.filter(|value| !value.is_empty())) else {
             return;
         };
-        // every value was encoded to visible ASCII, so this cannot fail
-        if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(value)) {
-            headers.push((name.clone(), value));
-        }
+        text.push_str(&value);
+        ends.push((name.clone(), text.len()));
     };
     put(&names.user_id, Some(encode(&principal.user_id)));
     put(&names.tenant_id, principal.tenant_id.as_deref().map(encode));
@@ -112,7 +131,15 @@ pub fn render(names: &IdentityNames, lists: ListFormat, principal: &Principal) -
         &names.principal_kind,
         Some(principal.kind.as_str().to_owned()),
     );
-    headers.into()
+    let text = Bytes::from(text);
+    let mut begin = 0;
+    let values = ends.into_iter().filter_map(|(name, end)| {
+        let value = text.slice(begin..end);
+        begin = end;
+        // every value was encoded to visible ASCII, so this cannot fail
+        Some((name, HeaderValue::from_maybe_shared(value).ok()?))
+    });
+    values.collect::<Vec<_>>().into()
 }
 
 /// Percent-encodes everything outside visible ASCII, and `%`.
@@ -122,9 +149,13 @@ pub fn encode(text: &str) -> String {
 }
 
 fn encode_bytes(text: &str, list_item: bool) -> String {
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'%' && !(list_item && byte == b',');
+    if text.bytes().all(plain) {
+        return text.to_owned();
+    }
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
-        if byte.is_ascii_graphic() && byte != b'%' && !(list_item && byte == b',') {
+        if plain(byte) {
             encoded.push(char::from(byte));
         } else {
             // writing to a String cannot fail

@@ -31,7 +31,7 @@ fn the_benchmarks_configurations_of_gatepost_load() {
         assert!(!text.contains('@'), "{name}: a place without a value here");
         let file = folder.path().join(name);
         std::fs::write(&file, text).unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_gatepost"))
+        let output = Command::new(crate::support::gatepost::binary())
             .args(["check", "--config"])
             .arg(&file)
             .env_clear()

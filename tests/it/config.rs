@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::support::gatepost::binary;
+
 fn gatepost(arguments: &[&str], folder: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_gatepost"))
+    Command::new(binary())
         .args(arguments)
         .current_dir(folder)
         .env_clear()

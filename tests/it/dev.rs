@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-pub(crate) const GATEPOST: &str = env!("CARGO_BIN_EXE_gatepost");
+use crate::support::gatepost::binary;
 
 /// A running `gatepost dev` on ports of its own. Killed when dropped.
 pub(crate) struct Dev {
@@ -18,7 +18,7 @@ pub(crate) struct Dev {
 impl Dev {
     /// Starts it and reads until everything is printed: from then on it serves.
     pub(crate) fn start() -> Self {
-        let mut child = Command::new(GATEPOST)
+        let mut child = Command::new(binary())
             .args(["dev", "--base-port", "0"])
             .stdout(Stdio::piped())
             .spawn()
@@ -76,7 +76,7 @@ impl Drop for Dev {
 
 /// Runs the binary to its end.
 pub(crate) fn gatepost(arguments: &[&str]) -> Output {
-    Command::new(GATEPOST).args(arguments).output().unwrap()
+    Command::new(binary()).args(arguments).output().unwrap()
 }
 
 /// Runs a line as a user would.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::dev::{Dev, GATEPOST, gatepost};
-use crate::support::gatepost::run;
+use crate::dev::{Dev, gatepost};
+use crate::support::gatepost::{binary, run};
 
 /// The pages whose commands and links are checked.
 const PAGES: &[&str] = &[
@@ -178,7 +178,9 @@ fn every_link_leads_to_a_file() {
 fn the_transcript_is_what_dev_prints() {
     let dev = Dev::start();
     let base_port = dev.base_port;
-    let mut printed = dev.printed.replace(GATEPOST, "target/release/gatepost");
+    let mut printed = dev
+        .printed
+        .replace(&*binary().to_string_lossy(), "target/release/gatepost");
     for offset in 0..10 {
         printed = printed.replace(
             &format!("127.0.0.1:{}", base_port + offset),

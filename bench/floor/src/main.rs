@@ -1,7 +1,9 @@
 //! What hyper and tokio cost when nothing is decided: the floor under Gatepost's figures.
 //!
-//!     floor proxy  LISTEN WORKERS SHAPE UPSTREAM    passes every request on, unchanged
-//!     floor answer LISTEN WORKERS SHAPE             answers 200 without a body
+//!     floor proxy  LISTEN WORKERS SHAPE UPSTREAM       passes every request on, unchanged
+//!     floor verify LISTEN WORKERS SHAPE UPSTREAM KEY   the same, if its bearer token was signed (RS256) by
+//!                                                      this key (PEM); 401 if not; looks at no claim
+//!     floor answer LISTEN WORKERS SHAPE                answers 200 without a body
 //!
 //! SHAPE: `per-core` is one current-thread runtime for each worker, each connection handed to the one
 //! with the fewest open, as Gatepost does; `multi` is one multi-thread runtime with that many workers.
@@ -18,13 +20,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
+use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256};
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use http_body_util::Empty;
+use http_body_util::{Either, Empty};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::CONNECTION;
+use hyper::header::{AUTHORIZATION, CONNECTION};
 use hyper::service::service_fn;
-use hyper::{Request, Response, Version, server};
+use hyper::{Request, Response, StatusCode, Version, server};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -34,14 +39,24 @@ type Failure = Box<dyn Error + Send + Sync>;
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let (listen, workers, shape, upstream) = match arguments[..] {
-        ["proxy", listen, workers, shape, upstream] => (listen, workers, shape, Some(upstream)),
-        ["answer", listen, workers, shape] => (listen, workers, shape, None),
+    let (listen, workers, shape, upstream, key) = match arguments[..] {
+        ["proxy", listen, workers, shape, upstream] => {
+            (listen, workers, shape, Some(upstream), None)
+        }
+        ["verify", listen, workers, shape, upstream, key] => (
+            listen,
+            workers,
+            shape,
+            Some(upstream),
+            Some(public_key(key)?),
+        ),
+        ["answer", listen, workers, shape] => (listen, workers, shape, None, None),
         _ => {
-            return Err("usage: floor proxy|answer LISTEN WORKERS per-core|multi [UPSTREAM]".into());
+            let usage = "LISTEN WORKERS per-core|multi [UPSTREAM [KEY]]";
+            return Err(format!("usage: floor proxy|verify|answer {usage}").into());
         }
     };
-    let workers = Worker::start(shape, workers.parse()?, upstream)?;
+    let workers = Worker::start(shape, workers.parse()?, upstream, key)?;
     let listener = TcpListener::bind(listen)?;
     loop {
         let (stream, _) = listener.accept()?;
@@ -60,7 +75,12 @@ struct Worker {
 }
 
 impl Worker {
-    fn start(shape: &str, count: usize, upstream: Option<&str>) -> Result<Vec<Self>, Failure> {
+    fn start(
+        shape: &str,
+        count: usize,
+        upstream: Option<&str>,
+        key: Option<ParsedPublicKey>,
+    ) -> Result<Vec<Self>, Failure> {
         let runtimes = match shape {
             "per-core" => (0..count)
                 .map(|_| Builder::new_current_thread().enable_io().build())
@@ -75,16 +95,17 @@ impl Worker {
         };
         Ok(runtimes
             .into_iter()
-            .map(|runtime| Self::on(runtime, upstream))
+            .map(|runtime| Self::on(runtime, upstream, key.clone()))
             .collect())
     }
 
-    fn on(runtime: Runtime, upstream: Option<&str>) -> Self {
+    fn on(runtime: Runtime, upstream: Option<&str>, key: Option<ParsedPublicKey>) -> Self {
         let handle = runtime.handle().clone();
         std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
         let upstream = upstream.map(|address| {
             Arc::new(Upstream {
                 address: address.to_owned(),
+                key,
                 idle: Mutex::default(),
             })
         });
@@ -132,6 +153,8 @@ async fn serve(
 /// The one upstream, and connections to it that nobody uses now.
 struct Upstream {
     address: String,
+    /// Who must have signed what is passed on.
+    key: Option<ParsedPublicKey>,
     idle: Mutex<Vec<SendRequest<Incoming>>>,
 }
 
@@ -157,15 +180,39 @@ impl Upstream {
 async fn pass(
     mut request: Request<Incoming>,
     upstream: Arc<Upstream>,
-) -> Result<Response<Reply>, Failure> {
+) -> Result<Response<Either<Reply, Empty<Bytes>>>, Failure> {
+    if let Some(key) = &upstream.key
+        && signed(&request, key).is_none()
+    {
+        let mut refused = Response::new(Either::Right(Empty::new()));
+        *refused.status_mut() = StatusCode::UNAUTHORIZED;
+        return Ok(refused);
+    }
     request.headers_mut().remove(CONNECTION);
     *request.version_mut() = Version::HTTP_11;
     let mut connection = upstream.connection().await?;
     let reply = connection.send_request(request).await?;
-    Ok(reply.map(|body| Reply {
-        body,
-        lent: Some((connection, upstream)),
+    Ok(reply.map(|body| {
+        Either::Left(Reply {
+            body,
+            lent: Some((connection, upstream)),
+        })
     }))
+}
+
+/// Nothing but one verification, with the key parsed before.
+fn signed(request: &Request<Incoming>, key: &ParsedPublicKey) -> Option<()> {
+    let token = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    let (text, signature) = token.strip_prefix("Bearer ")?.rsplit_once('.')?;
+    let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
+    key.verify_sig(text.as_bytes(), &signature).ok()
+}
+
+fn public_key(file: &str) -> Result<ParsedPublicKey, Failure> {
+    let text = std::fs::read_to_string(file)?;
+    let lines = text.lines().filter(|line| !line.starts_with("-----"));
+    let der = BASE64_STANDARD.decode(lines.collect::<String>())?;
+    Ok(ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &der)?)
 }
 
 /// A reply's body, which gives its connection back once it has been read to its end.

@@ -133,7 +133,7 @@ impl<'t> Statement<'t> {
                 .map(UnixTime)
                 .ok_or(Denial::TokenMalformed)?,
             signing_input: parts.signing_input,
-            claims: Claims::parse(&decode(parts.payload)?)?,
+            claims: Claims::parse(decode(parts.payload)?)?,
             signature: decode(parts.signature)?,
         })
     }
@@ -205,7 +205,7 @@ impl<'t> Statement<'t> {
             algorithm: Some(Algorithm::ES256),
             expires_at: Some(self.expires_at),
         };
-        let mut token = vouched.read(self.claims.clone(), issuer, steps)?;
+        let mut token = vouched.read(&self.claims, issuer, steps)?;
         let principal = Arc::make_mut(&mut token.principal);
         principal.client_id = Some(identifier(&self.client)?);
         let map = &issuer.claims;

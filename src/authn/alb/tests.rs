@@ -277,7 +277,7 @@ fn an_access_token_speaks_for_its_own_subject_only() {
     assert_eq!(both.tenant_id, access.tenant_id);
     assert_eq!(both.email, user.email);
     for claims in [json!({"sub": "bob"}), json!({})] {
-        access.claims = Claims::parse(claims.to_string().as_bytes()).unwrap();
+        access.claims = Claims::parse(claims.to_string()).unwrap();
         assert_eq!(merged(&user, &access), None, "{claims}");
     }
     assert!(is_subject(&user, b"ada"));

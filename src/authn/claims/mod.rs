@@ -2,8 +2,9 @@
 //! RFC 7519 gives its members.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
@@ -12,51 +13,79 @@ use crate::clock::UnixTime;
 use crate::reason::Denial;
 
 /// The claims of a token whose signature was verified. Cloning is cheap.
-///
-/// Sorted by name: a token has a dozen, which a search finds sooner than a hash, and every new token
-/// has them read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claims(Arc<[(String, Value)]>);
+#[derive(Clone, Default)]
+pub struct Claims(Arc<Kept>);
+
+/// Claims as they were sent, as they were read, or both.
+#[derive(Default)]
+struct Kept {
+    /// Empty if there is no such text.
+    text: Bytes,
+    /// Sorted by name: a token has a dozen, which a search finds sooner than a hash, and every new
+    /// token has them read.
+    members: OnceLock<Box<[Member]>>,
+}
+
+/// A claim, and its name.
+type Member = (String, Value);
 
 impl Claims {
     /// Parses a claims object. A name that occurs twice, at any depth, or anything but one JSON
     /// object: [`Denial::TokenMalformed`].
-    pub fn parse(json: &[u8]) -> Result<Self, Denial> {
-        let mut parser = serde_json::Deserializer::from_slice(json);
-        let members = Members
-            .deserialize(&mut parser)
-            .and_then(|members| parser.end().map(|()| members));
-        let mut members = members.map_err(|_syntax| Denial::TokenMalformed)?;
-        members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        let twice = |pair: &[(String, Value)]| matches!(pair, [(a, _), (b, _)] if a == b);
-        if members.windows(2).any(twice) {
-            return Err(Denial::TokenMalformed);
+    pub fn parse(json: impl Into<Bytes>) -> Result<Self, Denial> {
+        let text = json.into();
+        let members = OnceLock::from(read(&text)?);
+        Ok(Self(Arc::new(Kept { text, members })))
+    }
+
+    /// The same as text, to be read again when somebody asks: of many tokens most are known by what is
+    /// kept beside their claims.
+    pub(crate) fn folded(&self) -> Self {
+        if self.0.text.is_empty() {
+            return self.clone();
         }
-        Ok(Self(members.into()))
+        Self(Arc::new(Kept {
+            text: self.0.text.clone(),
+            members: OnceLock::new(),
+        }))
+    }
+
+    fn members(&self) -> &[Member] {
+        let Kept { text, members } = &*self.0;
+        // what was read once can be read again; no claims would let nobody in
+        members.get_or_init(|| read(text).unwrap_or_default())
     }
 
     /// About how many bytes of memory they hold.
     #[must_use]
     pub(crate) fn size(&self) -> usize {
-        self.0.iter().map(|(name, value)| held(name, value)).sum()
+        let Kept { text, members } = &*self.0;
+        let read = members.get().map_or_else(
+            // about what they are going to take
+            || 3 * text.len(),
+            |members| members.iter().map(|(name, value)| held(name, value)).sum(),
+        );
+        text.len() + read
     }
 
     /// Those of them that `is_left_out` does not mean.
     pub(crate) fn without(&self, is_left_out: impl Fn(&str, &Value) -> bool) -> Self {
         let kept = self
-            .0
+            .members()
             .iter()
             .filter(|(name, value)| !is_left_out(name, value));
-        Self(kept.cloned().collect())
+        Self(Arc::new(Kept {
+            text: Bytes::new(),
+            members: OnceLock::from(kept.cloned().collect::<Box<[Member]>>()),
+        }))
     }
 
     /// The claim of this name, at the top.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Value> {
-        let at = self
-            .0
-            .binary_search_by(|(known, _)| known.as_str().cmp(name));
-        self.0.get(at.ok()?).map(|(_name, value)| value)
+        let members = self.members();
+        let at = members.binary_search_by(|(known, _)| known.as_str().cmp(name));
+        members.get(at.ok()?).map(|(_name, value)| value)
     }
 
     /// A `NumericDate` (RFC 7519 2), its fraction cut off. A present claim that is not a finite
@@ -132,6 +161,34 @@ impl Claims {
             Some(_) => Err(Denial::TokenMalformed),
         }
     }
+}
+
+impl PartialEq for Claims {
+    fn eq(&self, other: &Self) -> bool {
+        self.members() == other.members()
+    }
+}
+
+impl Eq for Claims {}
+
+impl fmt::Debug for Claims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Claims").field(&self.members()).finish()
+    }
+}
+
+fn read(json: &[u8]) -> Result<Box<[Member]>, Denial> {
+    let mut parser = serde_json::Deserializer::from_slice(json);
+    let members = Members
+        .deserialize(&mut parser)
+        .and_then(|members| parser.end().map(|()| members));
+    let mut members = members.map_err(|_syntax| Denial::TokenMalformed)?;
+    members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    let twice = |pair: &[Member]| matches!(pair, [(a, _), (b, _)] if a == b);
+    if members.windows(2).any(twice) {
+        return Err(Denial::TokenMalformed);
+    }
+    Ok(members.into())
 }
 
 /// About the bytes of one member.

@@ -1,7 +1,7 @@
 use super::*;
 
 fn claims(json: &str) -> Claims {
-    Claims::parse(json.as_bytes()).unwrap()
+    Claims::parse(json.to_owned()).unwrap()
 }
 
 fn path(name: &str) -> Vec<ClaimPath> {
@@ -15,10 +15,10 @@ fn only_one_object_without_doubled_names_is_claims() {
         " {\"a\":{\"b\":1},\"b\":[{\"a\":1},{\"a\":2}]} ",
         "{\"a\":null,\"A\":-1.5e3,\"\\u00e9\":\"\\ud83d\\ude00\"}",
     ] {
-        let parsed = Claims::parse(good.as_bytes()).unwrap();
+        let parsed = Claims::parse(good).unwrap();
         // the strict reader reads what the ordinary one does
         assert_eq!(
-            Value::Object(parsed.0.iter().cloned().collect()),
+            Value::Object(parsed.members().iter().cloned().collect()),
             serde_json::from_str::<Value>(good).unwrap()
         );
     }
@@ -44,14 +44,14 @@ fn only_one_object_without_doubled_names_is_claims() {
         &deep,
     ] {
         assert_eq!(
-            Claims::parse(bad.as_bytes()),
+            Claims::parse(bad.to_owned()),
             Err(Denial::TokenMalformed),
             "{}",
             bad.get(..60).unwrap_or(bad)
         );
     }
     assert_eq!(
-        Claims::parse(b"{\"a\":\"\xff\"}"),
+        Claims::parse(b"{\"a\":\"\xff\"}".as_slice()),
         Err(Denial::TokenMalformed)
     );
 }
@@ -159,4 +159,18 @@ fn the_first_present_path_is_the_claim() {
     let nested = ClaimPath::nested(vec!["a".to_owned(), "b.c".to_owned()]).unwrap();
     assert_eq!(claims.text(&[nested]), Some("deep"));
     assert_eq!(ClaimPath::nested(vec![]), None);
+}
+
+#[test]
+fn folded_claims_are_read_again_when_asked() {
+    let parsed = claims(r#"{"sub":"u-1","groups":["a",{"b":[1,2]}]}"#);
+    let folded = parsed.folded();
+    assert!(folded.0.members.get().is_none());
+    assert!(folded.size() >= parsed.0.text.len());
+    assert_eq!(folded.find("sub"), parsed.find("sub"));
+    assert_eq!(folded, parsed);
+    // of these no text is left: as they are
+    let less = parsed.without(|name, _value| name == "sub");
+    assert_eq!(less.folded(), less);
+    assert_eq!(less.find("sub"), None);
 }

@@ -49,7 +49,7 @@ impl<'t> Jws<'t> {
             key_id: header.key_id,
             typ: header.typ,
             signing_input: parts.signing_input,
-            claims: Claims::parse(&decode(parts.payload)?)?,
+            claims: Claims::parse(decode(parts.payload)?)?,
             signature: decode(parts.signature)?,
         };
         Ok((jws, members))

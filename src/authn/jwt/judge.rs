@@ -110,12 +110,7 @@ impl VerifiedToken {
         match token_use {
             TokenUse::Id => self.judge_audience(client_ids, steps),
             TokenUse::Access => {
-                // the registered claim, whatever the claim map says
-                let client = self
-                    .principal
-                    .claims
-                    .find("client_id")
-                    .and_then(Value::as_str);
+                let client = self.client.as_ref().and_then(Value::as_str);
                 steps.step("client_id", || {
                     format!("{}, accepted {}", shown(client), client_ids.shown())
                 });
@@ -141,16 +136,17 @@ impl VerifiedToken {
     /// An ID token for an application that is its own API has the API's audience. Access tokens
     /// name the client they were issued to, always (`azp` in v2, `appid` in v1); ID tokens do not.
     fn judge_entra_use(&self, steps: &mut impl Steps) -> Result<(), Denial> {
-        let claims = &self.principal.claims;
-        let client = claims.find("azp").or_else(|| claims.find("appid"));
         steps.step("azp or appid", || {
-            if client.is_some() {
+            if self.client.is_some() {
                 "present: an access token".to_owned()
             } else {
                 "absent: an ID token".to_owned()
             }
         });
-        client.map(|_| ()).ok_or(Denial::TokenUseMismatch)
+        self.client
+            .as_ref()
+            .map(|_| ())
+            .ok_or(Denial::TokenUseMismatch)
     }
 
     fn judge_audience(&self, accepted: &Accepted, steps: &mut impl Steps) -> Result<(), Denial> {

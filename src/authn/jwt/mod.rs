@@ -6,6 +6,8 @@ mod read;
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::authn::claims::Claims;
 use crate::authn::entra;
 use crate::authn::issuer::{Algorithm, Issuer, Preset, TokenUse};
@@ -41,6 +43,9 @@ pub struct VerifiedToken {
     pub audiences: Vec<String>,
     /// `token_use`, for Cognito.
     pub token_use: Option<TokenUse>,
+    /// The client it was issued to, as its issuer always states it: `client_id` for Cognito, `azp` or
+    /// `appid` for Entra.
+    pub client: Option<Value>,
     /// What it is bound to.
     pub confirmation: Confirmation,
     /// No other module can write this field, so no other module can make a verified token.
@@ -95,7 +100,7 @@ pub fn verify(
         algorithm: Some(jws.algorithm),
         expires_at: None,
     };
-    vouched.read(claims, issuer, steps)
+    vouched.read(&claims, issuer, steps)
 }
 
 /// By what claims are known to be the issuer's word.
@@ -113,11 +118,11 @@ impl Vouched {
     /// Reads claims that are the issuer's word, as [`verify`] says.
     pub(super) fn read(
         self,
-        claims: Claims,
+        claims: &Claims,
         issuer: &Issuer,
         steps: &mut impl Steps,
     ) -> Result<VerifiedToken, Denial> {
-        let confirmation = Confirmation::read(&claims, issuer, steps)?;
+        let confirmation = Confirmation::read(claims, issuer, steps)?;
         let stated = [claims.date("exp")?, self.expires_at];
         let expires_at = stated.into_iter().flatten().min().ok_or_else(|| {
             steps.step("exp", || "none".to_owned());
@@ -126,7 +131,7 @@ impl Vouched {
         let not_before = claims.date("nbf")?;
         let issued_at = claims.date("iat")?;
         let audiences = claims.audiences()?;
-        let token_use = read::token_use(&claims, &issuer.preset);
+        let token_use = read::token_use(claims, &issuer.preset);
         let principal = read::principal(claims, issuer, token_use, &audiences)?;
         steps.step("principal", || {
             format!(
@@ -146,6 +151,7 @@ impl Vouched {
             issued_at,
             audiences,
             token_use,
+            client: read::client(claims, &issuer.preset).cloned(),
             confirmation,
             _proof: (),
         })

@@ -25,9 +25,19 @@ pub(super) fn token_use(claims: &Claims, preset: &Preset) -> Option<TokenUse> {
     }
 }
 
+/// The client that the token was issued to, in the registered claim, whatever the claim map says.
+pub(super) fn client<'c>(claims: &'c Claims, preset: &Preset) -> Option<&'c Value> {
+    match preset {
+        Preset::Cognito { .. } => claims.find("client_id"),
+        // v2, v1
+        Preset::Entra { .. } => claims.find("azp").or_else(|| claims.find("appid")),
+        Preset::Alb { .. } | Preset::Generic { .. } | Preset::Opaque(_) => None,
+    }
+}
+
 /// Who the token is about.
 pub(super) fn principal(
-    claims: Claims,
+    claims: &Claims,
     issuer: &Issuer,
     token_use: Option<TokenUse>,
     audiences: &[String],
@@ -37,23 +47,23 @@ pub(super) fn principal(
         // an ID token is for its client
         (Some(TokenUse::Id), [client]) => Some(principal::identifier(client)?),
         (Some(TokenUse::Id), _) => None,
-        (Some(TokenUse::Access) | None, _) => identifier(&claims, &map.client_id)?,
+        (Some(TokenUse::Access) | None, _) => identifier(claims, &map.client_id)?,
     };
-    let user_id = identifier(&claims, &map.user_id)?;
+    let user_id = identifier(claims, &map.user_id)?;
     let is_service = match &issuer.preset {
         // whom a load balancer signed in has a browser
         Preset::Alb { .. } => false,
         Preset::Cognito { .. } => {
-            token_use == Some(TokenUse::Access) && cognito::is_service(&claims)
+            token_use == Some(TokenUse::Access) && cognito::is_service(claims)
         }
-        Preset::Entra { .. } => entra::is_service(&claims),
+        Preset::Entra { .. } => entra::is_service(claims),
         // a client that got a token for itself is its own subject (RFC 9068 2.2); issuers that
         // name such a subject in another way make a user of it
         Preset::Generic { .. } => user_id.is_some() && user_id == client_id,
         Preset::Opaque(opaque) => match opaque.answers {
             Answers::Introspection => match &user_id {
                 Some(_) => user_id == client_id,
-                None => names_nobody(&claims),
+                None => names_nobody(claims),
             },
             Answers::Remote => claims.find("kind").and_then(Value::as_str) == Some("service"),
         },
@@ -75,16 +85,16 @@ pub(super) fn principal(
         },
         issuer: Arc::clone(&issuer.name),
         user_id: user_id.ok_or(Denial::SubjectInvalid)?,
-        tenant_id: identifier(&claims, &map.tenant)?,
+        tenant_id: identifier(claims, &map.tenant)?,
         client_id,
         name: claims.text(&map.name).map(str::to_owned),
         email: claims.text(&map.email).map(str::to_owned),
-        groups: groups(&claims, issuer),
+        groups: groups(claims, issuer),
         roles: claims.names(&map.roles),
         permissions: claims.names(&map.permissions),
         wildcards: Vec::new(),
         scopes: claims.scopes(&map.scopes)?,
-        claims,
+        claims: claims.folded(),
     })
 }
 

@@ -160,7 +160,7 @@ pub fn read(
         algorithm: None,
         expires_at: stated_end.or_else(|| (!is_ended).then(|| asked_at.plus(UNSTATED_LIFE))),
     };
-    let token = vouched.read(answer.clone(), issuer, steps)?;
+    let token = vouched.read(answer, issuer, steps)?;
     if is_dpop && token.confirmation.key.is_none() {
         steps.step("cnf", || "of a DPoP token, none".to_owned());
         return Err(Denial::TokenTypeRefused);

@@ -49,7 +49,7 @@ fn judged(answers: Answers, answer: &Value) -> Result<VerifiedToken, Denial> {
 }
 
 fn judged_by(issuer: &Issuer, answer: &Value) -> Result<VerifiedToken, Denial> {
-    let claims = Claims::parse(answer.to_string().as_bytes())?;
+    let claims = Claims::parse(answer.to_string())?;
     let token = read(&claims, issuer, NOW, &mut ())?;
     token.judge(issuer, NOW, &mut ())?;
     Ok(token)
@@ -292,7 +292,7 @@ fn an_answer_is_used_no_longer_than_its_token() {
         (json!({"exp": NOW.0 - 30}), 60, 1),
         (json!({"exp": NOW.0 - 30}), 0, 0),
     ] {
-        let claims = Claims::parse(answer.to_string().as_bytes()).unwrap();
+        let claims = Claims::parse(answer.to_string()).unwrap();
         assert_eq!(used_until(&claims, NOW, cache), NOW.plus(until), "{answer}");
     }
 }

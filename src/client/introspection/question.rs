@@ -256,7 +256,7 @@ fn remote_answer(fetched: &Fetched) -> Result<Answer, FetchError> {
 }
 
 fn claims_of(fetched: &Fetched) -> Result<Claims, FetchError> {
-    Claims::parse(&fetched.body)
+    Claims::parse(fetched.body.clone())
         .map_err(|_content| FetchError::Unusable("it is no JSON object, or has a name twice"))
 }
 

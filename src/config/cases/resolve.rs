@@ -193,7 +193,7 @@ impl Resolver<'_> {
         let text = |text: Option<Text<NonEmpty>>| text.map(|text| text.0.0);
         let claims = serde_json::to_vec(&stated.claims)
             .ok()
-            .and_then(|json| Claims::parse(&json).ok())?;
+            .and_then(|json| Claims::parse(json).ok())?;
         let user_id = text(stated.user_id);
         let client_id =
             text(stated.client_id).or_else(|| user_id.clone().filter(|_| by_certificate));

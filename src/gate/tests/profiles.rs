@@ -57,7 +57,7 @@ impl Profiles for Endpoint {
 fn profile(answer: &Value) -> Arc<Profile> {
     let mut answer = answer.clone();
     answer["sub"] = json!("ada");
-    let answer = Claims::parse(answer.to_string().as_bytes()).unwrap();
+    let answer = Claims::parse(answer.to_string()).unwrap();
     Arc::new(Profile::read(&answer, "ada", &ClaimMap::generic()).unwrap())
 }
 

@@ -171,9 +171,12 @@ pub(super) async fn run<S, F>(
         let client = hyper::upgrade::on(&mut request);
         let answer = match excess(&request, &serving.limits) {
             Some(denial) => Err(denial),
-            // a panic before the future exists is caught too; boxed, since hyper moves it about
+            // a panic before the future exists is caught too; boxed, since hyper moves it about, and
+            // the box first, so that the future is made in it
             None => Ok(std::panic::catch_unwind(AssertUnwindSafe(|| {
-                Box::pin(service(request, Arc::clone(&local.downstream)))
+                let place = Box::new_uninit();
+                let answer = service(request, Arc::clone(&local.downstream));
+                Box::into_pin(Box::write(place, answer))
             }))),
         };
         async move {

@@ -189,7 +189,7 @@ fn allow(world: &World, proven: Option<&Proven>) -> Response<Body> {
         headers
     };
     let headers = match proven {
-        Some(proven) => proven.headers.answer(make).clone(),
+        Some(proven) => proven.headers.answer(make),
         None => make(),
     };
     let mut response = Response::new(Body::empty());

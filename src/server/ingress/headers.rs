@@ -87,7 +87,7 @@ impl Plan<'_> {
             (None, None) => return Err(Denial::HostInvalid),
         };
         let mut out = match self.proven {
-            Some(proven) => proven.headers.carried(|| self.places()).clone(),
+            Some(proven) => proven.headers.carried(|| self.places()),
             None => self.places(),
         };
         let forwarded = self.forwarded(client, &host)?;

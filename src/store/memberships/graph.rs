@@ -93,7 +93,7 @@ fn following(root: &str, next: &str) -> Result<Url, LookUpError> {
 /// Adds the groups of one page, and says where the next one is.
 fn page(answer: &Fetched, groups: &mut Vec<String>) -> Result<Option<String>, LookUpError> {
     service::ok(answer)?;
-    let json = Claims::parse(&answer.body)
+    let json = Claims::parse(answer.body.clone())
         .map_err(|_syntax| LookUpError::of_one("the answer is not one JSON object"))?;
     let malformed = || LookUpError::of_one("no list of object ids in the answer");
     let listed = json.find("value").and_then(Value::as_array);

@@ -42,14 +42,14 @@ impl Http {
     fn read(&self, answer: &Fetched) -> Result<Sets, LookUpError> {
         if answer.status == StatusCode::NOT_FOUND {
             // a gateway that has lost the service says so too, but not in JSON
-            return if Claims::parse(&answer.body).is_ok() {
+            return if Claims::parse(answer.body.clone()).is_ok() {
                 Ok(Sets::NONE)
             } else {
                 Err(LookUpError::unclear("status 404, and no JSON object"))
             };
         }
         service::ok(answer)?;
-        let json = Claims::parse(&answer.body)
+        let json = Claims::parse(answer.body.clone())
             .map_err(|_syntax| LookUpError::of_one("the answer is not one JSON object"))?;
         let HttpMemberships {
             groups,

@@ -261,7 +261,7 @@ impl Endpoint {
             };
             return Err(error.after(answer.retry_after));
         }
-        let claims = Claims::parse(&answer.body)
+        let claims = Claims::parse(answer.body.clone())
             .map_err(|_syntax| LookUpError::of_one("the answer is not one JSON object"))?;
         Profile::read(&claims, sub, &self.issuer.issuer.claims).map_err(LookUpError::of_one)
     }

@@ -1,5 +1,6 @@
 //! The real binary, run as users run it.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
@@ -12,9 +13,15 @@ use tempfile::TempDir;
 use super::http::{Call, Reply};
 use super::{DEADLINE, eventually};
 
+/// The binary under test: the one of this build, or another (`scripts/dist`).
+pub(crate) fn binary() -> OsString {
+    let other = std::env::var_os("GATEPOST_BINARY");
+    other.unwrap_or_else(|| env!("CARGO_BIN_EXE_gatepost").into())
+}
+
 /// A command of the binary with an empty environment.
 pub(crate) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gatepost"));
+    let mut command = Command::new(binary());
     command.env_clear().args(arguments);
     command
 }
@@ -24,7 +31,8 @@ pub(crate) fn shell(line: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("/bin/sh");
     command
         .env_clear()
-        .args(["-c", line, "sh", env!("CARGO_BIN_EXE_gatepost")])
+        .args(["-c", line, "sh"])
+        .arg(binary())
         .args(arguments);
     command
 }
