@@ -52,7 +52,7 @@ impl Claims {
 
     fn members(&self) -> &[Member] {
         let Kept { text, members } = &*self.0;
-        // what was read once can be read again; no claims would let nobody in
+        // the text was read before: it can be read again
         members.get_or_init(|| read(text).unwrap_or_default())
     }
 
