@@ -37,7 +37,8 @@ pub struct IdentityHeaders {
     written: Vec<(HeaderName, HeaderValue)>,
     answer: Pattern,
     carried: Pattern,
-    enriched: ArcSwapOption<Enriched>,
+    /// None before somebody asks.
+    enriched: OnceLock<ArcSwapOption<Enriched>>,
 }
 
 /// A map that is copied from the second time on, which costs less than hashing its names again. A token
@@ -86,7 +87,7 @@ impl IdentityHeaders {
     /// The same principal with what was last learned of it beside its credential.
     #[must_use]
     pub fn enriched(&self) -> &ArcSwapOption<Enriched> {
-        &self.enriched
+        self.enriched.get_or_init(ArcSwapOption::empty)
     }
 }
 
@@ -96,7 +97,7 @@ impl From<Vec<(HeaderName, HeaderValue)>> for IdentityHeaders {
             written,
             answer: Pattern::default(),
             carried: Pattern::default(),
-            enriched: ArcSwapOption::empty(),
+            enriched: OnceLock::new(),
         }
     }
 }
@@ -105,95 +106,128 @@ impl From<Vec<(HeaderName, HeaderValue)>> for IdentityHeaders {
 /// them: it belongs to the request.
 #[must_use]
 pub fn render(names: &IdentityNames, lists: ListFormat, principal: &Principal) -> IdentityHeaders {
-    // one text for all values, so that a token takes one block of memory for them
-    let mut text = String::new();
-    let mut ends = Vec::with_capacity(10);
-    let mut put = |name: &Option<HeaderName>, value: Option<String>| {
-        let (Some(name), Some(value)) = (name, value.filter(|value| !value.is_empty())) else {
-            return;
-        };
-        text.push_str(&value);
-        ends.push((name.clone(), text.len()));
+    let mut written = Written {
+        text: String::with_capacity(USUAL_BYTES),
+        ends: Vec::with_capacity(10),
     };
-    put(&names.user_id, Some(encode(&principal.user_id)));
-    put(&names.tenant_id, principal.tenant_id.as_deref().map(encode));
-    put(&names.user_name, principal.name.as_deref().map(encode));
-    put(&names.user_email, principal.email.as_deref().map(encode));
-    put(&names.user_groups, join(principal.groups.known(), lists));
-    put(&names.user_roles, join(principal.roles.known(), lists));
-    put(
-        &names.user_permissions,
-        join(principal.permissions.known(), lists),
+    written.put(names.user_id.as_ref(), Some(&principal.user_id));
+    written.put(names.tenant_id.as_ref(), principal.tenant_id.as_deref());
+    written.put(names.user_name.as_ref(), principal.name.as_deref());
+    written.put(names.user_email.as_ref(), principal.email.as_deref());
+    written.put_list(names.user_groups.as_ref(), principal.groups.known(), lists);
+    written.put_list(names.user_roles.as_ref(), principal.roles.known(), lists);
+    written.put_list(
+        names.user_permissions.as_ref(),
+        principal.permissions.known(),
+        lists,
     );
-    put(&names.issuer, Some(encode(&principal.issuer)));
-    put(&names.client_id, principal.client_id.as_deref().map(encode));
-    put(
-        &names.principal_kind,
-        Some(principal.kind.as_str().to_owned()),
-    );
-    let text = Bytes::from(text);
-    let mut begin = 0;
-    let values = ends.into_iter().filter_map(|(name, end)| {
-        let value = text.slice(begin..end);
-        begin = end;
-        // every value was encoded to visible ASCII, so this cannot fail
-        Some((name, HeaderValue::from_maybe_shared(value).ok()?))
-    });
-    values.collect::<Vec<_>>().into()
+    written.put(names.issuer.as_ref(), Some(&principal.issuer));
+    written.put(names.client_id.as_ref(), principal.client_id.as_deref());
+    written.put(names.principal_kind.as_ref(), Some(principal.kind.as_str()));
+    written.headers().into()
+}
+
+/// The most bytes that all values of a usual principal come to.
+const USUAL_BYTES: usize = 256;
+
+/// Headers that are being rendered. One text for all values, so that a token takes one block of memory for them.
+struct Written<'n> {
+    text: String,
+    /// Where the value of each ends.
+    ends: Vec<(&'n HeaderName, usize)>,
+}
+
+impl<'n> Written<'n> {
+    fn put(&mut self, name: Option<&'n HeaderName>, value: Option<&str>) {
+        if let (Some(name), Some(value)) = (name, value.filter(|value| !value.is_empty())) {
+            push_encoded(&mut self.text, value, false);
+            self.ends.push((name, self.text.len()));
+        }
+    }
+
+    fn put_list(&mut self, name: Option<&'n HeaderName>, names: &[String], lists: ListFormat) {
+        if let Some(name) = name
+            && push_list(&mut self.text, names, lists)
+        {
+            self.ends.push((name, self.text.len()));
+        }
+    }
+
+    fn headers(self) -> Vec<(HeaderName, HeaderValue)> {
+        let text = Bytes::from(self.text);
+        let mut begin = 0;
+        let mut written = Vec::with_capacity(self.ends.len());
+        for (name, end) in self.ends {
+            // every value was encoded to visible ASCII, so this cannot fail
+            if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(begin..end)) {
+                written.push((name.clone(), value));
+            }
+            begin = end;
+        }
+        written
+    }
 }
 
 /// Percent-encodes everything outside visible ASCII, and `%`.
 #[must_use]
 pub fn encode(text: &str) -> String {
-    encode_bytes(text, false)
-}
-
-fn encode_bytes(text: &str, list_item: bool) -> String {
-    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'%' && !(list_item && byte == b',');
-    if text.bytes().all(plain) {
-        return text.to_owned();
-    }
     let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if plain(byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // writing to a String cannot fail
-            let _infallible = write!(encoded, "%{byte:02X}");
-        }
-    }
+    push_encoded(&mut encoded, text, false);
     encoded
 }
 
-fn join(names: &[String], lists: ListFormat) -> Option<String> {
-    let least = names.iter().map(|name| name.len() + 1).sum::<usize>();
-    if names.is_empty() || least > MOST_LIST_BYTES {
-        return None;
+fn push_encoded(to: &mut String, text: &str, list_item: bool) {
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'%' && !(list_item && byte == b',');
+    if text.bytes().all(plain) {
+        to.push_str(text);
+        return;
     }
-    let list = match lists {
-        ListFormat::Comma => names
-            .iter()
-            .map(|name| encode_bytes(name, true))
-            .collect::<Vec<_>>()
-            .join(","),
-        ListFormat::Json => ascii_json(names),
-    };
-    (list.len() <= MOST_LIST_BYTES).then_some(list)
+    for byte in text.bytes() {
+        if plain(byte) {
+            to.push(char::from(byte));
+        } else {
+            // writing to a String cannot fail
+            let _infallible = write!(to, "%{byte:02X}");
+        }
+    }
 }
 
-fn ascii_json(names: &[String]) -> String {
-    let json = serde_json::Value::from(names).to_string();
-    let mut ascii = String::with_capacity(json.len());
-    for character in json.chars() {
+/// Whether there is a list to state; a too long one is not.
+fn push_list(to: &mut String, names: &[String], lists: ListFormat) -> bool {
+    let least = names.iter().map(|name| name.len() + 1).sum::<usize>();
+    if names.is_empty() || least > MOST_LIST_BYTES {
+        return false;
+    }
+    let begin = to.len();
+    match lists {
+        ListFormat::Comma => {
+            for (number, name) in names.iter().enumerate() {
+                if number > 0 {
+                    to.push(',');
+                }
+                push_encoded(to, name, true);
+            }
+        }
+        ListFormat::Json => push_ascii_json(to, names),
+    }
+    let length = to.len() - begin;
+    let is_stated = (1..=MOST_LIST_BYTES).contains(&length);
+    if !is_stated {
+        to.truncate(begin);
+    }
+    is_stated
+}
+
+fn push_ascii_json(to: &mut String, names: &[String]) {
+    for character in serde_json::Value::from(names).to_string().chars() {
         if character == ' ' || character.is_ascii_graphic() {
-            ascii.push(character);
+            to.push(character);
         } else {
             for unit in character.encode_utf16(&mut [0; 2]) {
-                let _infallible = write!(ascii, "\\u{unit:04x}");
+                let _infallible = write!(to, "\\u{unit:04x}");
             }
         }
     }
-    ascii
 }
 
 #[cfg(test)]
@@ -229,6 +263,14 @@ mod tests {
                 "x-principal-kind: user",
             ]
         );
+    }
+
+    fn join(names: &[String], lists: ListFormat) -> Option<String> {
+        let mut list = "before".to_owned();
+        let is_stated = push_list(&mut list, names, lists);
+        let list = list.split_off("before".len());
+        assert!(is_stated || list.is_empty());
+        is_stated.then_some(list)
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-use super::cache::{Beside, Entry};
+use super::cache::{Beside, Entry, Unknown};
 use super::{Evidence, Gate, KeysNow, Known, Sought};
 use crate::authn::alb::{self, Presented, Statement, Verified};
 use crate::authn::credential::Kind;
@@ -47,11 +47,12 @@ impl Gate {
             steps.step("signature", || "verified before, keys unchanged".to_owned());
             found
         } else {
-            evidence.token = tag.and_then(|tag| self.cache.fingerprint(&tag));
-            let (known, entry) =
-                Box::pin(self.verify_statement(&presented, accepted, now, steps)).await?;
+            let unknown = self.cache.unknown(presented.data, tag);
+            evidence.token = unknown.fingerprint;
+            let verified = self.verify_statement(unknown, &presented, accepted, now, steps);
+            let (known, entry) = Box::pin(verified).await?;
             if let Some(tag) = tag {
-                self.cache.keep(tag, known.generation, Arc::clone(&entry));
+                self.cache.keep_if_met(tag, known.generation, &entry);
             }
             (&*known.issuer, entry)
         };
@@ -181,7 +182,7 @@ impl Gate {
         other: Arc<Entry>,
         steps: &mut impl Steps,
     ) -> Result<Arc<Beside>, Denial> {
-        if let Some(known) = entry.beside.load_full()
+        if let Some(known) = entry.beside().load_full()
             && Arc::ptr_eq(&known.other, &other)
         {
             return Ok(known);
@@ -205,19 +206,20 @@ impl Gate {
             principal,
             headers: Arc::new(headers),
         });
-        entry.beside.store(Some(Arc::clone(&beside)));
+        entry.beside().store(Some(Arc::clone(&beside)));
         Ok(beside)
     }
 
     /// Verifies a statement that is not in the cache: by the first accepted table that takes it.
     async fn verify_statement(
         &self,
+        unknown: Unknown<'_>,
         presented: &Presented<'_>,
         accepted: &[usize],
         now: UnixTime,
         steps: &mut (impl Steps + Send),
     ) -> Result<(&Known, Arc<Entry>), Refusal> {
-        let text = std::str::from_utf8(presented.data).map_err(|_opaque| Denial::TokenMalformed)?;
+        let text = std::str::from_utf8(unknown.token).map_err(|_opaque| Denial::TokenMalformed)?;
         let statement = Statement::parse(text)?;
         let mut candidates = Vec::new();
         for &number in accepted {
@@ -238,13 +240,12 @@ impl Gate {
             let token = statement.verify(&known.issuer, &keys, steps)?;
             let principal = known.issuer.mapping.apply(&token.principal);
             let headers = identity::render(&self.identity, self.lists, &principal);
-            let tag = self.cache.statement_tag(presented.data);
             let entry = Entry::new(
                 token,
                 principal,
                 keys.fingerprint,
                 Arc::new(headers),
-                tag.and_then(|tag| self.cache.fingerprint(&tag)),
+                unknown.fingerprint,
                 // the access token's principal is kept with it
                 presented.data.len() + presented.access_token.map_or(0, <[u8]>::len),
             );

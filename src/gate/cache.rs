@@ -1,7 +1,8 @@
 //! The verified-token cache (DESIGN §4.4): "verified, with these claims", nothing else. Whether a
 //! token is good *now* and *here* is judged on every request.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 
@@ -17,6 +18,19 @@ use aws_lc_rs::{aead, hmac};
 /// Without the key nobody can make two tokens that share one, but by a chance of 2⁻¹¹⁸; and a tag
 /// leaves this module only through [`TokenCache::fingerprint`]. It costs a third of SHA-256 or less.
 pub type TokenTag = [u8; 16];
+
+/// The most tokens that are remembered to have come once: 256 KiB.
+const MOST_MET: usize = 1 << 16;
+
+/// A token that is not in the cache.
+#[derive(Clone, Copy)]
+pub(super) struct Unknown<'t> {
+    pub(super) token: &'t [u8],
+    /// What it is going to be found by.
+    pub(super) tag: Option<TokenTag>,
+    /// Keyed fingerprint, for the log.
+    pub(super) fingerprint: Option<u64>,
+}
 
 /// A verified token, with what was rendered and computed from it once.
 #[derive(Debug)]
@@ -34,7 +48,7 @@ pub(super) struct Entry {
     /// How it was asked about, if its issuer was.
     pub(super) asked: Option<Asked>,
     /// With what stood beside it in a request: one such pair is kept.
-    pub(super) beside: ArcSwapOption<Beside>,
+    beside: OnceLock<ArcSwapOption<Beside>>,
     /// Bytes of the token, as a measure of its claims.
     weight: u64,
 }
@@ -73,9 +87,14 @@ impl Entry {
             headers,
             fingerprint,
             asked: None,
-            beside: ArcSwapOption::empty(),
+            beside: OnceLock::new(),
             weight,
         }
+    }
+
+    /// What is kept of it with another one.
+    pub(super) fn beside(&self) -> &ArcSwapOption<Beside> {
+        self.beside.get_or_init(ArcSwapOption::empty)
     }
 
     /// The same, about a token that its issuer was asked about.
@@ -99,6 +118,7 @@ pub(super) struct Asked {
 /// Entries by token and issuer generation, bounded by entries and bytes at once.
 pub(super) struct TokenCache {
     entries: quick_cache::sync::Cache<(TokenTag, u32), Arc<Entry>, ByWeight>,
+    met: Met,
     /// `None`: nothing can be kept.
     tag_key: Option<aead::LessSafeKey>,
 }
@@ -130,6 +150,7 @@ impl TokenCache {
                     least: least.max(1),
                 },
             ),
+            met: Met::new(max_entries),
             tag_key: tag_key.ok().map(aead::LessSafeKey::new),
         }
     }
@@ -167,6 +188,14 @@ impl TokenCache {
         self.entries.insert((token, generation), entry);
     }
 
+    /// Keeps what is cheaply made again if its token came before, lately: of a token that comes once
+    /// nothing is left, and no flood of such tokens drives out those that come again.
+    pub(super) fn keep_if_met(&self, token: TokenTag, generation: u32, entry: &Arc<Entry>) {
+        if self.met.again(&token) {
+            self.keep(token, generation, Arc::clone(entry));
+        }
+    }
+
     /// Eight bytes that name a token in the log and tell nothing about it: a keyed hash of what
     /// nobody sees, under a key that is random per process.
     pub(super) fn fingerprint(&self, token: &TokenTag) -> Option<u64> {
@@ -176,7 +205,46 @@ impl TokenCache {
             .map(|bytes| u64::from_be_bytes(*bytes))
     }
 
+    /// A token that was looked for by `tag` and not found.
+    pub(super) fn unknown<'t>(&self, token: &'t [u8], tag: Option<TokenTag>) -> Unknown<'t> {
+        Unknown {
+            token,
+            tag,
+            fingerprint: tag.and_then(|tag| self.fingerprint(&tag)),
+        }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+}
+
+/// Tokens that came lately and are not kept: what `TinyLFU` (Einziger, Friedman, Manes 2017) calls its doorkeeper.
+///
+/// One mark for each place, and the next token of that place takes it. So it forgets, and takes one token for
+/// another once in four thousand million: either costs a little time, and neither lets anybody in.
+struct Met {
+    places: Box<[AtomicU32]>,
+}
+
+impl Met {
+    /// Remembers about so many tokens.
+    fn new(tokens: usize) -> Self {
+        let places = tokens.clamp(1, MOST_MET).next_power_of_two();
+        Self {
+            places: (0..places).map(|_| AtomicU32::new(0)).collect(),
+        }
+    }
+
+    /// Whether it came before; from now on it did.
+    fn again(&self, token: &TokenTag) -> bool {
+        let (words, _rest) = token.as_chunks();
+        let [place, mark, ..] = words else {
+            return false;
+        };
+        let (place, mark) = (u32::from_le_bytes(*place), u32::from_le_bytes(*mark));
+        let place = place as usize & (self.places.len() - 1);
+        let place = self.places.get(place);
+        place.is_some_and(|place| place.swap(mark, Ordering::Relaxed) == mark)
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cache::{Asked, Entry, TokenTag};
+use super::cache::{Asked, Entry, TokenTag, Unknown};
 use super::{Boxed, Gate};
 use crate::authn::claims::Claims;
 use crate::authn::issuer::{Issuer, Opaque};
@@ -118,16 +118,16 @@ impl Gate {
         &self,
         number: usize,
         form: Form,
-        (token, tag): (&[u8], Option<TokenTag>),
+        unknown: Unknown<'_>,
         now: UnixTime,
         steps: &mut (impl Steps + Send),
     ) -> Result<(&Issuer, Arc<Entry>), Refusal> {
         let asked = self.issuers.get(number);
         let asked = asked.and_then(|known| Some((known, known.issuer.opaque()?)));
-        let (Some((known, opaque)), Some(tag)) = (asked, tag) else {
+        let (Some((known, opaque)), Some(tag)) = (asked, unknown.tag) else {
             return Err(Failure::InternalError.into());
         };
-        let text = std::str::from_utf8(token).map_err(|_opaque| Denial::TokenMalformed)?;
+        let text = std::str::from_utf8(unknown.token).map_err(|_opaque| Denial::TokenMalformed)?;
         steps.step("issuer", || {
             format!("{:?}, asked at {}", known.issuer.name, opaque.endpoint)
         });
@@ -160,13 +160,13 @@ impl Gate {
         let verified = opaque::read(&claims, &known.issuer, asked_at, steps)?;
         let principal = known.issuer.mapping.apply(&verified.principal);
         let headers = identity::render(&self.identity, self.lists, &principal);
-        let weight = token.len().max(principal.size());
+        let weight = unknown.token.len().max(principal.size());
         let entry = Entry::new(
             verified,
             principal,
             edition,
             Arc::new(headers),
-            self.cache.fingerprint(&tag),
+            unknown.fingerprint,
             weight,
         )
         .of_answer(Asked { until, form });

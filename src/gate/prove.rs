@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-use super::cache::{Entry, TokenTag};
+use super::cache::{Entry, TokenTag, Unknown};
 use super::{Evidence, Gate, KeysNow, Known, Sought};
 use crate::authn::alb::Verified;
 use crate::authn::credential::{self, Kind, TokenSource};
@@ -189,13 +189,14 @@ impl Gate {
             steps.step("signature", || "verified before, keys unchanged".to_owned());
             found
         } else {
-            evidence.token = tag.and_then(|tag| self.cache.fingerprint(&tag));
+            let unknown = self.cache.unknown(token, tag);
+            evidence.token = unknown.fingerprint;
             // boxed: the large future of the rare case
             match self.asked_about(token, accepted)? {
                 Some((number, form)) => {
-                    Box::pin(self.ask(number, form, (token, tag), now, steps)).await?
+                    Box::pin(self.ask(number, form, unknown, now, steps)).await?
                 }
-                None => Box::pin(self.verify(token, tag, accepted, now, steps)).await?,
+                None => Box::pin(self.verify(unknown, accepted, now, steps)).await?,
             }
         };
         evidence.token = entry.fingerprint;
@@ -266,13 +267,12 @@ impl Gate {
     /// Verifies a token that is not in the cache, for the issuer it names.
     async fn verify(
         &self,
-        token: &[u8],
-        tag: Option<TokenTag>,
+        unknown: Unknown<'_>,
         accepted: &[usize],
         now: UnixTime,
         steps: &mut (impl Steps + Send),
     ) -> Result<(&Issuer, Arc<Entry>), Refusal> {
-        let text = std::str::from_utf8(token).map_err(|_opaque| Denial::TokenMalformed)?;
+        let text = std::str::from_utf8(unknown.token).map_err(|_opaque| Denial::TokenMalformed)?;
         let jws = Jws::parse(text)?;
         let named = jws.unverified_issuer()?;
         // several tables may describe one issuer, for different audiences: the first whose judgement
@@ -299,18 +299,17 @@ impl Gate {
                 {
                     let principal = known.issuer.mapping.apply(&verified.principal);
                     let headers = identity::render(&self.identity, self.lists, &principal);
-                    let fingerprint = tag.and_then(|tag| self.cache.fingerprint(&tag));
                     let entry = Entry::new(
                         verified,
                         principal,
                         keys.fingerprint,
                         Arc::new(headers),
-                        fingerprint,
-                        token.len(),
+                        unknown.fingerprint,
+                        unknown.token.len(),
                     );
                     let entry = Arc::new(entry);
-                    if let Some(tag) = tag {
-                        self.cache.keep(tag, known.generation, Arc::clone(&entry));
+                    if let Some(tag) = unknown.tag {
+                        self.cache.keep_if_met(tag, known.generation, &entry);
                     }
                     return Ok((&known.issuer, entry));
                 }

@@ -98,12 +98,12 @@ async fn a_reload_under_load_fails_no_request_and_keeps_what_did_not_change() {
     }
     assert_eq!(keys.requests().len(), 1, "keys of an unchanged issuer");
     let metrics = gatepost.health("/metrics").await;
-    // two clients, one second of one key: one token, or two
+    // two clients, one second of one key: one token, or two; each is verified twice before it is kept
     let misses = metrics.text().lines().find_map(|line| {
         let count = line.strip_prefix(r#"gatepost_token_cache_total{result="miss"} "#)?;
         count.parse::<u32>().ok()
     });
-    assert!(misses.is_some_and(|misses| misses <= 2), "{misses:?}");
+    assert!(misses.is_some_and(|misses| misses <= 4), "{misses:?}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
-use crate::authn::claims::{self, Claims};
+use crate::authn::claims::{Claims, Object};
 use crate::authn::credential::one;
 use crate::authn::issuer::{Algorithm, Issuer, Preset};
 use crate::authn::jwk::KeySet;
@@ -108,7 +108,7 @@ impl<'t> Statement<'t> {
     /// ([`Denial::TokenMalformed`]).
     pub fn parse(text: &'t str) -> Result<Self, Denial> {
         let parts = Parts::split(text)?;
-        let members = claims::parse_object(&decode(parts.header)?);
+        let members = Object::parse(&decode(parts.header)?);
         let members = members.map_err(|_syntax| Denial::TokenMalformed)?;
         let Header {
             algorithm,
@@ -121,14 +121,14 @@ impl<'t> Statement<'t> {
         if typ.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
             return Err(Denial::TokenTypeRefused);
         }
-        let text = |name: &str| members.get(name)?.as_str().map(str::to_owned);
+        let text = |name: &str| members.find(name)?.as_str().map(str::to_owned);
         Ok(Self {
             key_id: key_id.filter(|id| is_uuid(id)).ok_or(Denial::KeyUnknown)?,
             signer: text("signer").ok_or(Denial::IssuerUnknown)?,
             iss: text("iss").ok_or(Denial::IssuerUnknown)?,
             client: text("client").ok_or(Denial::TokenClientRefused)?,
             expires_at: members
-                .get("exp")
+                .find("exp")
                 .and_then(Value::as_u64)
                 .map(UnixTime)
                 .ok_or(Denial::TokenMalformed)?,

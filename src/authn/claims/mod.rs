@@ -1,13 +1,15 @@
 //! Claims: a JSON object in which no name occurs twice, paths into it, and the types that
 //! RFC 7519 gives its members.
 
+mod object;
+
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 
+pub(super) use self::object::{Object, parse_object};
 use crate::authn::principal::Names;
 use crate::clock::UnixTime;
 use crate::reason::Denial;
@@ -21,20 +23,16 @@ pub struct Claims(Arc<Kept>);
 struct Kept {
     /// Empty if there is no such text.
     text: Bytes,
-    /// Sorted by name: a token has a dozen, which a search finds sooner than a hash, and every new
-    /// token has them read.
-    members: OnceLock<Box<[Member]>>,
+    members: OnceLock<Object>,
 }
-
-/// A claim, and its name.
-type Member = (String, Value);
 
 impl Claims {
     /// Parses a claims object. A name that occurs twice, at any depth, or anything but one JSON
     /// object: [`Denial::TokenMalformed`].
     pub fn parse(json: impl Into<Bytes>) -> Result<Self, Denial> {
         let text = json.into();
-        let members = OnceLock::from(read(&text)?);
+        let members = Object::parse(&text).map_err(|_syntax| Denial::TokenMalformed)?;
+        let members = OnceLock::from(members);
         Ok(Self(Arc::new(Kept { text, members })))
     }
 
@@ -50,10 +48,10 @@ impl Claims {
         }))
     }
 
-    fn members(&self) -> &[Member] {
+    fn members(&self) -> &Object {
         let Kept { text, members } = &*self.0;
         // the text was read before: it can be read again
-        members.get_or_init(|| read(text).unwrap_or_default())
+        members.get_or_init(|| Object::parse(text).unwrap_or_default())
     }
 
     /// About how many bytes of memory they hold.
@@ -63,29 +61,23 @@ impl Claims {
         let read = members.get().map_or_else(
             // about what they are going to take
             || 3 * text.len(),
-            |members| members.iter().map(|(name, value)| held(name, value)).sum(),
+            Object::size,
         );
         text.len() + read
     }
 
     /// Those of them that `is_left_out` does not mean.
     pub(crate) fn without(&self, is_left_out: impl Fn(&str, &Value) -> bool) -> Self {
-        let kept = self
-            .members()
-            .iter()
-            .filter(|(name, value)| !is_left_out(name, value));
         Self(Arc::new(Kept {
             text: Bytes::new(),
-            members: OnceLock::from(kept.cloned().collect::<Box<[Member]>>()),
+            members: OnceLock::from(self.members().without(is_left_out)),
         }))
     }
 
     /// The claim of this name, at the top.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Value> {
-        let members = self.members();
-        let at = members.binary_search_by(|(known, _)| known.as_str().cmp(name));
-        members.get(at.ok()?).map(|(_name, value)| value)
+        self.members().find(name)
     }
 
     /// A `NumericDate` (RFC 7519 2), its fraction cut off. A present claim that is not a finite
@@ -173,33 +165,8 @@ impl Eq for Claims {}
 
 impl fmt::Debug for Claims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Claims").field(&self.members()).finish()
+        f.debug_tuple("Claims").field(self.members()).finish()
     }
-}
-
-fn read(json: &[u8]) -> Result<Box<[Member]>, Denial> {
-    let mut parser = serde_json::Deserializer::from_slice(json);
-    let members = Members
-        .deserialize(&mut parser)
-        .and_then(|members| parser.end().map(|()| members));
-    let mut members = members.map_err(|_syntax| Denial::TokenMalformed)?;
-    members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    let twice = |pair: &[Member]| matches!(pair, [(a, _), (b, _)] if a == b);
-    if members.windows(2).any(twice) {
-        return Err(Denial::TokenMalformed);
-    }
-    Ok(members.into())
-}
-
-/// About the bytes of one member.
-fn held(name: &str, value: &Value) -> usize {
-    let inner = match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(|item| held("", item)).sum(),
-        Value::Object(members) => members.iter().map(|(name, value)| held(name, value)).sum(),
-    };
-    size_of::<(String, Value)>() + name.len() + inner
 }
 
 fn strings(items: &[Value]) -> Option<Vec<String>> {
@@ -299,120 +266,6 @@ impl ClaimPath {
 impl fmt::Display for ClaimPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join("."))
-    }
-}
-
-/// Parses one JSON object, strictly: no name twice at any depth (RFC 7515 4 and RFC 7519 4 let a
-/// parser refuse them; one that keeps either could disagree with the next reader), nothing after
-/// it, and no deeper than the parser's bound of 128.
-pub(super) fn parse_object(json: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
-    let mut parser = serde_json::Deserializer::from_slice(json);
-    let value = Strict.deserialize(&mut parser)?;
-    parser.end()?;
-    match value {
-        Value::Object(object) => Ok(object),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            Err(serde_json::Error::custom("not an object"))
-        }
-    }
-}
-
-/// Reads the members of an object; only those inside its members are looked at for doubled names.
-struct Members;
-
-impl<'de> DeserializeSeed<'de> for Members {
-    type Value = Vec<(String, Value)>;
-
-    fn deserialize<D: serde::Deserializer<'de>>(
-        self,
-        deserializer: D,
-    ) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Members {
-    type Value = Vec<(String, Value)>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::with_capacity(16);
-        while let Some(name) = map.next_key::<String>()? {
-            members.push((name, map.next_value_seed(Strict)?));
-        }
-        Ok(members)
-    }
-}
-
-/// Reads any JSON value in which no object has a name twice.
-#[derive(Clone, Copy)]
-struct Strict;
-
-impl<'de> DeserializeSeed<'de> for Strict {
-    type Value = Value;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Strict {
-    type Value = Value;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("JSON in which no name occurs twice")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
-        Ok(Value::Bool(v))
-    }
-
-    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
-        Ok(Value::Number(v.into()))
-    }
-
-    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
-        Ok(Value::Number(v.into()))
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, v: f64) -> Result<Value, E> {
-        Number::from_f64(v)
-            .map(Value::Number)
-            .ok_or_else(|| E::custom("not a finite number"))
-    }
-
-    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
-        Ok(Value::String(v.to_owned()))
-    }
-
-    fn visit_string<E>(self, v: String) -> Result<Value, E> {
-        Ok(Value::String(v))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element_seed(self)? {
-            items.push(item);
-        }
-        Ok(Value::Array(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
-        while let Some(name) = map.next_key::<String>()? {
-            let value = map.next_value_seed(self)?;
-            if object.insert(name, value).is_some() {
-                return Err(A::Error::custom("a name occurs twice"));
-            }
-        }
-        Ok(Value::Object(object))
     }
 }
 

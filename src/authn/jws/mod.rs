@@ -2,9 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::authn::claims::{self, Claims};
+use crate::authn::claims::{Claims, Object};
 use crate::authn::issuer::Algorithm;
 use crate::authn::jwk::{MAX_KEY_ID_BYTES, VerificationKey};
 use crate::reason::Denial;
@@ -39,9 +39,9 @@ impl<'t> Jws<'t> {
     }
 
     /// The same, and the header: a proof (RFC 9449) shows its key there.
-    pub(super) fn parse_with_header(token: &'t str) -> Result<(Self, Map<String, Value>), Denial> {
+    pub(super) fn parse_with_header(token: &'t str) -> Result<(Self, Object), Denial> {
         let parts = Parts::split(token)?;
-        let members = claims::parse_object(&decode(parts.header)?);
+        let members = Object::parse(&decode(parts.header)?);
         let members = members.map_err(|_syntax| Denial::TokenMalformed)?;
         let header = Header::read(&members)?;
         let jws = Self {
@@ -126,25 +126,25 @@ pub(super) struct Header {
 }
 
 impl Header {
-    pub(super) fn read(header: &Map<String, Value>) -> Result<Self, Denial> {
+    pub(super) fn read(header: &Object) -> Result<Self, Denial> {
         let algorithm = header
-            .get("alg")
+            .find("alg")
             .and_then(Value::as_str)
             .and_then(Algorithm::from_name)
             .ok_or(Denial::AlgorithmRefused)?;
         // no extension is understood (RFC 7515 4.1.11, RFC 7797), and nested tokens are not opened
         if ["crit", "b64", "cty"]
             .iter()
-            .any(|name| header.contains_key(*name))
+            .any(|name| header.find(name).is_some())
         {
             return Err(Denial::TokenMalformed);
         }
-        let typ = match header.get("typ") {
+        let typ = match header.find("typ") {
             None => None,
             Some(Value::String(typ)) => Some(without_application(typ).to_owned()),
             Some(_) => return Err(Denial::TokenTypeRefused),
         };
-        let key_id = match header.get("kid") {
+        let key_id = match header.find("kid") {
             None => None,
             Some(Value::String(text))
                 if text.len() <= MAX_KEY_ID_BYTES && !text.chars().any(char::is_control) =>

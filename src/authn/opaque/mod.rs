@@ -6,7 +6,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use crate::authn::claims::{self, Claims};
+use crate::authn::claims::{Claims, Object};
 use crate::authn::issuer::{Accepted, Answers, Issuer, Opaque};
 use crate::authn::jwt::{VerifiedToken, Vouched};
 use crate::authn::proof::Bound;
@@ -108,9 +108,9 @@ fn stated_issuer(token: &[u8]) -> Result<Option<String>, Denial> {
     if !matches!(serde_json::from_slice(&payload), Ok(Value::Object(_))) {
         return Ok(None);
     }
-    let members = claims::parse_object(&payload).map_err(|_ambiguous| Denial::TokenMalformed)?;
+    let members = Object::parse(&payload).map_err(|_ambiguous| Denial::TokenMalformed)?;
     Ok(members
-        .get("iss")
+        .find("iss")
         .and_then(Value::as_str)
         .map(str::to_owned))
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::*;
+use crate::authn::claims::ClaimPath;
 use crate::authn::issuer::{Accepted, ClaimMap, Preset};
 use crate::authn::mapping::Mapping;
 use crate::authn::mint::encode;
@@ -229,7 +230,7 @@ fn what_an_active_answer_says_is_judged() {
 #[test]
 fn a_user_whom_the_table_does_not_find_is_not_the_client() {
     let mut issuer = issuer(Answers::Introspection);
-    issuer.claims.user_id = vec![claims::ClaimPath::name("uid")];
+    issuer.claims.user_id = vec![ClaimPath::name("uid")];
     let answer = |more: &Value| {
         let mut whole = json!({"active": true, "aud": "app", "client_id": "c"});
         for (name, value) in more.as_object().unwrap() {
@@ -264,7 +265,7 @@ fn a_token_of_type_dpop_is_bound_or_refused() {
 fn a_set_that_is_null_or_stands_in_something_that_is_none_is_unknown() {
     let mut issuer = issuer(Answers::Remote);
     let path = vec!["user".to_owned(), "groups".to_owned()];
-    issuer.claims.groups = claims::ClaimPath::nested(path).into_iter().collect();
+    issuer.claims.groups = ClaimPath::nested(path).into_iter().collect();
     for (user, expected) in [
         (json!(null), Names::Unresolved),
         (json!("ada"), Names::Unresolved),

@@ -38,6 +38,7 @@ async fn a_token_known_to_a_table_that_refuses_it_is_still_proven_by_another() {
     let token = mint(SECRET, &json!({"aud": "batch"}));
     let alone = ask(&gate, "/users/1", Some(&token), NOW).await;
     assert_eq!(outcome(&alone), "audience_mismatch");
+    // refused by one table, it came once already
     for cached in [false, true] {
         let judged = ask(&gate, "/both", Some(&token), NOW).await;
         assert_eq!(outcome(&judged), "allow");

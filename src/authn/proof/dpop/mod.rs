@@ -53,7 +53,7 @@ pub(super) fn judge(
     if !typ.is_some_and(|typ| typ.eq_ignore_ascii_case("dpop+jwt")) {
         return Err("the proof's typ is not dpop+jwt");
     }
-    let Some(Value::Object(jwk)) = header.get("jwk") else {
+    let Some(Value::Object(jwk)) = header.find("jwk") else {
         return Err("the proof shows no key");
     };
     let key = VerificationKey::from_jwk(jwk, &ALGORITHMS).map_err(|_why| "its key is unusable")?;
