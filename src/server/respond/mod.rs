@@ -30,6 +30,7 @@ pub struct Responder<'w> {
     errors: &'w Errors,
     format: ErrorFormat,
     head: bool,
+    grpc: bool,
     message: Option<&'static str>,
     schemes: Schemes<'w>,
 }
@@ -42,13 +43,14 @@ impl From<SendError> for Refusal {
 
 impl<'w> Responder<'w> {
     /// For a request with this method and these headers: `Accept` chooses the body's format,
-    /// else `errors.format`.
+    /// else `errors.format`. A gRPC client is told by the status alone.
     #[must_use]
     pub fn new(errors: &'w Errors, method: &Method, headers: &HeaderMap) -> Self {
         Self {
             errors,
             format: accepted(headers, errors.format),
             head: *method == Method::HEAD,
+            grpc: is_grpc(headers),
             message: None,
             schemes: Schemes::BEARER,
         }
@@ -168,25 +170,34 @@ impl<'w> Responder<'w> {
     }
 
     fn respond(&self, status: StatusCode, reason: &'static str, presented: bool) -> Response<Body> {
-        let (content_type, body) = body(
-            self.format,
-            self.told(status, presented),
-            status,
-            self.errors.expose_reason.then_some(reason),
-        );
-        let length = body.len();
-        let mut response = Response::new(if self.head {
-            Body::empty()
-        } else {
-            Body::full(body)
-        });
+        let mut response = Response::new(Body::empty());
         *response.status_mut() = status;
+        // the head ends the stream then: a client that still sends is reset, and a body would race with that
+        if !self.grpc {
+            let (content_type, body) = body(
+                self.format,
+                self.told(status, presented),
+                status,
+                self.errors.expose_reason.then_some(reason),
+            );
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+            if !self.head {
+                *response.body_mut() = Body::full(body);
+            }
+        }
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
+}
+
+/// Whether these are the headers of a gRPC call: `application/grpc`, whatever its messages are.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let rest = content_type.and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"));
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
 /// `Retry-After`, in whole seconds, rounded up: never "now".

@@ -230,6 +230,29 @@ async fn every_refusal_says_itself_in_every_format() {
     }
 }
 
+#[tokio::test]
+async fn a_grpc_client_is_told_by_the_status_alone() {
+    let errors = errors(ErrorFormat::Problem, true);
+    for (content_type, is_grpc) in [
+        ("application/grpc", true),
+        ("application/grpc+proto", true),
+        ("application/grpc;charset=x", true),
+        ("application/grpc-web", false),
+        ("application/json", false),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        let responder = Responder::new(&errors, &Method::POST, &headers);
+        let response = responder.deny(&Denial::TokenExpired);
+        assert_eq!(response.status(), 401);
+        assert!(response.headers().contains_key(header::WWW_AUTHENTICATE));
+        for of_a_body in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
+            assert_eq!(response.headers().contains_key(of_a_body), !is_grpc);
+        }
+        assert_eq!(text(response).await.is_empty(), is_grpc, "{content_type}");
+    }
+}
+
 #[test]
 fn accept_chooses_the_format() {
     use ErrorFormat::{Detail, JsonApi, Problem, Simple};
