@@ -195,9 +195,11 @@ impl<'w> Responder<'w> {
 
 /// Whether these are the headers of a gRPC call: `application/grpc`, whatever its messages are.
 fn is_grpc(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE);
-    let rest = content_type.and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"));
-    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    let is_grpc = |value: &HeaderValue| {
+        let rest = value.as_bytes().strip_prefix(b"application/grpc");
+        rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    };
+    headers.get_all(header::CONTENT_TYPE).iter().any(is_grpc)
 }
 
 /// `Retry-After`, in whole seconds, rounded up: never "now".
