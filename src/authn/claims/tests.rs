@@ -174,3 +174,24 @@ fn folded_claims_are_read_again_when_asked() {
     assert_eq!(less.folded(), less);
     assert_eq!(less.find("sub"), None);
 }
+
+#[test]
+fn many_members_are_found_and_none_is_twice() {
+    // on both sides of the number up to which they are looked through
+    for number in [31, 32, 33, 200] {
+        let mut members: Vec<String> = (0..number).map(|n| format!("\"c{n}\":{n}")).collect();
+        let whole = claims(&format!("{{{}}}", members.join(",")));
+        for n in 0..number {
+            assert_eq!(whole.find(&format!("c{n}")), Some(&Value::from(n)));
+        }
+        assert_eq!(whole.find("c"), None);
+        let less = whole.without(|name, _value| name != "c7" && name != "c30");
+        assert_eq!(less, claims(r#"{"c30":30,"c7":7}"#));
+        for twice in [0, number / 2, number - 1] {
+            members.push(format!("\"c{twice}\":null"));
+            let json = format!("{{{}}}", members.join(","));
+            assert_eq!(Claims::parse(json), Err(Denial::TokenMalformed), "{twice}");
+            members.pop();
+        }
+    }
+}
