@@ -176,6 +176,7 @@ fn known(bencher: Bencher<'_, '_>, routes: usize) {
             profiles: None,
             revocations: vec![],
             passwords: None,
+            turns: None,
             identity: IdentityNames::default(),
             lists: ListFormat::Comma,
             max_entries: 1000,

@@ -154,6 +154,7 @@ pub(super) fn build(
     let judges = Arc::new(judges);
     let parts = Parts {
         judge: Arc::<Judges>::clone(&judges),
+        turns: Some(Arc::new(workers.turns())),
         ..gate_parts(&config, providers, *fingerprint_key)
     };
     Ok(World {
@@ -255,6 +256,7 @@ pub(crate) fn gate_parts(
         memberships,
         profiles,
         passwords,
+        turns: None,
         identity: config.identity.clone(),
         lists: config.identity_lists,
         max_entries: config.token_cache.max_entries,

@@ -90,7 +90,7 @@ impl Mapping {
     /// What follows from a set that is not known is not known: a rule on it cannot be decided.
     #[must_use]
     pub fn apply(&self, principal: &Arc<Principal>) -> Arc<Principal> {
-        if *self == Self::default() {
+        if self.changes_nothing() {
             return Arc::clone(principal);
         }
         let scopes = match &self.scope_prefix {
@@ -129,6 +129,26 @@ impl Mapping {
             scopes,
             ..Principal::clone(principal)
         })
+    }
+
+    /// Whether it is as good as the default.
+    fn changes_nothing(&self) -> bool {
+        let Self {
+            group_prefix: None,
+            role_prefix: None,
+            permission_prefix: None,
+            scope_prefix: None,
+            roles_from,
+            permissions_from,
+            role_permissions,
+            wildcards: false,
+        } = self
+        else {
+            return false;
+        };
+        *roles_from == [Set::Roles]
+            && *permissions_from == [Set::Permissions]
+            && role_permissions.is_empty()
     }
 
     /// Which of its own groups, roles and permissions must be known of a principal for `asked` to be known.

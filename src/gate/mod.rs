@@ -15,6 +15,7 @@ mod profiles;
 mod prove;
 mod revocations;
 mod suppose;
+mod turns;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -33,6 +34,7 @@ pub use self::passwords::{PasswordParts, PasswordTag, Passwords, Standing};
 pub use self::profiles::{ProfileNow, Profiles, UnaskedProfiles};
 use self::prove::Presented;
 pub use self::revocations::Revocations;
+pub use self::turns::Turns;
 use crate::authn::credential::TokenSource;
 use crate::authn::password::Source;
 use crate::authn::proof::{About, Replays};
@@ -66,6 +68,8 @@ pub struct Parts {
     pub revocations: Vec<Arc<dyn Revocations>>,
     /// Who can tell whether a password is right; `None`: nobody.
     pub passwords: Option<PasswordParts>,
+    /// When signatures are verified; `None`: at once.
+    pub turns: Option<Arc<dyn Turns>>,
     /// Names of the identity headers.
     pub identity: IdentityNames,
     /// How lists stand in them.
@@ -95,6 +99,7 @@ pub struct Gate {
     /// Proofs that were used; kept through every reload.
     replays: Arc<Replays>,
     passwords: Option<PasswordChecks>,
+    turns: Option<Arc<dyn Turns>>,
     bounds: (usize, usize),
     identity: IdentityNames,
     lists: ListFormat,
@@ -120,6 +125,7 @@ impl Gate {
             profiles,
             revocations,
             passwords,
+            turns,
             identity,
             lists,
             max_entries,
@@ -169,6 +175,7 @@ impl Gate {
             cache,
             replays,
             passwords,
+            turns,
             bounds,
             identity,
             lists,

@@ -192,11 +192,11 @@ impl Gate {
             let unknown = self.cache.unknown(token, tag);
             evidence.token = unknown.fingerprint;
             // boxed: the large future of the rare case
-            match self.asked_about(token, accepted)? {
-                Some((number, form)) => {
-                    Box::pin(self.ask(number, form, unknown, now, steps)).await?
-                }
-                None => Box::pin(self.verify(unknown, accepted, now, steps)).await?,
+            if let Some((number, form)) = self.asked_about(token, accepted)? {
+                Box::pin(self.ask(number, form, unknown, now, steps)).await?
+            } else {
+                self.turn().await;
+                Box::pin(self.verify(unknown, accepted, now, steps)).await?
             }
         };
         evidence.token = entry.fingerprint;

@@ -18,6 +18,7 @@ mod plain;
 pub mod respond;
 pub mod tls;
 pub mod tunnel;
+pub mod turns;
 pub mod workers;
 pub mod world;
 

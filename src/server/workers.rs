@@ -8,9 +8,12 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::ThreadId;
 
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::server::turns::{Turn, Turns};
 
 /// The workers. Clones share them; the threads end when the last clone is dropped.
 #[derive(Clone, Debug)]
@@ -26,6 +29,8 @@ struct Inner {
 struct Worker {
     number: usize,
     runtime: Handle,
+    thread: ThreadId,
+    turn: Arc<Turn>,
     /// Connections it serves now.
     connections: AtomicUsize,
 }
@@ -49,6 +54,15 @@ impl Workers {
         self.0.workers.len()
     }
 
+    /// Their turns.
+    #[must_use]
+    pub fn turns(&self) -> Turns {
+        let workers = self.0.workers.iter();
+        workers
+            .map(|worker| (worker.thread, Arc::clone(&worker.turn)))
+            .collect()
+    }
+
     /// A place on the worker with the fewest connections.
     #[must_use]
     pub fn seat(&self) -> Option<Seat> {
@@ -64,12 +78,16 @@ impl Worker {
     fn start(number: usize, stop: CancellationToken) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
-        std::thread::Builder::new()
+        let turn = Arc::new(Turn::default());
+        runtime.spawn(Arc::clone(&turn).pass());
+        let thread = std::thread::Builder::new()
             .name(format!("worker-{number}"))
             .spawn(move || runtime.block_on(stop.cancelled_owned()))?;
         Ok(Self {
             number,
             runtime: handle,
+            thread: thread.thread().id(),
+            turn,
             connections: AtomicUsize::new(0),
         })
     }

@@ -8,6 +8,7 @@ mod preflight;
 mod profiles;
 mod shadow;
 mod tables;
+mod turns;
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -151,6 +152,7 @@ fn parts(keys: Arc<dyn KeySource>, issuers: Vec<Arc<Issuer>>) -> Parts {
         profiles: None,
         revocations: vec![],
         passwords: None,
+        turns: None,
         identity: IdentityNames::default(),
         lists: ListFormat::Comma,
         max_entries: 100,
