@@ -49,9 +49,8 @@ impl Gate {
         } else {
             let unknown = self.cache.unknown(presented.data, tag);
             evidence.token = unknown.fingerprint;
-            self.turn().await;
             let verified = self.verify_statement(unknown, &presented, accepted, now, steps);
-            let (known, entry) = Box::pin(verified).await?;
+            let (known, entry) = self.in_turn(Box::pin(verified)).await?;
             if let Some(tag) = tag {
                 self.cache.keep_if_met(tag, known.generation, &entry);
             }

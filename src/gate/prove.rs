@@ -195,8 +195,8 @@ impl Gate {
             if let Some((number, form)) = self.asked_about(token, accepted)? {
                 Box::pin(self.ask(number, form, unknown, now, steps)).await?
             } else {
-                self.turn().await;
-                Box::pin(self.verify(unknown, accepted, now, steps)).await?
+                let verified = Box::pin(self.verify(unknown, accepted, now, steps));
+                self.in_turn(verified).await?
             }
         };
         evidence.token = entry.fingerprint;

@@ -1,4 +1,4 @@
-//! When a signature may be verified.
+//! When a signature is verified, and when its request goes on.
 
 use std::fmt;
 
@@ -9,13 +9,24 @@ use super::{Boxed, Gate};
 pub trait Turns: fmt::Debug + Send + Sync {
     /// Comes when a signature may be verified here; `None`: at once.
     fn wait(&self) -> Option<Boxed<'_, ()>>;
+
+    /// Comes when the signatures of this turn are verified: their requests go on together. `None`: at once.
+    fn end(&self) -> Option<Boxed<'_, ()>>;
 }
 
 impl Gate {
-    /// Until what is not in the cache may be verified.
-    pub(super) async fn turn(&self) {
-        if let Some(turn) = self.turns.as_ref().and_then(|turns| turns.wait()) {
+    /// Verifies what is not in the cache when its turn comes.
+    pub(super) async fn in_turn<T>(&self, verification: impl Future<Output = T>) -> T {
+        let Some(turns) = &self.turns else {
+            return verification.await;
+        };
+        if let Some(turn) = turns.wait() {
             turn.await;
         }
+        let verified = verification.await;
+        if let Some(end) = turns.end() {
+            end.await;
+        }
+        verified
     }
 }

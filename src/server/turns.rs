@@ -1,8 +1,9 @@
 //! Signatures in turns: in each turn of a worker's event loop only so many are verified.
 //!
 //! A signature takes as long as all else that is done for a request. Without turns a crowd of new tokens, good or
-//! not, is verified in one go, while answers and known tokens wait; and what each of the crowd takes of memory
-//! is thrown out of the caches by the rest of it before its request is sent.
+//! not, is verified in one go, while answers and known tokens wait. And each would be sent on as soon as it is
+//! verified: to a peer that has slept since the last one and has to be woken, which costs a third of a signature.
+//! Those of one turn are sent on together.
 
 use std::sync::Arc;
 use std::thread::ThreadId;
@@ -11,7 +12,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::gate;
 
-/// How many signatures a turn has: few enough for the caches, enough that the upstream is not woken for each.
+/// How many signatures a turn has: a fraction of a millisecond, and enough to be sent on together.
 const EACH: usize = 16;
 
 /// The turns of each worker, by its thread.
@@ -24,11 +25,24 @@ impl FromIterator<(ThreadId, Arc<Turn>)> for Turns {
     }
 }
 
+impl Turns {
+    /// Of the worker that asks; `None` elsewhere.
+    fn here(&self) -> Option<&Turn> {
+        let here = std::thread::current().id();
+        let mut turns = self.0.iter();
+        turns.find_map(|(thread, turn)| (*thread == here).then_some(&**turn))
+    }
+}
+
 impl gate::Turns for Turns {
     fn wait(&self) -> Option<gate::Boxed<'_, ()>> {
-        let here = std::thread::current().id();
-        let (_thread, turn) = self.0.iter().find(|(thread, _)| *thread == here)?;
-        turn.wait()
+        self.here()?.wait()
+    }
+
+    fn end(&self) -> Option<gate::Boxed<'_, ()>> {
+        self.here()?;
+        // goes on after what is ready by now, the rest of this turn among it
+        Some(Box::pin(tokio::task::yield_now()))
     }
 }
 
@@ -102,6 +116,13 @@ mod tests {
         }
     }
 
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Done {
+        Verified(usize),
+        Sent(usize),
+        Answer,
+    }
+
     #[tokio::test]
     async fn what_is_ready_goes_before_the_rest_of_a_crowd() {
         let (turns, _turn) = turns();
@@ -110,21 +131,28 @@ mod tests {
         for number in 0..3 * EACH {
             let (turns, log) = (turns.clone(), Arc::clone(&log));
             all.spawn(async move {
-                take(turns).await;
-                log.lock().unwrap().push(number);
+                take(turns.clone()).await;
+                log.lock().unwrap().push(Done::Verified(number));
+                turns.end().unwrap().await;
+                log.lock().unwrap().push(Done::Sent(number));
             });
         }
-        let known = Arc::clone(&log);
+        let answer = Arc::clone(&log);
         all.spawn(async move {
-            // an answer that has come
             tokio::task::yield_now().await;
-            known.lock().unwrap().push(usize::MAX);
+            answer.lock().unwrap().push(Done::Answer);
         });
         all.join_all().await;
         let log = log.lock().unwrap();
-        let (crowd, answer) = (log.iter().filter(|&&at| at < usize::MAX), log.get(EACH));
-        assert_eq!(answer, Some(&usize::MAX), "{log:?}");
-        assert!(crowd.copied().eq(0..3 * EACH), "{log:?}");
+        let verified = |done: &&Done| matches!(done, Done::Verified(_));
+        let crowd = log.iter().copied().filter(|done| verified(&done));
+        assert!(crowd.eq((0..3 * EACH).map(Done::Verified)), "{log:?}");
+        assert!(log.iter().take(EACH).all(|done| verified(&done)), "{log:?}");
+        // an answer, and those of the first turn, before anybody of the second
+        let between = log.iter().skip(EACH).take_while(|done| !verified(done));
+        let between: Vec<_> = between.collect();
+        assert_eq!(between.len(), EACH + 1, "{log:?}");
+        assert!(between.contains(&&Done::Answer), "{log:?}");
     }
 
     #[tokio::test]
@@ -144,7 +172,7 @@ mod tests {
     async fn elsewhere_nobody_waits() {
         let (turns, _turn) = turns();
         let elsewhere = std::thread::spawn(move || {
-            let free = |_: &usize| turns.wait().is_none();
+            let free = |_: &usize| turns.wait().is_none() && turns.end().is_none();
             (0..2 * EACH).filter(free).count()
         });
         assert_eq!(elsewhere.join().unwrap(), 2 * EACH);

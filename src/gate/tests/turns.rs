@@ -17,6 +17,10 @@ impl Turns for Gatekeeper {
         let shut = self.shut.load(Ordering::Relaxed);
         shut.then(|| Box::pin(std::future::pending()) as Boxed<'_, ()>)
     }
+
+    fn end(&self) -> Option<Boxed<'_, ()>> {
+        None
+    }
 }
 
 #[tokio::test]
