@@ -1,6 +1,6 @@
 //! Who waits for a turn: new tokens, and nobody else.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::FutureExt as _;
 
@@ -10,6 +10,8 @@ use super::*;
 #[derive(Debug, Default)]
 struct Gatekeeper {
     shut: AtomicBool,
+    /// How many went on.
+    ended: AtomicUsize,
 }
 
 impl Turns for Gatekeeper {
@@ -19,6 +21,7 @@ impl Turns for Gatekeeper {
     }
 
     fn end(&self) -> Option<Boxed<'_, ()>> {
+        self.ended.fetch_add(1, Ordering::Relaxed);
         None
     }
 }
@@ -44,6 +47,7 @@ async fn known_tokens_do_not_wait_behind_new_ones() {
         let decided = ask(&gate, "/users/1", token, NOW).now_or_never();
         assert!(decided.is_some(), "{token:?}");
     }
+    assert_eq!(turns.ended.load(Ordering::Relaxed), 2);
     let new = mint(SECRET, &json!({"sub": "eve"}));
     for token in [&new, "no.such.token"] {
         let decided = ask(&gate, "/users/1", Some(token), NOW).now_or_never();
