@@ -17,7 +17,10 @@ import group
 program, directory = sys.argv[1], Path(sys.argv[2])
 certificate = directory / "server.pem"
 schemes = {"http": "http", "h2c": "http"} | ({"tls": "https"} if certificate.exists() else {})
-listeners = {name: socket.create_server(("127.0.0.1", 0), backlog=1024) for name in schemes}
+# A test that stops it may keep the port for nobody (`Gone::beside`).
+listeners = {
+    name: socket.create_server(("127.0.0.1", 0), backlog=1024, reuse_port=True) for name in schemes
+}
 ports = {name: listener.getsockname()[1] for name, listener in listeners.items()}
 
 names = {f"listen_{name}": f"127.0.0.1:{port}" for name, port in ports.items()} | {

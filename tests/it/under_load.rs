@@ -98,8 +98,8 @@ async fn an_address_that_dies_costs_502_to_504_and_then_nothing() {
     let gatepost = Gatepost::start(&config("http://app.test", &keys)).await;
     let wrk = or_skip!(load(&gatepost).await);
     let address = addresses[0].parse().expect("an address");
+    let _gone = Gone::beside(address);
     drop(one);
-    let _gone = Gone::at(address);
     allowed(&gatepost, 1000).await;
     let counted = wrk.stop().await;
     let Counted {

@@ -15,7 +15,7 @@ use crate::support::gatepost::Gatepost;
 use crate::support::http::Call;
 use crate::support::redis::Redis;
 use crate::support::upstream::{self, Upstream};
-use crate::support::{DEADLINE, eventually_within};
+use crate::support::{DEADLINE, eventually, eventually_within};
 
 /// A sealing key, and another.
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -133,6 +133,13 @@ impl Sidecar {
                 .is_some_and(|message| message.contains(of))
         };
         self.0.events("WARN").iter().filter(says).count()
+    }
+
+    /// Waits until a warning says this. It was said once.
+    async fn warned_once(&self, of: &str) {
+        let what = format!("a warning: {of}");
+        eventually(&what, || async { (self.warned(of) > 0).then_some(()) }).await;
+        assert_eq!(self.warned(of), 1, "{}", self.0.output());
     }
 
     async fn status(&self) -> serde_json::Value {

@@ -38,7 +38,7 @@ async fn garbage_other_types_and_what_another_key_sealed_are_not_believed() {
             poison.first()
         );
         assert!(refused(&newcomer).await > 0, "{:?}", poison.first());
-        assert!(newcomer.warned("not believed") > 0);
+        newcomer.warned_once("not believed").await;
         assert!(!newcomer.0.output().contains("planted"));
         // and what it kept instead is good
         let next = world.sidecar(&redis).await;

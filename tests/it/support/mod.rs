@@ -43,14 +43,13 @@ pub(crate) struct Gone {
 
 impl Gone {
     pub(crate) fn take() -> Self {
-        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)))
+        Self::beside(SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
-    /// Where somebody listened before, so that nobody else does from now on.
-    pub(crate) fn at(address: SocketAddr) -> Self {
+    /// Where somebody listens with `SO_REUSEPORT`: from when that one is gone, nobody does.
+    pub(crate) fn beside(address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
-        // connections there may not have ended wholly
-        socket.set_reuseaddr(true).expect("a socket");
+        socket.set_reuseport(true).expect("a socket");
         socket.bind(address).expect("a free port");
         Self {
             address: socket.local_addr().expect("its address"),
