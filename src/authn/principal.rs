@@ -125,8 +125,8 @@ impl Principal {
 /// A user, tenant or client id. It goes into headers and logs as it is, never cut short: an empty or
 /// overlong one, or one with control characters, is [`Denial::SubjectInvalid`].
 pub(super) fn identifier(id: &str) -> Result<String, Denial> {
-    let holds =
-        !id.is_empty() && id.chars().count() <= MAX_ID_CHARS && !id.chars().any(char::is_control);
+    let is_short = id.len() <= MAX_ID_CHARS || id.chars().count() <= MAX_ID_CHARS;
+    let holds = !id.is_empty() && is_short && !id.chars().any(char::is_control);
     if holds {
         Ok(id.to_owned())
     } else {
