@@ -1,7 +1,10 @@
 //! The compact JWS (RFC 7515 7.1), split and checked before any key is looked for.
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use std::sync::LazyLock;
+
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose;
 use serde_json::Value;
 
 use crate::authn::claims::{Claims, Object};
@@ -110,9 +113,16 @@ impl<'t> Parts<'t> {
     }
 }
 
+/// As many characters at once as this processor can.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+static BASE64URL: LazyLock<base64::engine::Simd> =
+    LazyLock::new(|| base64::engine::Simd::url_safe(general_purpose::NO_PAD));
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+static BASE64URL: general_purpose::GeneralPurpose = general_purpose::URL_SAFE_NO_PAD;
+
 /// Canonical base64url without padding: one text for one value, so a token has one spelling.
 fn decode(part: &str) -> Result<Vec<u8>, Denial> {
-    URL_SAFE_NO_PAD
+    BASE64URL
         .decode(part)
         .map_err(|_not_base64url| Denial::TokenMalformed)
 }

@@ -134,6 +134,26 @@ fn a_token_is_three_parts_of_canonical_base64url() {
 }
 
 #[test]
+fn a_long_part_is_decoded_as_a_short_one_is() {
+    // however many characters are looked at at once, and whatever is left over
+    for length in 0..200 {
+        let sound: String = (0..length)
+            .map(|at| char::from(b"aZ09-_"[at % 6]))
+            .collect();
+        for at in 0..length {
+            for other in 0..=0x7f {
+                let mut text = sound.clone();
+                text.replace_range(at..=at, char::from(other).encode_utf8(&mut [0]));
+                let one_by_one = general_purpose::URL_SAFE_NO_PAD.decode(&text).ok();
+                assert_eq!(decode(&text).ok(), one_by_one, "{text}");
+            }
+        }
+        let one_by_one = general_purpose::URL_SAFE_NO_PAD.decode(&sound).ok();
+        assert_eq!(decode(&sound).ok(), one_by_one, "{sound}");
+    }
+}
+
+#[test]
 fn a_token_over_the_bound_is_not_read() {
     let fitting = format!("{}.", "a".repeat(MAX_TOKEN_BYTES - 1));
     assert_eq!(
