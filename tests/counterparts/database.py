@@ -17,6 +17,10 @@ directory = Path(sys.argv[1])
 fill, serve = json.loads(sys.argv[2]), json.loads(sys.argv[3])
 
 group.end_with_stdin()
+# a MariaDB that starts removes what others keep in a directory they share
+temporary = directory / "tmp"
+temporary.mkdir(exist_ok=True)
+os.environ["TMPDIR"] = str(temporary)
 if os.geteuid() == 0:
     nobody = pwd.getpwnam("nobody")
     for path in [directory, *directory.rglob("*")]:
