@@ -33,14 +33,14 @@ async fn a_redis_that_hangs_holds_no_request() {
     let running = world.sidecar(&redis).await;
     running.redis_up(1).await;
     let before = running.sends().await;
-    redis.signal("STOP");
+    redis.hang().await;
     // it takes connections and says nothing, for ever: who waited for it would not end
     let starting = world.sidecar(&redis).await;
     starting.sends().await;
     starting.redis_up(0).await;
     let three = [running, starting, world.sidecar(&redis).await];
     eventually_sends(&three, |sent| sent.len() == 3 && !sent.contains(&before)).await;
-    redis.signal("CONT");
+    redis.resume();
     for sidecar in &three {
         sidecar.redis_up(1).await;
     }

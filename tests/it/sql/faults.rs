@@ -122,12 +122,12 @@ async fn a_database_that_hangs_is_waited_for_until_the_deadline_and_found_when_i
     fill(&server);
     let open = Open::of(&server);
     assert_eq!(open.ask_of(OF_USER, "v").await.unwrap(), ["c"]);
-    server.signal("STOP");
+    server.hang().await;
     for _ in 0..4 {
         let fault = open.ask_within(OF_USER, "v", SOON).await.unwrap_err();
         assert_eq!(fault, Fault::Timeout);
     }
-    server.signal("CONT");
+    server.resume();
     assert_eq!(open.ask_of(OF_USER, "v").await.unwrap(), ["c"]);
 }
 

@@ -11,9 +11,9 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::counterparts::{free_port, python, skipped};
-use super::eventually;
 use super::gatepost::Lines;
 use super::programs::find;
+use super::{eventually, signals};
 
 /// The password of the user `app`, who may only read.
 pub(crate) const PASSWORD: &str = "s3cret-database-password";
@@ -287,12 +287,18 @@ impl Database {
         text.trim_end().to_owned()
     }
 
-    /// Sends a signal by its name without `SIG`.
-    pub(crate) fn signal(&self, name: &str) {
-        let child = &self.running.as_ref().expect("it runs").child;
-        let line = format!("kill -{name} {}", child.id());
-        let sent = Command::new("/bin/sh").args(["-c", &line]).status();
-        assert!(sent.expect("a shell").success(), "{line}");
+    /// Takes connections and says nothing from now on.
+    pub(crate) async fn hang(&self) {
+        signals::hang(self.child()).await;
+    }
+
+    /// Goes on.
+    pub(crate) fn resume(&self) {
+        signals::signal(self.child(), "CONT");
+    }
+
+    fn child(&self) -> &Child {
+        &self.running.as_ref().expect("it runs").child
     }
 
     /// Ends it at once, with all its processes.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::http::{Call, Reply};
-use super::{DEADLINE, eventually};
+use super::{DEADLINE, eventually, signals};
 
 /// The binary under test: the one of this build, or another (`scripts/dist`).
 pub(crate) fn binary() -> OsString {
@@ -114,9 +114,7 @@ impl Gatepost {
 
     /// Sends a signal by its name without `SIG`.
     pub(crate) fn signal(&self, name: &str) {
-        let line = format!("kill -{name} {}", self.child.id());
-        let sent = Command::new("/bin/sh").args(["-c", &line]).status();
-        assert!(sent.expect("a shell").success(), "{line}");
+        signals::signal(&self.child, name);
     }
 
     /// Reloads this config by SIGHUP and waits until `count` reloads had this result.

@@ -19,6 +19,7 @@ pub(crate) mod programs;
 pub(crate) mod redis;
 pub(crate) mod secure;
 pub(crate) mod sidecar;
+pub(crate) mod signals;
 pub(crate) mod tls;
 pub(crate) mod upstream;
 pub(crate) mod wire;

@@ -1,13 +1,13 @@
 //! A real Redis, in a folder of its own.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 use tempfile::TempDir;
 
 use super::counterparts::{free_port, python, skipped};
-use super::eventually;
 use super::programs::{find, program};
+use super::{eventually, signals};
 
 /// The password of a secure one.
 pub(crate) const PASSWORD: &str = "s3cret-redis-password";
@@ -104,11 +104,14 @@ impl Redis {
         }
     }
 
-    /// Sends a signal by its name without `SIG`.
-    pub(crate) fn signal(&self, name: &str) {
-        let line = format!("kill -{name} {}", self.child.id());
-        let sent = Command::new("/bin/sh").args(["-c", &line]).status();
-        assert!(sent.expect("a shell").success(), "{line}");
+    /// Takes connections and says nothing from now on.
+    pub(crate) async fn hang(&self) {
+        signals::hang(&self.child).await;
+    }
+
+    /// Goes on.
+    pub(crate) fn resume(&self) {
+        signals::signal(&self.child, "CONT");
     }
 
     /// Ends it at once.

@@ -141,7 +141,7 @@ async fn a_database_that_hangs_answers_nobody_and_is_found_when_it_answers_again
         token("users", "carol", &json!({})),
     );
     assert_eq!(outcome(&gatepost, "/admins/1", &ada).await, "200");
-    database.signal("STOP");
+    database.hang().await;
     assert_eq!(
         outcome(&gatepost, "/admins/1", &carol).await,
         "503 memberships_unavailable"
@@ -149,7 +149,7 @@ async fn a_database_that_hangs_answers_nobody_and_is_found_when_it_answers_again
     // requests that ask nobody are none the worse
     let claimed = token("users", "dan", &json!({ "groups": ["admins"] }));
     assert_eq!(outcome(&gatepost, "/claims/1", &claimed).await, "200");
-    database.signal("CONT");
+    database.resume();
     for token in [&ada, &carol] {
         eventually("the database is found again", async || {
             (outcome(&gatepost, "/admins/1", token).await == "200").then_some(())
