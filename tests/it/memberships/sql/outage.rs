@@ -21,8 +21,7 @@ insert into gatepost_group_members (group_id, issuer, user_id)
   values (1, 'users', 'ada'), (1, 'users', 'carol'), (2, 'users', 'mallory');";
 
 /// An answer is fresh for a moment, and used for four seconds in all.
-const SHORT: &str =
-    "cache = \"300ms\"\nnegative_cache = \"300ms\"\nmax_stale = \"4s\"\ntimeout = \"1s\"\n";
+const SHORT: &str = "cache = \"300ms\"\nnegative_cache = \"300ms\"\nmax_stale = \"4s\"\n";
 
 /// What one path answered one user: status, reason, and where the memberships were from.
 type Outcomes = BTreeSet<(u16, String, String)>;
@@ -57,7 +56,8 @@ async fn postgres_stopped_under_load_lets_nobody_in_who_is_not_known_and_comes_b
     apply_schema(&database);
     database.execute(CONTENT);
     let upstream = Upstream::start().await;
-    let table = store(&database.url(), SHORT);
+    // one that is stopped is found to be away at once
+    let table = store(&database.url(), &format!("{SHORT}timeout = \"5s\"\n"));
     let gatepost = Gatepost::start(&config(&upstream.url(), &table)).await;
     let user = |name: &str| token("users", name, &json!({}));
     let (ada, bob, carol, mallory) = (user("ada"), user("bob"), user("carol"), user("mallory"));
@@ -134,7 +134,7 @@ async fn a_database_that_hangs_answers_nobody_and_is_found_when_it_answers_again
     apply_schema(&database);
     database.execute(CONTENT);
     let upstream = Upstream::start().await;
-    let table = store(&database.url(), SHORT);
+    let table = store(&database.url(), &format!("{SHORT}timeout = \"1s\"\n"));
     let gatepost = Gatepost::start(&config(&upstream.url(), &table)).await;
     let (ada, carol) = (
         token("users", "ada", &json!({})),
