@@ -1,8 +1,5 @@
 //! The compact JWS (RFC 7515 7.1), split and checked before any key is looked for.
 
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-use std::sync::LazyLock;
-
 use base64::Engine as _;
 use base64::engine::general_purpose;
 use serde_json::Value;
@@ -115,8 +112,8 @@ impl<'t> Parts<'t> {
 
 /// As many characters at once as this processor can.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-static BASE64URL: LazyLock<base64::engine::Simd> =
-    LazyLock::new(|| base64::engine::Simd::url_safe(general_purpose::NO_PAD));
+static BASE64URL: std::sync::LazyLock<base64::engine::Simd> =
+    std::sync::LazyLock::new(|| base64::engine::Simd::url_safe(general_purpose::NO_PAD));
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 static BASE64URL: general_purpose::GeneralPurpose = general_purpose::URL_SAFE_NO_PAD;
 

@@ -137,9 +137,13 @@ fn a_token_is_three_parts_of_canonical_base64url() {
 fn a_long_part_is_decoded_as_a_short_one_is() {
     // however many characters are looked at at once, and whatever is left over
     for length in 0..200 {
-        let sound: String = (0..length)
+        let mut sound: String = (0..length)
             .map(|at| char::from(b"aZ09-_"[at % 6]))
             .collect();
+        // its last bits are zero, so that the rest of it is what decides
+        if sound.pop().is_some() {
+            sound.push('A');
+        }
         for at in 0..length {
             for other in 0..=0x7f {
                 let mut text = sound.clone();
@@ -148,8 +152,7 @@ fn a_long_part_is_decoded_as_a_short_one_is() {
                 assert_eq!(decode(&text).ok(), one_by_one, "{text}");
             }
         }
-        let one_by_one = general_purpose::URL_SAFE_NO_PAD.decode(&sound).ok();
-        assert_eq!(decode(&sound).ok(), one_by_one, "{sound}");
+        assert_eq!(decode(&sound).is_ok(), length % 4 != 1, "{sound}");
     }
 }
 

@@ -3,6 +3,7 @@
 use std::process::{Child, Stdio};
 
 use super::programs::program;
+use super::signals::signal;
 
 /// A running wrk; killed when dropped.
 #[derive(Debug)]
@@ -48,10 +49,7 @@ impl Wrk {
     pub(crate) async fn stop(mut self) -> Counted {
         let child = self.0.take().expect("stopped once");
         let stopped = tokio::task::spawn_blocking(move || {
-            let interrupt = format!("kill -INT {}", child.id());
-            let mut shell = program("sh").expect("a shell");
-            let sent = shell.args(["-c", &interrupt]).status();
-            assert!(sent.expect("a shell").success(), "{interrupt}");
+            signal(&child, "INT");
             let output = child.wait_with_output().expect("our child");
             assert!(output.status.success(), "{output:?}");
             String::from_utf8(output.stdout).expect("a text")

@@ -211,12 +211,8 @@ async fn the_same_rules_decide_the_same_in_claims_a_file_over_http_and_in_every_
         let database = or_skip!(Database::start(kind).await);
         apply_schema(&database);
         database.execute(&content(kind));
-        decides(
-            &format!("{kind:?}"),
-            &store(&database.url(), PATIENT),
-            false,
-        )
-        .await;
+        let table = store(&database.url(), PATIENT);
+        decides(&format!("{kind:?}"), &table, false).await;
     }
 }
 
