@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
-
+use crate::authn::claims::Json;
 use crate::authn::principal::Principal;
 use crate::clock::UnixTime;
 
@@ -67,7 +66,7 @@ impl DenyList {
     /// Whether whoever was proven must not be let in.
     #[must_use]
     pub fn denies(&self, principal: &Principal, now: UnixTime) -> bool {
-        let text = |name: &str| principal.claims.find(name).and_then(Value::as_str);
+        let text = |name: &str| principal.claims.find(name).and_then(Json::as_str);
         let any = |of: &HashMap<String, Vec<Denied>>, name: Option<&str>| {
             let entries = (!of.is_empty()).then(|| of.get(name?)).flatten();
             entries.is_some_and(|list| list.iter().any(|denied| denied.covers(principal, now)))

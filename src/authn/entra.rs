@@ -1,9 +1,7 @@
 //! Microsoft Entra ID, one tenant: its two issuers, the keys' own issuers, groups overage, app-only
 //! tokens.
 
-use serde_json::Value;
-
-use crate::authn::claims::{ClaimPath, Claims};
+use crate::authn::claims::{ClaimPath, Claims, Json, Kind};
 use crate::authn::issuer::{Issuer, Preset};
 use crate::authn::membership::Subject;
 use crate::authn::principal::{Names, Principal, PrincipalKind};
@@ -51,7 +49,7 @@ pub(super) fn is_tenants(
     iss: &str,
     key_issuer: Option<&str>,
 ) -> bool {
-    let ours = claims.find("tid").and_then(Value::as_str) == Some(tenant_id);
+    let ours = claims.find("tid").and_then(Json::as_str) == Some(tenant_id);
     let key_serves = key_issuer.is_none_or(|template| {
         let stated = template.replace("{tenantid}", tenant_id);
         stated == iss || (!iss.ends_with("/v2.0") && tenant_of(&stated) == Some(tenant_id))
@@ -69,7 +67,7 @@ fn tenant_of(issuer: &str) -> Option<&str> {
 pub(super) fn has_overage(claims: &Claims) -> bool {
     claims
         .find("hasgroups")
-        .is_some_and(|flag| *flag != Value::Bool(false))
+        .is_some_and(|flag| !matches!(flag.kind(), Kind::Bool(false)))
 }
 
 /// Of whom the directory is to be asked for the groups, if the token says that they are too many for it: its
@@ -84,8 +82,8 @@ pub fn overage<'p>(principal: &'p Principal, issuer: &Issuer) -> Option<Subject<
     if !(is_ours && by_this_claim && is_unresolved) {
         return None;
     }
-    let elsewhere = claims.find("_claim_names").and_then(Value::as_object);
-    let is_elsewhere = elsewhere.is_some_and(|names| names.contains_key("groups"));
+    let elsewhere = claims.find("_claim_names");
+    let is_elsewhere = elsewhere.is_some_and(|names| names.find("groups").is_some());
     if !is_elsewhere && !has_overage(claims) {
         return None;
     }
@@ -94,7 +92,7 @@ pub fn overage<'p>(principal: &'p Principal, issuer: &Issuer) -> Option<Subject<
     Some(Subject {
         issuer: &principal.issuer,
         user_id: object,
-        tenant: claims.find("tid").and_then(Value::as_str),
+        tenant: claims.find("tid").and_then(Json::as_str),
         client_id: match principal.kind {
             PrincipalKind::Service => Some(object),
             PrincipalKind::User => None,
@@ -105,7 +103,7 @@ pub fn overage<'p>(principal: &'p Principal, issuer: &Issuer) -> Option<Subject<
 /// Whether an application acts for itself: no delegated scope, unless the optional claim `idtyp`
 /// says what it is.
 pub(super) fn is_service(claims: &Claims) -> bool {
-    match claims.find("idtyp").and_then(Value::as_str) {
+    match claims.find("idtyp").and_then(Json::as_str) {
         Some("app") => true,
         Some("user") => false,
         Some(_) | None => claims.find("scp").is_none(),

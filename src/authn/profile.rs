@@ -1,9 +1,7 @@
 //! What an issuer's userinfo endpoint says of a user (`OpenID` Connect Core 5.3.2): name and email, to show
 //! and to pass on. No rule asks them.
 
-use serde_json::Value;
-
-use crate::authn::claims::{ClaimPath, Claims};
+use crate::authn::claims::{ClaimPath, Claims, Json};
 use crate::authn::issuer::ClaimMap;
 use crate::authn::principal::Principal;
 
@@ -33,7 +31,7 @@ pub struct OtherSubject;
 impl Profile {
     /// What an answer says of this subject, its claims where the issuer's map has them.
     pub fn read(answer: &Claims, sub: &str, map: &ClaimMap) -> Result<Self, OtherSubject> {
-        if answer.find("sub").and_then(Value::as_str) != Some(sub) {
+        if answer.find("sub").and_then(Json::as_str) != Some(sub) {
             return Err(OtherSubject);
         }
         Ok(Self {
@@ -93,7 +91,7 @@ impl Text {
 mod tests {
     use std::sync::Arc;
 
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::authn::principal::{Names, PrincipalKind};

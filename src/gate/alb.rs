@@ -49,8 +49,10 @@ impl Gate {
         } else {
             let unknown = self.cache.unknown(presented.data, tag);
             evidence.token = unknown.fingerprint;
-            let verified = self.verify_statement(unknown, &presented, accepted, now, steps);
-            let (known, entry) = self.in_turn(Box::pin(verified)).await?;
+            let verified = self.in_turn(|| {
+                Box::pin(self.verify_statement(unknown, &presented, accepted, now, steps))
+            });
+            let (known, entry) = verified.await?;
             if let Some(tag) = tag {
                 self.cache.keep_if_met(tag, known.generation, &entry);
             }

@@ -16,6 +16,7 @@ mod prove;
 mod revocations;
 mod suppose;
 mod turns;
+mod verify;
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,23 +1,23 @@
-//! Credential → principal: a token verified before, or verified now with its issuer's keys.
+//! Credential → principal.
 
 use std::sync::Arc;
 
 use http::HeaderMap;
 
-use super::cache::{Entry, TokenTag, Unknown};
-use super::{Evidence, Gate, KeysNow, Known, Sought};
+use super::cache::{Entry, TokenTag};
+use super::{Evidence, Gate, KeysNow};
 use crate::authn::alb::Verified;
 use crate::authn::credential::{self, Kind, TokenSource};
-use crate::authn::jws::{Jws, MAX_TOKEN_BYTES};
+use crate::authn::jws::MAX_TOKEN_BYTES;
 use crate::authn::password::Source;
 use crate::authn::proof::{self, About, Bound, Shown};
-use crate::authn::{self, Issuer, KeySet, Principal, VerifiedToken, jwt};
+use crate::authn::{self, Issuer, Principal};
 use crate::authz::decision::Proven;
 use crate::authz::identity;
 use crate::authz::route::Protected;
 use crate::certificate::Certificate;
 use crate::clock::UnixTime;
-use crate::reason::{Denial, Failure, Refusal};
+use crate::reason::{Denial, Refusal};
 use crate::steps::Steps;
 
 /// Where the credentials of a request are looked for.
@@ -191,12 +191,12 @@ impl Gate {
         } else {
             let unknown = self.cache.unknown(token, tag);
             evidence.token = unknown.fingerprint;
-            // boxed: the large future of the rare case
             if let Some((number, form)) = self.asked_about(token, accepted)? {
+                // boxed: the large future of the rare case
                 Box::pin(self.ask(number, form, unknown, now, steps)).await?
             } else {
-                let verified = Box::pin(self.verify(unknown, accepted, now, steps));
-                self.in_turn(verified).await?
+                self.in_turn(|| self.verify(unknown, accepted, now, steps))
+                    .await?
             }
         };
         evidence.token = entry.fingerprint;
@@ -262,97 +262,5 @@ impl Gate {
                 let theirs = &other.issuer.accepted_iss;
                 !theirs.iter().any(|iss| issuer.accepted_iss.contains(iss))
             })
-    }
-
-    /// Verifies a token that is not in the cache, for the issuer it names.
-    async fn verify(
-        &self,
-        unknown: Unknown<'_>,
-        accepted: &[usize],
-        now: UnixTime,
-        steps: &mut (impl Steps + Send),
-    ) -> Result<(&Issuer, Arc<Entry>), Refusal> {
-        let text = std::str::from_utf8(unknown.token).map_err(|_opaque| Denial::TokenMalformed)?;
-        let jws = Jws::parse(text)?;
-        let named = jws.unverified_issuer()?;
-        // several tables may describe one issuer, for different audiences: the first whose judgement
-        // holds proves the token; else the last one's refusal is the reason, unless one could not tell.
-        // Collected, since an iterator with closures held across `await` is not `Send` for every
-        // lifetime (rust-lang/rust#102211)
-        let candidates: Vec<(usize, &Known)> = accepted
-            .iter()
-            .filter_map(|&number| Some((number, self.issuers.get(number)?)))
-            .filter(|(_, known)| {
-                known.issuer.verifies_tokens()
-                    && known.issuer.accepted_iss.iter().any(|iss| *iss == *named)
-            })
-            .collect();
-        let mut left = candidates.len();
-        let mut refused = Refusal::Denied(Denial::IssuerUnknown);
-        for (number, known) in candidates {
-            left -= 1;
-            steps.step("issuer", || format!("{:?}", known.issuer.name));
-            match self.verify_by(number, &jws, &known.issuer, steps).await {
-                Ok((verified, keys))
-                    if verified.judge(&known.issuer, now, &mut ()).is_ok()
-                        || (left == 0 && matches!(refused, Refusal::Denied(_))) =>
-                {
-                    let principal = known.issuer.mapping.apply(&verified.principal);
-                    let headers = identity::render(&self.identity, self.lists, &principal);
-                    let entry = Entry::new(
-                        verified,
-                        principal,
-                        keys.fingerprint,
-                        Arc::new(headers),
-                        unknown.fingerprint,
-                        unknown.token.len(),
-                    );
-                    let entry = Arc::new(entry);
-                    if let Some(tag) = unknown.tag {
-                        self.cache.keep_if_met(tag, known.generation, &entry);
-                    }
-                    return Ok((&known.issuer, entry));
-                }
-                Ok(_not_here) => {}
-                Err(unproven) => {
-                    if matches!(refused, Refusal::Denied(_)) {
-                        refused = unproven;
-                    }
-                }
-            }
-        }
-        Err(refused)
-    }
-
-    async fn verify_by(
-        &self,
-        number: usize,
-        jws: &Jws<'_>,
-        issuer: &Issuer,
-        steps: &mut (impl Steps + Send),
-    ) -> Result<(VerifiedToken, Arc<KeySet>), Refusal> {
-        let keys = match self.keys.find(number) {
-            KeysNow::Usable(keys) => keys,
-            KeysNow::Unavailable { retry_after } => {
-                steps.step("keys", || {
-                    "the issuer has none that can be used now".to_owned()
-                });
-                return Err(Failure::KeysUnavailable { retry_after }.into());
-            }
-        };
-        match (jwt::verify(jws, issuer, &keys, steps), &jws.key_id) {
-            (Ok(verified), _) => Ok((verified, keys)),
-            (Err(Denial::KeyUnknown), Some(key_id)) => {
-                steps.step("keys", || "unknown kid, asking the issuer".to_owned());
-                match self.keys.seek(number, key_id).await {
-                    Sought::Found(keys) => Ok((jwt::verify(jws, issuer, &keys, steps)?, keys)),
-                    Sought::Absent => Err(Denial::KeyUnknown.into()),
-                    Sought::Unknown { retry_after } => {
-                        Err(Failure::KeysUnavailable { retry_after }.into())
-                    }
-                }
-            }
-            (Err(denial), _) => Err(denial.into()),
-        }
     }
 }

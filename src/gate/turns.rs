@@ -16,14 +16,14 @@ pub trait Turns: fmt::Debug + Send + Sync {
 
 impl Gate {
     /// Verifies what is not in the cache when its turn comes.
-    pub(super) async fn in_turn<T>(&self, verification: impl Future<Output = T>) -> T {
+    pub(super) async fn in_turn<V: Future>(&self, verification: impl FnOnce() -> V) -> V::Output {
         let Some(turns) = &self.turns else {
-            return verification.await;
+            return verification().await;
         };
         if let Some(turn) = turns.wait() {
             turn.await;
         }
-        let verified = verification.await;
+        let verified = verification().await;
         if let Some(end) = turns.end() {
             end.await;
         }

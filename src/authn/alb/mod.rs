@@ -8,9 +8,8 @@ use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::{HeaderMap, HeaderName};
-use serde_json::Value;
 
-use crate::authn::claims::{Claims, Object};
+use crate::authn::claims::{Claims, Json, Object};
 use crate::authn::credential::one;
 use crate::authn::issuer::{Algorithm, Issuer, Preset};
 use crate::authn::jwk::KeySet;
@@ -108,7 +107,7 @@ impl<'t> Statement<'t> {
     /// ([`Denial::TokenMalformed`]).
     pub fn parse(text: &'t str) -> Result<Self, Denial> {
         let parts = Parts::split(text)?;
-        let members = Object::parse(&decode(parts.header)?);
+        let members = Object::parse(decode(parts.header)?);
         let members = members.map_err(|_syntax| Denial::TokenMalformed)?;
         let Header {
             algorithm,
@@ -129,7 +128,7 @@ impl<'t> Statement<'t> {
             client: text("client").ok_or(Denial::TokenClientRefused)?,
             expires_at: members
                 .find("exp")
-                .and_then(Value::as_u64)
+                .and_then(Json::as_u64)
                 .map(UnixTime)
                 .ok_or(Denial::TokenMalformed)?,
             signing_input: parts.signing_input,
@@ -194,7 +193,7 @@ impl<'t> Statement<'t> {
             format!("{how} the key with kid {:?}", self.key_id)
         });
         verified?;
-        if self.claims.find("iss").and_then(Value::as_str) != Some(&self.iss) {
+        if self.claims.find("iss").and_then(Json::as_str) != Some(&self.iss) {
             steps.step("iss", || {
                 "the payload names another issuer than the header".to_owned()
             });
@@ -245,7 +244,7 @@ pub fn is_subject(user: &Principal, identity: &[u8]) -> bool {
 }
 
 fn subject<'p>(principal: &'p Principal, claim: &str) -> Option<&'p str> {
-    principal.claims.find(claim).and_then(Value::as_str)
+    principal.claims.find(claim).and_then(Json::as_str)
 }
 
 fn decode(part: &str) -> Result<Vec<u8>, Denial> {

@@ -1,6 +1,6 @@
 use base64::engine::general_purpose::{URL_SAFE as PADDED, URL_SAFE_NO_PAD as UNPADDED};
 use http::HeaderValue;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::authn::issuer::{Accepted, ClaimMap};

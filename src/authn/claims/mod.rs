@@ -1,91 +1,57 @@
 //! Claims: a JSON object in which no name occurs twice, paths into it, and the types that
 //! RFC 7519 gives its members.
 
+mod json;
 mod object;
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use serde_json::{Number, Value};
+use serde_json::Number;
 
-pub(super) use self::object::{Object, parse_object};
+pub use self::json::{Items, Json, Kind, Members};
+pub(super) use self::object::Object;
 use crate::authn::principal::Names;
 use crate::clock::UnixTime;
 use crate::reason::Denial;
 
 /// The claims of a token whose signature was verified. Cloning is cheap.
 #[derive(Clone, Default)]
-pub struct Claims(Arc<Kept>);
-
-/// Claims as they were sent, as they were read, or both.
-#[derive(Default)]
-struct Kept {
-    /// Empty if there is no such text.
-    text: Bytes,
-    members: OnceLock<Object>,
-}
+pub struct Claims(Arc<Object>);
 
 impl Claims {
     /// Parses a claims object. A name that occurs twice, at any depth, or anything but one JSON
     /// object: [`Denial::TokenMalformed`].
-    pub fn parse(json: impl Into<Bytes>) -> Result<Self, Denial> {
-        let text = json.into();
-        let members = Object::parse(&text).map_err(|_syntax| Denial::TokenMalformed)?;
-        let members = OnceLock::from(members);
-        Ok(Self(Arc::new(Kept { text, members })))
-    }
-
-    /// The same as text, to be read again when somebody asks: of many tokens most are known by what is
-    /// kept beside their claims.
-    pub(crate) fn folded(&self) -> Self {
-        if self.0.text.is_empty() {
-            return self.clone();
+    pub fn parse(json: impl Into<Vec<u8>>) -> Result<Self, Denial> {
+        match Object::parse(json.into()) {
+            Ok(object) => Ok(Self(Arc::new(object))),
+            Err(_syntax) => Err(Denial::TokenMalformed),
         }
-        Self(Arc::new(Kept {
-            text: self.0.text.clone(),
-            members: OnceLock::new(),
-        }))
-    }
-
-    fn members(&self) -> &Object {
-        let Kept { text, members } = &*self.0;
-        // the text was read before: it can be read again
-        members.get_or_init(|| Object::parse(text).unwrap_or_default())
     }
 
     /// About how many bytes of memory they hold.
     #[must_use]
     pub(crate) fn size(&self) -> usize {
-        let Kept { text, members } = &*self.0;
-        let read = members.get().map_or_else(
-            // about what they are going to take
-            || 3 * text.len(),
-            Object::size,
-        );
-        text.len() + read
+        size_of::<Object>() + self.0.size()
     }
 
     /// Those of them that `is_left_out` does not mean.
-    pub(crate) fn without(&self, is_left_out: impl Fn(&str, &Value) -> bool) -> Self {
-        Self(Arc::new(Kept {
-            text: Bytes::new(),
-            members: OnceLock::from(self.members().without(is_left_out)),
-        }))
+    pub(crate) fn without(&self, is_left_out: impl Fn(&str, Json<'_>) -> bool) -> Self {
+        Self(Arc::new(self.0.without(is_left_out)))
     }
 
     /// The claim of this name, at the top.
     #[must_use]
-    pub fn find(&self, name: &str) -> Option<&Value> {
-        self.members().find(name)
+    pub fn find(&self, name: &str) -> Option<Json<'_>> {
+        self.0.find(name)
     }
 
     /// A `NumericDate` (RFC 7519 2), its fraction cut off. A present claim that is not a finite
     /// number from zero to the end of `u64`: [`Denial::TokenMalformed`].
     pub(crate) fn date(&self, name: &str) -> Result<Option<UnixTime>, Denial> {
-        match self.find(name) {
+        match self.find(name).map(Json::kind) {
             None => Ok(None),
-            Some(Value::Number(number)) => match whole_seconds(number) {
+            Some(Kind::Number(number)) => match whole_seconds(&number) {
                 Some(seconds) => Ok(Some(UnixTime(seconds))),
                 None => Err(Denial::TokenMalformed),
             },
@@ -96,21 +62,21 @@ impl Claims {
     /// `aud` (RFC 7519 4.1.3): a string or a list of strings; anything else:
     /// [`Denial::TokenMalformed`].
     pub(crate) fn audiences(&self) -> Result<Vec<String>, Denial> {
-        match self.find("aud") {
+        match self.find("aud").map(Json::kind) {
             None => Ok(Vec::new()),
-            Some(Value::String(one)) => Ok(vec![one.clone()]),
-            Some(Value::Array(items)) => strings(items).ok_or(Denial::TokenMalformed),
+            Some(Kind::String(one)) => Ok(vec![one.to_owned()]),
+            Some(Kind::Array(items)) => strings(items).ok_or(Denial::TokenMalformed),
             Some(_) => Err(Denial::TokenMalformed),
         }
     }
 
     /// The first of these claims that is present, as text; `None` if it is no string.
     pub(crate) fn text(&self, paths: &[ClaimPath]) -> Option<&str> {
-        self.first(paths).and_then(Value::as_str)
+        self.first(paths).and_then(Json::as_str)
     }
 
     /// The first of these claims that is present.
-    pub(crate) fn first<'c>(&'c self, paths: &[ClaimPath]) -> Option<&'c Value> {
+    pub(crate) fn first(&self, paths: &[ClaimPath]) -> Option<Json<'_>> {
         paths.iter().find_map(|path| path.find(self))
     }
 
@@ -119,22 +85,22 @@ impl Claims {
     /// Entra groups overage), leaves the set unresolved: no rule on it can be decided.
     pub(crate) fn names(&self, paths: &[ClaimPath]) -> Names {
         let elsewhere = self.find("_claim_names");
-        let is_elsewhere = |path: &ClaimPath| match elsewhere {
+        let is_elsewhere = |path: &ClaimPath| match elsewhere.map(Json::members) {
             None => false,
-            Some(Value::Object(sources)) => path
-                .0
-                .first()
-                .is_some_and(|name| sources.contains_key(name)),
-            Some(_) => true,
+            Some(Some(sources)) => {
+                let name = path.0.first();
+                name.is_some_and(|name| sources.find_named(name).is_some())
+            }
+            Some(None) => true,
         };
         if paths.iter().any(is_elsewhere) {
             return Names::Unresolved;
         }
-        match self.first(paths) {
+        match self.first(paths).map(Json::kind) {
             None if paths.iter().any(|path| path.is_cut_off(self)) => Names::Unresolved,
             None => Names::Known(Vec::new()),
-            Some(Value::String(one)) => Names::Known(vec![one.clone()]),
-            Some(Value::Array(items)) => strings(items).map_or(Names::Unresolved, Names::Known),
+            Some(Kind::String(one)) => Names::Known(vec![one.to_owned()]),
+            Some(Kind::Array(items)) => strings(items).map_or(Names::Unresolved, Names::Known),
             Some(_) => Names::Unresolved,
         }
     }
@@ -142,14 +108,14 @@ impl Claims {
     /// Scopes (RFC 8693 4.2): a space-separated string, or a list of strings. Anything else:
     /// [`Denial::TokenMalformed`].
     pub(crate) fn scopes(&self, paths: &[ClaimPath]) -> Result<Vec<String>, Denial> {
-        match self.first(paths) {
+        match self.first(paths).map(Json::kind) {
             None => Ok(Vec::new()),
-            Some(Value::String(list)) => Ok(list
+            Some(Kind::String(list)) => Ok(list
                 .split(' ')
                 .filter(|scope| !scope.is_empty())
                 .map(str::to_owned)
                 .collect()),
-            Some(Value::Array(items)) => strings(items).ok_or(Denial::TokenMalformed),
+            Some(Kind::Array(items)) => strings(items).ok_or(Denial::TokenMalformed),
             Some(_) => Err(Denial::TokenMalformed),
         }
     }
@@ -157,7 +123,7 @@ impl Claims {
 
 impl PartialEq for Claims {
     fn eq(&self, other: &Self) -> bool {
-        self.members() == other.members()
+        self.0.root() == other.0.root()
     }
 }
 
@@ -165,15 +131,12 @@ impl Eq for Claims {}
 
 impl fmt::Debug for Claims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Claims").field(self.members()).finish()
+        f.debug_tuple("Claims").field(&self.0.root()).finish()
     }
 }
 
-fn strings(items: &[Value]) -> Option<Vec<String>> {
-    items
-        .iter()
-        .map(|item| item.as_str().map(str::to_owned))
-        .collect()
+fn strings(items: Items<'_>) -> Option<Vec<String>> {
+    items.map(|item| item.as_str().map(str::to_owned)).collect()
 }
 
 #[expect(
@@ -195,14 +158,16 @@ fn whole_seconds(number: &Number) -> Option<u64> {
 /// Whether a claim's value is one of `accepted`, or a list that holds one. Numbers and booleans
 /// compare by their JSON text; objects and null match nothing.
 #[must_use]
-pub fn value_matches(value: &Value, accepted: &[String]) -> bool {
-    match value {
-        Value::String(text) => accepted.contains(text),
-        Value::Bool(_) | Value::Number(_) => accepted.contains(&value.to_string()),
-        Value::Array(items) => items
-            .iter()
-            .any(|item| !item.is_array() && value_matches(item, accepted)),
-        Value::Null | Value::Object(_) => false,
+pub fn value_matches(value: Json<'_>, accepted: &[String]) -> bool {
+    let is_accepted = |text: &str| accepted.iter().any(|accepted| accepted == text);
+    match value.kind() {
+        Kind::String(text) => is_accepted(text),
+        Kind::Bool(value) => is_accepted(&value.to_string()),
+        Kind::Number(number) => is_accepted(&number.to_string()),
+        Kind::Array(mut items) => {
+            items.any(|item| item.items().is_none() && value_matches(item, accepted))
+        }
+        Kind::Null | Kind::Object(_) => false,
     }
 }
 
@@ -239,16 +204,12 @@ impl ClaimPath {
             return false;
         };
         for name in rest {
-            match value {
-                Value::Object(members) => match members.get(name) {
-                    Some(inner) => value = inner,
-                    None => return false,
-                },
-                Value::Null
-                | Value::Bool(_)
-                | Value::Number(_)
-                | Value::String(_)
-                | Value::Array(_) => return true,
+            let Some(members) = value.members() else {
+                return true;
+            };
+            match members.find_named(name) {
+                Some(inner) => value = inner,
+                None => return false,
             }
         }
         false
@@ -256,10 +217,10 @@ impl ClaimPath {
 
     /// The value at this path.
     #[must_use]
-    pub fn find<'c>(&self, claims: &'c Claims) -> Option<&'c Value> {
+    pub fn find<'c>(&self, claims: &'c Claims) -> Option<Json<'c>> {
         let (first, rest) = self.0.split_first()?;
         rest.iter()
-            .try_fold(claims.find(first)?, |value, name| value.get(name))
+            .try_fold(claims.find(first)?, |value, name| value.find(name))
     }
 }
 

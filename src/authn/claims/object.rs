@@ -1,223 +1,384 @@
-//! JSON objects in which no name occurs twice.
+//! JSON objects in which no name occurs twice, read into one list of values that refer to the text: neither
+//! names nor strings are copied, and an object is two blocks of memory, however much is in it.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
 
-/// A JSON object, each name once.
-///
-/// Few members, as a token has, stand as they were sent: to look at each costs less than to sort them, since most
-/// names differ in their lengths. More than [`FEW`] are sorted, so that nobody can make a look long.
-#[derive(Clone, Debug, Default)]
-pub(in crate::authn) struct Object(Vec<Member>);
+use super::json::Json;
 
-/// A name, and its value.
-type Member = (String, Value);
+/// A JSON object, and all that is in it.
+#[derive(Clone)]
+pub(in crate::authn) struct Object {
+    text: String,
+    /// Strings that were sent with escapes, as they are meant.
+    unescaped: String,
+    /// Each value before what it holds; in an object, each name before its value. The first is the object.
+    nodes: Vec<Node>,
+    /// Its own members, in any order.
+    names: Vec<Name>,
+}
 
-/// How many members are looked through.
+/// A value.
+#[derive(Clone, Copy)]
+pub(super) enum Node {
+    Null,
+    Bool(bool),
+    Unsigned(u64),
+    Signed(i64),
+    Float(f64),
+    String(Span),
+    /// How many of the nodes after it are in it.
+    Array(u32),
+    /// The same.
+    Object(u32),
+}
+
+/// Where a string stands: counted in the text, and behind its end in what is kept without escapes.
+#[derive(Clone, Copy)]
+pub(super) struct Span {
+    from: u32,
+    bytes: u32,
+}
+
+/// Where the name of a member is among the nodes.
+#[derive(Clone, Copy)]
+struct Name {
+    mark: u32,
+    at: u32,
+}
+
+/// What two equal names have in common, and two others mostly not.
+fn mark(name: &str) -> u32 {
+    let bytes = name.as_bytes();
+    let byte = |at: usize| bytes.get(at).copied().unwrap_or_default();
+    let [length, ..] = bytes.len().to_le_bytes();
+    let last = bytes.len().saturating_sub(1);
+    u32::from_le_bytes([length, byte(0), byte(bytes.len() / 2), byte(last)])
+}
+
+/// The longest text that is read, in bytes: so that no number here is larger than 32 bits.
+const LONGEST: usize = 1 << 30;
+
+/// How many names are compared with each other as they stand. More are sorted, so that nobody can make it long.
 const FEW: usize = 32;
 
 impl Object {
-    /// Parses one JSON object, as strictly as [`parse_object`].
-    pub(in crate::authn) fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
-        Self::new(read(Members, json)?)
-            .ok_or_else(|| serde_json::Error::custom("a name occurs twice"))
+    /// Parses one JSON object, strictly: UTF-8, no name twice at any depth (RFC 7515 4 and RFC 7519 4 let a
+    /// parser refuse them; one that keeps either could disagree with the next reader), nothing after it, and
+    /// no deeper than the parser's bound of 128.
+    pub(in crate::authn) fn parse(json: Vec<u8>) -> Result<Self, serde_json::Error> {
+        let text = String::from_utf8(json).map_err(serde_json::Error::custom)?;
+        if text.len() > LONGEST {
+            return Err(serde_json::Error::custom("longer than a gibibyte"));
+        }
+        let mut reader = Reader {
+            text: &text,
+            unescaped: String::new(),
+            // of what is in tokens, about as much as there is
+            nodes: Vec::with_capacity(text.len() / 16 + 8),
+            names: Vec::with_capacity(FEW),
+        };
+        let mut parser = serde_json::Deserializer::from_str(&text);
+        Next(&mut reader).deserialize(&mut parser)?;
+        parser.end()?;
+        let Reader {
+            unescaped,
+            nodes,
+            names,
+            ..
+        } = reader;
+        if !matches!(nodes.first(), Some(Node::Object(_))) {
+            return Err(serde_json::Error::custom("not an object"));
+        }
+        Ok(Self {
+            text,
+            unescaped,
+            nodes,
+            names,
+        })
     }
 
-    /// `None` if a name occurs twice.
-    fn new(mut members: Vec<Member>) -> Option<Self> {
-        let is_twice = if members.len() > FEW {
-            members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-            members
-                .windows(2)
-                .any(|pair| matches!(pair, [(a, _), (b, _)] if a == b))
-        } else {
-            let mut before = members.as_slice();
-            loop {
-                let Some(((name, _), others)) = before.split_last() else {
-                    break false;
-                };
-                if others.iter().any(|(other, _)| other == name) {
-                    break true;
-                }
-                before = others;
-            }
-        };
-        (!is_twice).then_some(Self(members))
+    /// The object itself.
+    pub(in crate::authn) fn root(&self) -> Json<'_> {
+        Json::of(self, 0)
     }
 
     /// The member of this name.
-    pub(in crate::authn) fn find(&self, name: &str) -> Option<&Value> {
-        let Self(members) = self;
-        let (_name, value) = if members.len() > FEW {
-            let at = members.binary_search_by(|(known, _)| known.as_str().cmp(name));
-            members.get(at.ok()?)?
-        } else {
-            members.iter().find(|(known, _)| known == name)?
-        };
-        Some(value)
+    pub(in crate::authn) fn find(&self, name: &str) -> Option<Json<'_>> {
+        let sought = mark(name);
+        let mut like_it = self.names.iter().filter(|known| known.mark == sought);
+        let known = like_it.find(|known| self.name(**known) == name)?;
+        Some(Json::of(self, known.at as usize + 1))
     }
 
-    /// Its members.
-    #[cfg(test)]
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Member> {
-        self.0.iter()
+    fn name(&self, name: Name) -> &str {
+        Json::of(self, name.at as usize)
+            .as_str()
+            .unwrap_or_default()
     }
 
     /// Those members that `is_left_out` does not mean.
-    pub(super) fn without(&self, is_left_out: impl Fn(&str, &Value) -> bool) -> Self {
-        let kept = self.0.iter();
-        let kept = kept.filter(|(name, value)| !is_left_out(name, value));
-        // those left of many may be few, and stay in their order
-        Self(kept.cloned().collect())
+    pub(super) fn without(&self, is_left_out: impl Fn(&str, Json<'_>) -> bool) -> Self {
+        let mut nodes = vec![Node::Null];
+        let mut names = Vec::new();
+        for name in &self.names {
+            // a name stands right before its value
+            let at = name.at as usize;
+            let value = Json::of(self, at + 1);
+            if !is_left_out(self.name(*name), value) {
+                names.push(Name {
+                    at: short(nodes.len()),
+                    ..*name
+                });
+                nodes.extend_from_slice(self.nodes.get(at..value.past()).unwrap_or_default());
+            }
+        }
+        close(&mut nodes, 0, Node::Object);
+        Self {
+            text: self.text.clone(),
+            unescaped: self.unescaped.clone(),
+            nodes,
+            names,
+        }
     }
 
     /// About how many bytes of memory it holds.
     pub(super) fn size(&self) -> usize {
-        self.0.iter().map(|(name, value)| held(name, value)).sum()
+        self.text.capacity()
+            + self.unescaped.capacity()
+            + self.nodes.capacity() * size_of::<Node>()
+            + self.names.capacity() * size_of::<Name>()
+    }
+
+    /// The node at this place; behind the last one, nothing.
+    pub(super) fn node(&self, at: usize) -> Node {
+        self.nodes.get(at).copied().unwrap_or(Node::Null)
+    }
+
+    /// All of them.
+    pub(super) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    pub(super) fn string(&self, span: Span) -> &str {
+        resolve(span, &self.text, &self.unescaped)
     }
 }
 
-impl PartialEq for Object {
-    fn eq(&self, other: &Self) -> bool {
-        let holds = |(name, value): &Member| other.find(name) == Some(value);
-        self.0.len() == other.0.len() && self.0.iter().all(holds)
+/// Without members.
+impl Default for Object {
+    fn default() -> Self {
+        Self {
+            text: String::new(),
+            unescaped: String::new(),
+            nodes: vec![Node::Object(0)],
+            names: Vec::new(),
+        }
     }
 }
 
-impl Eq for Object {}
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.root().fmt(f)
+    }
+}
 
-/// About the bytes of one member.
-fn held(name: &str, value: &Value) -> usize {
-    let inner = match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(|item| held("", item)).sum(),
-        Value::Object(members) => members.iter().map(|(name, value)| held(name, value)).sum(),
+impl Node {
+    /// How many nodes after this one are in it.
+    pub(super) fn inner(self) -> usize {
+        match self {
+            Self::Array(inner) | Self::Object(inner) => inner as usize,
+            Self::Null
+            | Self::Bool(_)
+            | Self::Unsigned(_)
+            | Self::Signed(_)
+            | Self::Float(_)
+            | Self::String(_) => 0,
+        }
+    }
+}
+
+impl Span {
+    /// How long the string is, in bytes.
+    pub(super) fn len(self) -> usize {
+        self.bytes as usize
+    }
+}
+
+fn resolve<'t>(span: Span, text: &'t str, unescaped: &'t str) -> &'t str {
+    let from = span.from as usize;
+    let (text, from) = match from.checked_sub(text.len()) {
+        None => (text, from),
+        Some(behind) => (unescaped, behind),
     };
-    size_of::<Member>() + name.len() + inner
+    text.get(from..from + span.len()).unwrap_or_default()
 }
 
-/// Parses one JSON object, strictly: no name twice at any depth (RFC 7515 4 and RFC 7519 4 let a
-/// parser refuse them; one that keeps either could disagree with the next reader), nothing after
-/// it, and no deeper than the parser's bound of 128.
-pub(in crate::authn) fn parse_object(json: &[u8]) -> Result<Map<String, Value>, serde_json::Error> {
-    match read(Strict, json)? {
-        Value::Object(object) => Ok(object),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            Err(serde_json::Error::custom("not an object"))
+/// Notes how much is in the array or object at this place: all that came since.
+fn close(nodes: &mut [Node], at: usize, kind: fn(u32) -> Node) {
+    let inner = short(nodes.len() - at - 1);
+    if let Some(node) = nodes.get_mut(at) {
+        *node = kind(inner);
+    }
+}
+
+/// A number that is no larger than twice [`LONGEST`].
+fn short(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// An object while it is read.
+struct Reader<'j> {
+    text: &'j str,
+    unescaped: String,
+    nodes: Vec<Node>,
+    /// Those of the objects that are open, of the innermost one last.
+    names: Vec<Name>,
+}
+
+impl Reader<'_> {
+    /// Where this part of the text stands, or its copy.
+    fn span(&mut self, part: &str, is_of_text: bool) -> Span {
+        let from = part.as_ptr().addr().wrapping_sub(self.text.as_ptr().addr());
+        let from = if is_of_text && from < self.text.len() {
+            from
+        } else {
+            self.unescaped.push_str(part);
+            self.text.len() + self.unescaped.len() - part.len()
+        };
+        Span {
+            from: short(from),
+            bytes: short(part.len()),
         }
     }
-}
 
-/// Reads one value, and nothing after it. As text: that its strings are UTF-8 is then known at once.
-fn read<'j, S: DeserializeSeed<'j>>(
-    seed: S,
-    json: &'j [u8],
-) -> Result<S::Value, serde_json::Error> {
-    let text = std::str::from_utf8(json).map_err(serde_json::Error::custom)?;
-    let mut parser = serde_json::Deserializer::from_str(text);
-    let value = seed.deserialize(&mut parser)?;
-    parser.end()?;
-    Ok(value)
-}
-
-/// Reads the members of an object; only those inside its members are looked at for doubled names.
-struct Members;
-
-impl<'de> DeserializeSeed<'de> for Members {
-    type Value = Vec<Member>;
-
-    fn deserialize<D: serde::Deserializer<'de>>(
-        self,
-        deserializer: D,
-    ) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Members {
-    type Value = Vec<Member>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a JSON object")
+    /// Notes the name that was read last.
+    fn note_name(&mut self) -> Option<()> {
+        let at = self.nodes.len().checked_sub(1)?;
+        let mark = mark(self.string(at)?);
+        self.names.push(Name {
+            mark,
+            at: short(at),
+        });
+        Some(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::with_capacity(16);
-        while let Some(name) = map.next_key::<String>()? {
-            members.push((name, map.next_value_seed(Strict)?));
+    fn string(&self, at: usize) -> Option<&str> {
+        match self.nodes.get(at) {
+            Some(Node::String(span)) => Some(resolve(*span, self.text, &self.unescaped)),
+            _no_string => None,
         }
-        Ok(members)
+    }
+
+    /// Whether a name occurs twice among those from this one on.
+    fn is_twice(&self, from: usize) -> bool {
+        let names = self.names.get(from..).unwrap_or_default();
+        let text = |name: &Name| self.string(name.at as usize);
+        let is_same = |a: &Name, b: &Name| a.mark == b.mark && text(a) == text(b);
+        if names.len() > FEW {
+            let mut sorted = names.to_vec();
+            sorted.sort_unstable_by_key(|name| (name.mark, text(name)));
+            let mut pairs = sorted.windows(2);
+            return pairs.any(|pair| matches!(pair, [a, b] if is_same(a, b)));
+        }
+        let mut left = names;
+        while let [name, others @ ..] = left {
+            if others.iter().any(|other| is_same(name, other)) {
+                return true;
+            }
+            left = others;
+        }
+        false
     }
 }
 
-/// Reads any JSON value in which no object has a name twice.
-#[derive(Clone, Copy)]
-struct Strict;
+/// Reads the next value, or name.
+struct Next<'r, 'j>(&'r mut Reader<'j>);
 
-impl<'de> DeserializeSeed<'de> for Strict {
-    type Value = Value;
+impl<'de> DeserializeSeed<'de> for Next<'_, 'de> {
+    type Value = ();
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
-    type Value = Value;
+impl<'de> Visitor<'de> for Next<'_, 'de> {
+    type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("JSON in which no name occurs twice")
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.0.nodes.push(Node::Null);
+        Ok(())
     }
 
-    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
-        Ok(Value::Bool(v))
+    fn visit_bool<E>(self, v: bool) -> Result<(), E> {
+        self.0.nodes.push(Node::Bool(v));
+        Ok(())
     }
 
-    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
-        Ok(Value::Number(v.into()))
+    fn visit_i64<E>(self, v: i64) -> Result<(), E> {
+        self.0.nodes.push(Node::Signed(v));
+        Ok(())
     }
 
-    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
-        Ok(Value::Number(v.into()))
+    fn visit_u64<E>(self, v: u64) -> Result<(), E> {
+        self.0.nodes.push(Node::Unsigned(v));
+        Ok(())
     }
 
-    fn visit_f64<E: serde::de::Error>(self, v: f64) -> Result<Value, E> {
-        Number::from_f64(v)
-            .map(Value::Number)
-            .ok_or_else(|| E::custom("not a finite number"))
-    }
-
-    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
-        Ok(Value::String(v.to_owned()))
-    }
-
-    fn visit_string<E>(self, v: String) -> Result<Value, E> {
-        Ok(Value::String(v))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = seq.next_element_seed(self)? {
-            items.push(item);
+    fn visit_f64<E: serde::de::Error>(self, v: f64) -> Result<(), E> {
+        if !v.is_finite() {
+            return Err(E::custom("not a finite number"));
         }
-        Ok(Value::Array(items))
+        self.0.nodes.push(Node::Float(v));
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
-        while let Some(name) = map.next_key::<String>()? {
-            let value = map.next_value_seed(self)?;
-            if object.insert(name, value).is_some() {
-                return Err(A::Error::custom("a name occurs twice"));
-            }
+    fn visit_borrowed_str<E>(self, v: &'de str) -> Result<(), E> {
+        let span = self.0.span(v, true);
+        self.0.nodes.push(Node::String(span));
+        Ok(())
+    }
+
+    fn visit_str<E>(self, v: &str) -> Result<(), E> {
+        let span = self.0.span(v, false);
+        self.0.nodes.push(Node::String(span));
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        let Self(reader) = self;
+        let at = reader.nodes.len();
+        reader.nodes.push(Node::Null);
+        while let Some(()) = seq.next_element_seed(Next(reader))? {}
+        close(&mut reader.nodes, at, Node::Array);
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Self(reader) = self;
+        let at = reader.nodes.len();
+        let names = reader.names.len();
+        reader.nodes.push(Node::Null);
+        while let Some(()) = map.next_key_seed(Next(reader))? {
+            reader
+                .note_name()
+                .ok_or_else(|| A::Error::custom("a name is no string"))?;
+            map.next_value_seed(Next(reader))?;
         }
-        Ok(Value::Object(object))
+        close(&mut reader.nodes, at, Node::Object);
+        if reader.is_twice(names) {
+            return Err(A::Error::custom("a name occurs twice"));
+        }
+        // those of the outermost are kept
+        if at > 0 {
+            reader.names.truncate(names);
+        }
+        Ok(())
     }
 }

@@ -1,3 +1,6 @@
+use proptest::prelude::*;
+use serde_json::Value;
+
 use super::*;
 
 fn claims(json: &str) -> Claims {
@@ -18,7 +21,7 @@ fn only_one_object_without_doubled_names_is_claims() {
         let parsed = Claims::parse(good).unwrap();
         // the strict reader reads what the ordinary one does
         assert_eq!(
-            Value::Object(parsed.members().iter().cloned().collect()),
+            parsed.0.root().to_value(),
             serde_json::from_str::<Value>(good).unwrap()
         );
     }
@@ -162,17 +165,59 @@ fn the_first_present_path_is_the_claim() {
 }
 
 #[test]
-fn folded_claims_are_read_again_when_asked() {
-    let parsed = claims(r#"{"sub":"u-1","groups":["a",{"b":[1,2]}]}"#);
-    let folded = parsed.folded();
-    assert!(folded.0.members.get().is_none());
-    assert!(folded.size() >= parsed.0.text.len());
-    assert_eq!(folded.find("sub"), parsed.find("sub"));
-    assert_eq!(folded, parsed);
-    // of these no text is left: as they are
-    let less = parsed.without(|name, _value| name == "sub");
-    assert_eq!(less.folded(), less);
+fn what_is_left_out_is_not_there_and_the_rest_is() {
+    let json = r#"{"a":{"b":[1,{"c":null}]},"sub":"u-1","d\u00e9":["\"",[],{}],"e":-1}"#;
+    let whole = claims(json);
+    let less = whole.without(|name, value| name == "sub" || value.as_str().is_some());
+    assert_eq!(
+        less,
+        claims(r#"{"e":-1,"d\u00e9":["\"",[],{}],"a":{"b":[1,{"c":null}]}}"#)
+    );
     assert_eq!(less.find("sub"), None);
+    assert_eq!(whole.without(|_name, _value| false), whole);
+    assert_eq!(whole.without(|_name, _value| true), Claims::default());
+}
+
+proptest! {
+    #[test]
+    fn what_is_read_is_what_the_ordinary_reader_reads(value in object(), pretty: bool) {
+        let json = if pretty {
+            serde_json::to_string_pretty(&value).unwrap()
+        } else {
+            value.to_string()
+        };
+        let read = claims(&json);
+        // its own spelling of a fraction may be read as the next one
+        let value: Value = serde_json::from_str(&json).unwrap();
+        prop_assert_eq!(read.0.root().to_value(), value.clone());
+        for (name, value) in value.as_object().unwrap() {
+            prop_assert_eq!(&read.find(name).unwrap().to_value(), value);
+        }
+    }
+}
+
+/// Objects of objects, lists, and texts that need escapes.
+fn object() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        (-1e9..1e9).prop_map(Value::from),
+        ".{0,8}".prop_map(Value::from),
+    ];
+    let value = leaf.prop_recursive(3, 60, 6, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            object_of(inner),
+        ]
+    });
+    object_of(value)
+}
+
+fn object_of(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+    let members = proptest::collection::vec((".{0,4}", value), 0..40);
+    members.prop_map(|members| Value::Object(members.into_iter().collect()))
 }
 
 #[test]
@@ -182,7 +227,10 @@ fn many_members_are_found_and_none_is_twice() {
         let mut members: Vec<String> = (0..number).map(|n| format!("\"c{n}\":{n}")).collect();
         let whole = claims(&format!("{{{}}}", members.join(",")));
         for n in 0..number {
-            assert_eq!(whole.find(&format!("c{n}")), Some(&Value::from(n)));
+            assert_eq!(
+                whole.find(&format!("c{n}")).map(Json::to_value),
+                Some(n.into())
+            );
         }
         assert_eq!(whole.find("c"), None);
         let less = whole.without(|name, _value| name != "c7" && name != "c30");

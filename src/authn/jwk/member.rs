@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Map, Value};
 
 use super::material::{self, Family, Verifier};
 use super::{MAX_KEY_ID_BYTES, SkippedKey, VerificationKey, sha256};
-use crate::authn::claims;
+use crate::authn::claims::{Json, Kind, Object};
 use crate::authn::issuer::Algorithm;
 
 /// Lower case, no key material.
@@ -18,13 +17,14 @@ type Why = &'static str;
 /// nothing.
 pub(super) fn parse(json: &str, algorithms: &[Algorithm]) -> Result<VerificationKey, SkippedKey> {
     let skipped = |key_id, why| SkippedKey { key_id, why };
-    let jwk = claims::parse_object(json.as_bytes())
+    let object = Object::parse(json.into())
         .map_err(|_syntax| skipped(None, "not a JSON object without doubled names"))?;
-    let key_id = key_id(&jwk).map_err(|why| skipped(None, why))?;
-    let key = usable(&jwk, algorithms).map_err(|why| skipped(key_id.clone(), why))?;
+    let jwk = object.root();
+    let key_id = key_id(jwk).map_err(|why| skipped(None, why))?;
+    let key = usable(jwk, algorithms).map_err(|why| skipped(key_id.clone(), why))?;
     Ok(VerificationKey {
         key_id: key_id.map(Arc::from),
-        issuer: text(&jwk, "issuer").ok().flatten().map(str::to_owned),
+        issuer: text(jwk, "issuer").ok().flatten().map(str::to_owned),
         ..key
     })
 }
@@ -40,15 +40,15 @@ pub(super) fn from_spki(spki: &[u8], algorithms: &[Algorithm]) -> Result<Verific
 }
 
 /// A member's text. Some issuers write `null` for what is absent.
-fn text<'j>(jwk: &'j Map<String, Value>, name: &str) -> Result<Option<&'j str>, ()> {
-    match jwk.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
+fn text<'j>(jwk: Json<'j>, name: &str) -> Result<Option<&'j str>, ()> {
+    match jwk.find(name).map(Json::kind) {
+        None | Some(Kind::Null) => Ok(None),
+        Some(Kind::String(text)) => Ok(Some(text)),
         Some(_) => Err(()),
     }
 }
 
-fn key_id(jwk: &Map<String, Value>) -> Result<Option<String>, Why> {
+fn key_id(jwk: Json<'_>) -> Result<Option<String>, Why> {
     match text(jwk, "kid") {
         Ok(Some(key_id)) if key_id.len() > MAX_KEY_ID_BYTES => Err("kid is over 256 bytes"),
         Ok(Some(key_id)) if key_id.chars().any(char::is_control) => {
@@ -60,24 +60,21 @@ fn key_id(jwk: &Map<String, Value>) -> Result<Option<String>, Why> {
 }
 
 /// The key without its `kid`.
-pub(super) fn usable(
-    jwk: &Map<String, Value>,
-    algorithms: &[Algorithm],
-) -> Result<VerificationKey, Why> {
+pub(super) fn usable(jwk: Json<'_>, algorithms: &[Algorithm]) -> Result<VerificationKey, Why> {
     let kty = text(jwk, "kty").ok().flatten().ok_or("kty is missing")?;
     // RFC 7517 9.2: a set that shows private or shared keys has given them away
-    if kty == "oct" || jwk.contains_key("k") {
+    if kty == "oct" || jwk.find("k").is_some() {
         return Err("a shared secret in a public set");
     }
-    if jwk.contains_key("d") {
+    if jwk.find("d").is_some() {
         return Err("a private key in a public set");
     }
     if text(jwk, "use") != Ok(None) && text(jwk, "use") != Ok(Some("sig")) {
         return Err("use is not sig");
     }
-    match jwk.get("key_ops") {
-        None | Some(Value::Null) => {}
-        Some(Value::Array(list)) if list.iter().any(|op| op == "verify") => {}
+    match jwk.find("key_ops").map(Json::kind) {
+        None | Some(Kind::Null) => {}
+        Some(Kind::Array(list)) if list.clone().any(|op| op.as_str() == Some("verify")) => {}
         Some(_) => return Err("key_ops does not hold verify"),
     }
     let family = family(kty, text(jwk, "crv").ok().flatten())?;
@@ -134,7 +131,7 @@ fn family(kty: &str, crv: Option<&str>) -> Result<Family, Why> {
     }
 }
 
-fn rsa(jwk: &Map<String, Value>, left: Vec<Algorithm>) -> Result<VerificationKey, Why> {
+fn rsa(jwk: Json<'_>, left: Vec<Algorithm>) -> Result<VerificationKey, Why> {
     let number = |name: &str, why: Why| {
         let bytes = bytes_of(jwk, name).ok_or(why)?;
         // RFC 7518 6.3.1.1 warns that some libraries write a leading zero
@@ -179,7 +176,7 @@ fn has_roca_fingerprint(modulus: &[u8]) -> bool {
 }
 
 /// Canonical unpadded base64url, as RFC 7518 wants it.
-fn bytes_of(jwk: &Map<String, Value>, name: &str) -> Option<Vec<u8>> {
+fn bytes_of(jwk: Json<'_>, name: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text(jwk, name).ok()??).ok()
 }
 

@@ -11,9 +11,9 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{PemObject as _, SectionKind};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
 use self::material::Verifier;
+use crate::authn::claims::Json;
 use crate::authn::issuer::Algorithm;
 use crate::reason::Denial;
 use crate::secret::Secret;
@@ -41,10 +41,7 @@ pub struct VerificationKey {
 impl VerificationKey {
     /// One public key as a JWK, for those of these algorithms that it can verify. The error says why it is
     /// unusable, without key material.
-    pub(super) fn from_jwk(
-        jwk: &Map<String, Value>,
-        algorithms: &[Algorithm],
-    ) -> Result<Self, &'static str> {
+    pub(super) fn from_jwk(jwk: Json<'_>, algorithms: &[Algorithm]) -> Result<Self, &'static str> {
         member::usable(jwk, algorithms)
     }
 

@@ -2,9 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose;
-use serde_json::Value;
 
-use crate::authn::claims::{Claims, Object};
+use crate::authn::claims::{Claims, Json, Kind, Object};
 use crate::authn::issuer::Algorithm;
 use crate::authn::jwk::{MAX_KEY_ID_BYTES, VerificationKey};
 use crate::reason::Denial;
@@ -41,7 +40,7 @@ impl<'t> Jws<'t> {
     /// The same, and the header: a proof (RFC 9449) shows its key there.
     pub(super) fn parse_with_header(token: &'t str) -> Result<(Self, Object), Denial> {
         let parts = Parts::split(token)?;
-        let members = Object::parse(&decode(parts.header)?);
+        let members = Object::parse(decode(parts.header)?);
         let members = members.map_err(|_syntax| Denial::TokenMalformed)?;
         let header = Header::read(&members)?;
         let jws = Self {
@@ -57,14 +56,10 @@ impl<'t> Jws<'t> {
 
     /// `iss` as the token states it, unproven: it only chooses whose keys to try. Missing or no
     /// string: [`Denial::IssuerUnknown`].
-    pub fn unverified_issuer(&self) -> Result<String, Denial> {
-        self.stated_issuer().map(str::to_owned)
-    }
-
-    pub(super) fn stated_issuer(&self) -> Result<&str, Denial> {
+    pub fn unverified_issuer(&self) -> Result<&str, Denial> {
         self.claims
             .find("iss")
-            .and_then(Value::as_str)
+            .and_then(Json::as_str)
             .ok_or(Denial::IssuerUnknown)
     }
 
@@ -136,7 +131,7 @@ impl Header {
     pub(super) fn read(header: &Object) -> Result<Self, Denial> {
         let algorithm = header
             .find("alg")
-            .and_then(Value::as_str)
+            .and_then(Json::as_str)
             .and_then(Algorithm::from_name)
             .ok_or(Denial::AlgorithmRefused)?;
         // no extension is understood (RFC 7515 4.1.11, RFC 7797), and nested tokens are not opened
@@ -146,17 +141,17 @@ impl Header {
         {
             return Err(Denial::TokenMalformed);
         }
-        let typ = match header.find("typ") {
+        let typ = match header.find("typ").map(Json::kind) {
             None => None,
-            Some(Value::String(typ)) => Some(without_application(typ).to_owned()),
+            Some(Kind::String(typ)) => Some(without_application(typ).to_owned()),
             Some(_) => return Err(Denial::TokenTypeRefused),
         };
-        let key_id = match header.find("kid") {
+        let key_id = match header.find("kid").map(Json::kind) {
             None => None,
-            Some(Value::String(text))
+            Some(Kind::String(text))
                 if text.len() <= MAX_KEY_ID_BYTES && !text.chars().any(char::is_control) =>
             {
-                Some(text.clone())
+                Some(text.to_owned())
             }
             Some(_) => return Err(Denial::KeyUnknown),
         };

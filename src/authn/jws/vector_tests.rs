@@ -36,7 +36,7 @@ fn keys_of(group: &Value) -> Result<KeySet, KeySetError> {
 /// All that [`Jws::parse`] and `verify` do, but for the claims.
 fn verifies(token: &str, keys: &KeySet) -> Result<(), Denial> {
     let parts = Parts::split(token)?;
-    let header = Object::parse(&decode(parts.header)?);
+    let header = Object::parse(decode(parts.header)?);
     let header = Header::read(&header.map_err(|_syntax| Denial::TokenMalformed)?)?;
     decode(parts.payload)?;
     let signature = decode(parts.signature)?;

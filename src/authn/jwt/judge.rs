@@ -1,7 +1,5 @@
 //! What may change between two requests: time, and what the issuer's table asks.
 
-use serde_json::Value;
-
 use super::VerifiedToken;
 use crate::authn::claims::value_matches;
 use crate::authn::issuer::{Accepted, Issuer, Preset, TokenUse};
@@ -110,7 +108,7 @@ impl VerifiedToken {
         match token_use {
             TokenUse::Id => self.judge_audience(client_ids, steps),
             TokenUse::Access => {
-                let client = self.client.as_ref().and_then(Value::as_str);
+                let client = self.client.as_deref();
                 steps.step("client_id", || {
                     format!("{}, accepted {}", shown(client), client_ids.shown())
                 });

@@ -6,8 +6,6 @@ mod read;
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use crate::authn::claims::Claims;
 use crate::authn::entra;
 use crate::authn::issuer::{Algorithm, Issuer, Preset, TokenUse};
@@ -45,7 +43,7 @@ pub struct VerifiedToken {
     pub token_use: Option<TokenUse>,
     /// The client it was issued to, as its issuer always states it: `client_id` for Cognito, `azp` or
     /// `appid` for Entra.
-    pub client: Option<Value>,
+    pub client: Option<String>,
     /// What it is bound to.
     pub confirmation: Confirmation,
     /// No other module can write this field, so no other module can make a verified token.
@@ -72,7 +70,7 @@ pub fn verify(
     if !issuer.algorithms.contains(&jws.algorithm) {
         return Err(Denial::AlgorithmRefused);
     }
-    let iss = jws.stated_issuer()?;
+    let iss = jws.unverified_issuer()?;
     steps.step("iss", || {
         format!("{iss:?}, accepted {:?}", issuer.accepted_iss)
     });
@@ -87,7 +85,7 @@ pub fn verify(
                 "{}, wants {tenant_id}, the key's issuer is {}",
                 claims
                     .find("tid")
-                    .map_or_else(|| "none".to_owned(), ToString::to_string),
+                    .map_or_else(|| "none".to_owned(), |tid| tid.to_string()),
                 shown(key.issuer.as_deref())
             )
         });
@@ -151,7 +149,7 @@ impl Vouched {
             issued_at,
             audiences,
             token_use,
-            client: read::client(claims, &issuer.preset).cloned(),
+            client: read::client(claims, &issuer.preset).map(str::to_owned),
             confirmation,
             _proof: (),
         })

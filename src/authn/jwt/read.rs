@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
-use crate::authn::claims::{ClaimPath, Claims};
+use crate::authn::claims::{ClaimPath, Claims, Json, Kind};
 use crate::authn::issuer::{Answers, Issuer, Preset, TokenUse};
 use crate::authn::principal::{self, Names, Principal, PrincipalKind};
 use crate::authn::{cognito, entra};
@@ -26,13 +24,14 @@ pub(super) fn token_use(claims: &Claims, preset: &Preset) -> Option<TokenUse> {
 }
 
 /// The client that the token was issued to, in the registered claim, whatever the claim map says.
-pub(super) fn client<'c>(claims: &'c Claims, preset: &Preset) -> Option<&'c Value> {
-    match preset {
+pub(super) fn client<'c>(claims: &'c Claims, preset: &Preset) -> Option<&'c str> {
+    let client = match preset {
         Preset::Cognito { .. } => claims.find("client_id"),
         // v2, v1
         Preset::Entra { .. } => claims.find("azp").or_else(|| claims.find("appid")),
         Preset::Alb { .. } | Preset::Generic { .. } | Preset::Opaque(_) => None,
-    }
+    };
+    client.and_then(Json::as_str)
 }
 
 /// Who the token is about.
@@ -65,7 +64,7 @@ pub(super) fn principal(
                 Some(_) => user_id == client_id,
                 None => names_nobody(claims),
             },
-            Answers::Remote => claims.find("kind").and_then(Value::as_str) == Some("service"),
+            Answers::Remote => claims.find("kind").and_then(Json::as_str) == Some("service"),
         },
     };
     let user_id = match &issuer.preset {
@@ -94,7 +93,7 @@ pub(super) fn principal(
         permissions: claims.names(&map.permissions),
         wildcards: Vec::new(),
         scopes: claims.scopes(&map.scopes)?,
-        claims: claims.folded(),
+        claims: claims.clone(),
     })
 }
 
@@ -117,9 +116,9 @@ fn groups(claims: &Claims, issuer: &Issuer) -> Names {
 
 /// An identifier goes into headers and logs as it is, never cut short: a present one must be text.
 fn identifier(claims: &Claims, paths: &[ClaimPath]) -> Result<Option<String>, Denial> {
-    match claims.first(paths) {
+    match claims.first(paths).map(Json::kind) {
         None => Ok(None),
-        Some(Value::String(id)) => principal::identifier(id).map(Some),
+        Some(Kind::String(id)) => principal::identifier(id).map(Some),
         Some(_) => Err(Denial::SubjectInvalid),
     }
 }

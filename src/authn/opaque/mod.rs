@@ -6,7 +6,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use crate::authn::claims::{Claims, Object};
+use crate::authn::claims::{Claims, Json, Object};
 use crate::authn::issuer::{Accepted, Answers, Issuer, Opaque};
 use crate::authn::jwt::{VerifiedToken, Vouched};
 use crate::authn::proof::Bound;
@@ -108,10 +108,10 @@ fn stated_issuer(token: &[u8]) -> Result<Option<String>, Denial> {
     if !matches!(serde_json::from_slice(&payload), Ok(Value::Object(_))) {
         return Ok(None);
     }
-    let members = Object::parse(&payload).map_err(|_ambiguous| Denial::TokenMalformed)?;
+    let members = Object::parse(payload).map_err(|_ambiguous| Denial::TokenMalformed)?;
     Ok(members
         .find("iss")
-        .and_then(Value::as_str)
+        .and_then(Json::as_str)
         .map(str::to_owned))
 }
 
@@ -141,7 +141,7 @@ pub fn read(
             is_dpop
         }
     };
-    let text = |name: &str| answer.find(name).and_then(Value::as_str);
+    let text = |name: &str| answer.find(name).and_then(Json::as_str);
     // where some servers say which kind of token it is: RFC 7662 has no member for that
     for member in ["typ", "token_use"] {
         if let Some(kind) = text(member).filter(|kind| is_no_access_token(kind)) {

@@ -4,9 +4,7 @@
 pub mod dpop;
 mod replays;
 
-use serde_json::Value;
-
-use crate::authn::claims::Claims;
+use crate::authn::claims::{Claims, Json, Kind};
 use crate::authn::issuer::Issuer;
 use crate::certificate::Certificate;
 use crate::clock::UnixTime;
@@ -47,11 +45,11 @@ impl Confirmation {
     ) -> Result<Self, Denial> {
         let mut confirmation = Self::default();
         let mut understood = true;
-        match claims.find("cnf") {
+        match claims.find("cnf").map(Json::kind) {
             None => {}
-            Some(Value::Object(members)) if !members.is_empty() => {
+            Some(Kind::Object(members)) if !members.is_empty() => {
                 for (name, value) in members {
-                    let (place, bound) = match name.as_str() {
+                    let (place, bound) = match name {
                         "jkt" => (&mut confirmation.key, issuer.dpop),
                         "x5t#S256" => (&mut confirmation.certificate, issuer.certificate_bound),
                         _another => {

@@ -7,13 +7,13 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Request, StatusCode};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use url::Url;
 use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
 use super::book::Failing;
-use crate::authn::claims::Claims;
+use crate::authn::claims::{Claims, Json, Kind};
 use crate::client::outgoing::{self, Fetched};
 use crate::client::token::{Endpoint, FetchError, Requester, refused};
 use crate::clock::UnixTime;
@@ -240,9 +240,9 @@ fn introspected(fetched: &Fetched) -> Result<Answer, FetchError> {
         return Err(refused(fetched));
     }
     let claims = claims_of(fetched)?;
-    match claims.find("active") {
-        Some(Value::Bool(true)) => Ok(Answer::Active(claims)),
-        Some(Value::Bool(false)) => Ok(Answer::Inactive),
+    match claims.find("active").map(Json::kind) {
+        Some(Kind::Bool(true)) => Ok(Answer::Active(claims)),
+        Some(Kind::Bool(false)) => Ok(Answer::Inactive),
         Some(_) | None => Err(FetchError::Unusable("active is missing, or no boolean")),
     }
 }

@@ -83,7 +83,7 @@ fn a_case_is_read_with_its_defaults() {
     assert_eq!(somebody.groups, Names::Known(vec!["g".to_owned()]));
     assert_eq!(somebody.roles, Names::Unresolved);
     assert_eq!(somebody.permissions, Names::Known(vec![]));
-    assert_eq!(somebody.claims.find("deep").unwrap()["plan"], 7);
+    assert_eq!(somebody.claims.find("deep").unwrap().to_value()["plan"], 7);
     let Credential::Principal(service) = &c.credential else {
         panic!("{c:?}")
     };

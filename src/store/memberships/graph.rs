@@ -1,13 +1,12 @@
 //! Microsoft Graph: the groups that a token of Entra has no room for.
 
 use http::Method;
-use serde_json::Value;
 use url::Url;
 
 use super::Means;
 use super::service::{self, Service};
 use super::source::{LookUpError, Source};
-use crate::authn::claims::Claims;
+use crate::authn::claims::{Claims, Json, Kind};
 use crate::authn::entra::parse_guid;
 use crate::authn::membership::{Sets, Subject, check_names};
 use crate::authn::principal::Names;
@@ -96,14 +95,14 @@ fn page(answer: &Fetched, groups: &mut Vec<String>) -> Result<Option<String>, Lo
     let json = Claims::parse(answer.body.clone())
         .map_err(|_syntax| LookUpError::of_one("the answer is not one JSON object"))?;
     let malformed = || LookUpError::of_one("no list of object ids in the answer");
-    let listed = json.find("value").and_then(Value::as_array);
+    let listed = json.find("value").and_then(Json::items);
     for object in listed.ok_or_else(malformed)? {
         let object = object.as_str().and_then(parse_guid);
         groups.push(object.ok_or_else(malformed)?);
     }
-    match json.find("@odata.nextLink") {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(next)) => Ok(Some(next.clone())),
+    match json.find("@odata.nextLink").map(Json::kind) {
+        None | Some(Kind::Null) => Ok(None),
+        Some(Kind::String(next)) => Ok(Some(next.to_owned())),
         Some(_) => Err(malformed()),
     }
 }

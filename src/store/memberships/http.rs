@@ -5,7 +5,7 @@ use http::{Method, StatusCode};
 use super::Means;
 use super::service::{self, Service};
 use super::source::{LookUpError, Source};
-use crate::authn::claims::{ClaimPath, Claims};
+use crate::authn::claims::{ClaimPath, Claims, Items, Json, Kind};
 use crate::authn::membership::{Sets, Subject, check_names};
 use crate::authn::principal::Names;
 use crate::client::outgoing::Fetched;
@@ -72,17 +72,13 @@ impl Http {
 
 /// The names at this place: a list of texts. `null` is an empty one; a member that is not there tells nothing.
 fn names(json: &Claims, path: &ClaimPath) -> Result<Names, String> {
-    use serde_json::Value;
-    let items = match path.find(json) {
+    let items = match path.find(json).map(Json::kind) {
         None => return Ok(Names::Unresolved),
-        Some(Value::Null) => &[][..],
-        Some(Value::Array(items)) => items,
+        Some(Kind::Null) => Items::default(),
+        Some(Kind::Array(items)) => items,
         Some(_) => return Err("not a list".to_owned()),
     };
-    let names: Option<Vec<String>> = items
-        .iter()
-        .map(|item| item.as_str().map(str::to_owned))
-        .collect();
+    let names: Option<Vec<String>> = items.map(|item| item.as_str().map(str::to_owned)).collect();
     let names = names.ok_or("not a list of texts")?;
     check_names(&names).map_err(|error| error.to_string())?;
     Ok(Names::Known(names))

@@ -4,9 +4,9 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Uri;
-use serde_json::{Map, Value};
 
 use super::{About, Replays, Shown};
+use crate::authn::claims::Json;
 use crate::authn::issuer::Algorithm;
 use crate::authn::jwk::VerificationKey;
 use crate::authn::jws::Jws;
@@ -53,7 +53,7 @@ pub(super) fn judge(
     if !typ.is_some_and(|typ| typ.eq_ignore_ascii_case("dpop+jwt")) {
         return Err("the proof's typ is not dpop+jwt");
     }
-    let Some(Value::Object(jwk)) = header.find("jwk") else {
+    let Some(jwk) = header.find("jwk").filter(|jwk| jwk.members().is_some()) else {
         return Err("the proof shows no key");
     };
     let key = VerificationKey::from_jwk(jwk, &ALGORITHMS).map_err(|_why| "its key is unusable")?;
@@ -63,7 +63,7 @@ pub(super) fn judge(
     let claims = jws
         .verify(&key)
         .map_err(|_denial| "the proof's signature does not verify")?;
-    let text = |name: &str| claims.find(name).and_then(Value::as_str);
+    let text = |name: &str| claims.find(name).and_then(Json::as_str);
     let about = shown
         .about
         .ok_or("the request is not known, so no proof can be for it")?;
@@ -114,8 +114,8 @@ fn is_about(url: &str, about: About<'_>) -> bool {
 }
 
 /// The thumbprint of a public key (RFC 7638): SHA-256 of its required members, in order.
-fn thumbprint(jwk: &Map<String, Value>) -> Option<[u8; 32]> {
-    let required: &[&str] = match jwk.get("kty")?.as_str()? {
+fn thumbprint(jwk: Json<'_>) -> Option<[u8; 32]> {
+    let required: &[&str] = match jwk.find("kty")?.as_str()? {
         "EC" => &["crv", "kty", "x", "y"],
         "OKP" => &["crv", "kty", "x"],
         "RSA" => &["e", "kty", "n"],
@@ -123,7 +123,7 @@ fn thumbprint(jwk: &Map<String, Value>) -> Option<[u8; 32]> {
     };
     let members: Option<Vec<String>> = required
         .iter()
-        .map(|name| Some(format!("\"{name}\":{}", jwk.get(*name)?)))
+        .map(|name| Some(format!("\"{name}\":{}", jwk.find(name)?)))
         .collect();
     Some(sha256(format!("{{{}}}", members?.join(",")).as_bytes()))
 }

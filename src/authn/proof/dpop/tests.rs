@@ -1,8 +1,9 @@
 //! Proofs, good and forged, each with what becomes of it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
+use crate::authn::claims::Object;
 use crate::authn::mint::{SigningKey, encode};
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
@@ -28,7 +29,8 @@ impl Client {
     }
 
     fn thumbprint(&self) -> [u8; 32] {
-        thumbprint(self.jwk.as_object().unwrap()).unwrap()
+        let jwk = Object::parse(self.jwk.to_string().into()).unwrap();
+        thumbprint(jwk.root()).unwrap()
     }
 
     /// A proof with members of header and claims replaced; `null` removes one.
