@@ -49,7 +49,7 @@ pub(super) struct Entry {
     pub(super) asked: Option<Asked>,
     /// With what stood beside it in a request: one such pair is kept.
     beside: OnceLock<ArcSwapOption<Beside>>,
-    /// Bytes of the token, as a measure of its claims.
+    /// About how many bytes it takes.
     weight: u64,
 }
 
@@ -74,10 +74,12 @@ impl Entry {
         fingerprint: Option<u64>,
         token_bytes: usize,
     ) -> Self {
-        // parsed claims, principal and rendered headers take about four times the token's text
-        let weight = u64::try_from(token_bytes)
+        // principal and rendered headers take about twice the token's text
+        let bytes = token_bytes
+            .saturating_mul(2)
+            .saturating_add(principal.claims.size());
+        let weight = u64::try_from(bytes)
             .unwrap_or(u64::MAX)
-            .saturating_mul(4)
             .max(1024)
             .saturating_add(MAP_BYTES as u64);
         Self {

@@ -206,18 +206,42 @@ fn object() -> impl Strategy<Value = Value> {
         (-1e9..1e9).prop_map(Value::from),
         ".{0,8}".prop_map(Value::from),
     ];
-    let value = leaf.prop_recursive(3, 60, 6, |inner| {
+    let value = leaf.prop_recursive(3, 16, 4, |inner| {
         prop_oneof![
-            proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-            object_of(inner),
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            object_of(inner, 4),
         ]
     });
-    object_of(value)
+    object_of(value, 40)
 }
 
-fn object_of(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
-    let members = proptest::collection::vec((".{0,4}", value), 0..40);
+fn object_of(value: impl Strategy<Value = Value>, most: usize) -> impl Strategy<Value = Value> {
+    let members = proptest::collection::vec((".{0,4}", value), 0..=most);
     members.prop_map(|members| Value::Object(members.into_iter().collect()))
+}
+
+#[test]
+fn a_name_is_found_where_it_stands_and_by_all_of_its_letters() {
+    let nested = claims(r#"{"a":{"groups":["x"],"sub":{"iss":1}},"b":[{"roles":2}],"c":3}"#);
+    for inner in ["groups", "sub", "iss", "roles", "x"] {
+        assert_eq!(nested.find(inner), None, "{inner}");
+    }
+    assert_eq!(nested.find("c").and_then(Json::as_u64), Some(3));
+    let path = |names: &[&str]| ClaimPath::nested(names.iter().map(|&n| n.to_owned()).collect());
+    let iss = path(&["a", "sub", "iss"]).unwrap();
+    assert_eq!(iss.find(&nested).and_then(Json::as_u64), Some(1));
+    assert_eq!(path(&["a", "iss"]).unwrap().find(&nested), None);
+    // what is looked at first is the same in these: their length, and three letters
+    let mut alike: Vec<String> = vec!["axbyc".into(), "azbwc".into()];
+    for number in [2, 40] {
+        alike.extend((alike.len()..number).map(|n| format!("ax{n:03}byc")));
+        let members: Vec<String> = alike.iter().map(|n| format!("\"{n}\":\"{n}\"")).collect();
+        let read = claims(&format!("{{{}}}", members.join(",")));
+        for name in &alike {
+            assert_eq!(read.find(name).and_then(Json::as_str), Some(name.as_str()));
+        }
+        assert_eq!(read.find("aqbrc"), None);
+    }
 }
 
 #[test]
