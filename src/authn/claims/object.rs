@@ -1,5 +1,5 @@
 //! JSON objects in which no name occurs twice, read into one list of values that refer to the text: neither
-//! names nor strings are copied, and an object is two blocks of memory, however much is in it.
+//! names nor strings are copied, and an object is three blocks of memory, however much is in it.
 
 use std::fmt;
 
