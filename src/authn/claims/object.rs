@@ -15,7 +15,7 @@ pub(in crate::authn) struct Object {
     unescaped: String,
     /// Each value before what it holds; in an object, each name before its value. The first is the object.
     nodes: Vec<Node>,
-    /// Its own members, in any order.
+    /// Those of its own members, as they were sent.
     names: Vec<Name>,
 }
 
